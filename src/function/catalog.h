@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * catalog: all functions, by name, in memory. The registry (meta/registry.h) is the truth on disk;
+ * the catalog is loaded from it at start and changed only after the registry has committed.
+ *
+ *     api/lambda_*  -- change_begin .. change_commit -->  registry (one transaction)
+ *                                                            | committed
+ *     api/invoke    <-- catalog_find (never blocks) --   catalog  -- retired(version) --> scheduler
+ *
+ * So an answer of 201 or 200 names something that a kill -9 cannot take away, and an invocation
+ * never waits for SQLite.
+ *
+ * Thread: the loop thread only; catalog_load before the loop runs.
+ * Errors: negative errno, as said at each function. Limits: CATALOG_FUNCTIONS_MAX functions
+ * (-ENOSPC beyond), and as many versions as disk and memory hold.
+ */
+#ifndef LAMINA_FUNCTION_CATALOG_H
+#define LAMINA_FUNCTION_CATALOG_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "function/function.h"
+#include "function/version.h"
+
+#define CATALOG_FUNCTIONS_MAX 100000
+
+struct catalog;
+struct registry;
+
+/* Upward calls. Any member may be NULL. Called on the loop thread, after the change is visible. */
+struct catalog_listener {
+    /* No new call will be given to `version` or to a snapshot with its execution_id: it was
+     * replaced or deleted. Busy instances may finish; idle ones should be ended now. The pointer is
+     * valid during the call; keep a version_ref beyond it. */
+    void (*retired)(void *arg, const struct version *version);
+    void *arg;
+};
+
+struct catalog_config {
+    const char *region;  /* copied */
+    const char *account; /* copied */
+    struct registry *registry; /* borrowed: outlives the catalog */
+    struct catalog_listener listener;
+};
+
+struct catalog *catalog_new(const struct catalog_config *config);
+void catalog_free(struct catalog *catalog); /* accepts NULL; no change may be under way */
+
+/* Replaces the listener (the scheduler is made after the catalog). */
+void catalog_set_listener(struct catalog *catalog, const struct catalog_listener *listener);
+
+/* Reads every function and version from the registry. Blocks: call it before the loop runs.
+ * -EBADMSG if a row cannot be read: nothing is skipped silently. */
+MUST_CHECK int catalog_load(struct catalog *catalog, struct error *err);
+
+const char *catalog_region(const struct catalog *catalog);
+const char *catalog_account(const struct catalog *catalog);
+
+/* The function, or NULL. Borrowed, until the next turn of the loop. A function whose creation is
+ * not yet committed is not found. */
+struct function *catalog_function(const struct catalog *catalog, const char *name);
+
+/* What a call to name:qualifier runs. `qualifier` NULL means $LATEST. On success a borrowed
+ * snapshot: take a version_ref to keep it past this turn.
+ *   -ENOENT   no such function, version or alias
+ *   -EAGAIN   it exists but is PENDING           (ret_version is set, for its state)
+ *   -EBADFD   its creation has FAILED            (ret_version is set, for its reason) */
+MUST_CHECK int catalog_find(const struct catalog *catalog, const char *name, const char *qualifier,
+                            const struct version **ret_version);
+
+/* What Get and the other describing calls show for name:qualifier: for $LATEST the newest snapshot,
+ * whether or not it serves yet. -ENOENT. Borrowed. */
+MUST_CHECK int catalog_describe(const struct catalog *catalog, const char *name,
+                                const char *qualifier, const struct version **ret_version);
+
+/* Functions in the order of their names, for paging: the first whose name is greater than `after`
+ * ("" or NULL: the first of all), or NULL at the end. */
+struct function *catalog_next(const struct catalog *catalog, const char *after);
+size_t catalog_count(const struct catalog *catalog);
+
+/* Every snapshot that must keep its tree and its zip in the store: latest, live and published, of
+ * every function. For the store's garbage collection and for totals. */
+void catalog_each_version(const struct catalog *catalog,
+                          void (*visit)(void *arg, const struct version *version), void *arg);
+
+#endif

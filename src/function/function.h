@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * function: a name, its $LATEST, and the versions published from it.
+ *
+ *            latest      what Get and List show; may be PENDING, or a change in progress
+ *   function live        what calls to $LATEST run: NULL until the first deployment is done, and the
+ *                        earlier snapshot while an update's code is still being deployed
+ *            published   1, 2, 3 ... immutable, ascending; numbers are never used twice
+ *
+ * Owned by the catalog, which is the only one that changes it. Loop thread only.
+ */
+#ifndef LAMINA_FUNCTION_FUNCTION_H
+#define LAMINA_FUNCTION_FUNCTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "function/version.h"
+
+struct function {
+    char *name;
+    struct version *latest;     /* one reference; never NULL once the function can be found */
+    struct version *live;       /* one reference, or NULL */
+    struct version **published; /* one reference each, ascending by number */
+    size_t n_published;
+    size_t published_capacity;
+    uint64_t next_number; /* of the next version to be published, from 1 */
+
+    char *tags_json;  /* text of a JSON object, or NULL */
+    void *change;     /* the change under way (function/change.h), or NULL; borrowed */
+    bool is_new;      /* being created: not found, and its name is taken */
+    uint64_t revision; /* of the registry's row, for its compare-and-set */
+};
+
+struct function *function_new(const char *name);
+void function_free(struct function *function); /* accepts NULL */
+
+/* Borrowed: valid until the loop next runs the catalog's code; NULL if there is none. */
+struct version *function_published(const struct function *function, uint64_t number);
+/* The published version with the highest number, or NULL. */
+struct version *function_newest(const struct function *function);
+
+/* Takes the reference. Numbers must come in ascending order. */
+void function_add_published(struct function *function, struct version *version);
+/* Gives the reference back to the caller, or NULL if there is no such number. */
+struct version *function_remove_published(struct function *function, uint64_t number);
+
+#endif

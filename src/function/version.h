@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * version: what one function is at one moment: its code, its configuration, its state.
+ *
+ * A version is a snapshot. While it is being made (version_new, version_copy) it has one owner who
+ * may write to it; once it was given to the catalog it never changes again, and everybody else
+ * reads it through a counted reference. An update makes a new snapshot; an invocation or an
+ * instance that holds the old one goes on with exactly what it started with.
+ *
+ * `$LATEST` and each published number have snapshots of their own. Two snapshots with the same
+ * `execution_id` run the same code with the same configuration (they differ in state, description
+ * or RevisionId only), so an instance started for one may answer calls for the other.
+ *
+ * Thread: the loop thread only; the reference count is a plain integer. A job on another thread
+ * works on copies of the few members it needs.
+ * Limits: strings and the environment were validated by the API (base/limits.h) before they came
+ * here; version_from_json checks them again, since the registry is a file.
+ */
+#ifndef LAMINA_FUNCTION_VERSION_H
+#define LAMINA_FUNCTION_VERSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define VERSION_LATEST "$LATEST"
+
+/* Room for the longest qualified ARN that we make, with its final NUL: the fixed words, a region of
+ * at most 32, twelve digits, a name of 64 and a qualifier of 128. */
+#define VERSION_ARN_MAX 320
+
+/* State, as the API prints it.
+ *
+ *              deployment done
+ *   PENDING ------------------------> ACTIVE
+ *      |
+ *      +---- deployment failed -----> FAILED
+ *
+ * Only an ACTIVE version may be invoked. A later failed update does not leave ACTIVE: the update
+ * status below tells of it, and the old code goes on serving. */
+enum version_state { VERSION_PENDING, VERSION_ACTIVE, VERSION_FAILED };
+
+/* LastUpdateStatus; UPDATE_NONE is a version that was not yet active: the member is absent. */
+enum version_update {
+    VERSION_UPDATE_NONE,
+    VERSION_UPDATE_SUCCESSFUL,
+    VERSION_UPDATE_IN_PROGRESS,
+    VERSION_UPDATE_FAILED,
+};
+
+struct version_variable {
+    char *name;
+    char *value;
+};
+
+/* The code, as the deployment left it. `tree_id` names the unpacked tree in the store (what
+ * lamina-spawn mounts at /var/task); it is valid only if `has_tree`, which every ACTIVE version
+ * has. `zip_sha256` is the digest of the package's bytes (CodeSha256, and the store's object id,
+ * from which Code.Location is served). */
+struct version_code {
+    bool has_tree;
+    uint8_t tree_id[32];
+    uint8_t zip_sha256[32];
+    uint64_t zip_bytes;
+    uint64_t tree_bytes; /* sum of the sizes of the unpacked files */
+};
+
+struct version {
+    unsigned refs;         /* use version_ref and version_unref */
+    uint64_t execution_id; /* see above; made new in every process, never stored, never 0 */
+
+    char *name;          /* function name, without ARN or qualifier */
+    char *qualifier;     /* "$LATEST" or a decimal number from 1: AWS_LAMBDA_FUNCTION_VERSION */
+    char *arn;           /* unqualified: arn:aws:lambda:<region>:<account>:function:<name> */
+    char *qualified_arn; /* the same and ":<qualifier>" */
+
+    char *runtime;     /* provided | provided.al2 | provided.al2023 */
+    char *handler;     /* _HANDLER */
+    char *role;        /* ARN of the role; its rights are not looked at yet */
+    char *description; /* "" if none */
+    uint32_t memory_mb;
+    uint32_t timeout_s;
+    uint32_t tmp_mb; /* EphemeralStorage: the size of /tmp */
+
+    bool has_environment; /* set, maybe to nothing: the API shows an empty object then */
+    struct version_variable *environment; /* as the caller gave it, sorted by name */
+    size_t n_environment;
+
+    /* Settings that are kept and shown but change nothing in an instance (docs/aws-compat.md), as
+     * the text of one JSON object whose members are those of FunctionConfiguration; NULL if none:
+     * TracingConfig, VpcConfig, DeadLetterConfig, KMSKeyArn, LoggingConfig. */
+    char *passive_json;
+
+    struct version_code code;
+
+    enum version_state state;
+    char *state_reason;      /* NULL when ACTIVE */
+    char *state_reason_code; /* NULL when ACTIVE */
+    enum version_update update;
+    char *update_reason;      /* NULL unless in progress or failed */
+    char *update_reason_code; /* the same */
+
+    char revision_id[37]; /* uuid; a new one at every transition */
+    int64_t modified_ms;  /* LastModified, milliseconds since 1970 */
+};
+
+/* A new snapshot of `name` with one reference, the defaults of the API (128 MB, 3 s, 512 MB of
+ * /tmp, empty description, qualifier $LATEST), a new execution_id and RevisionId, PENDING.
+ * Never NULL: lack of memory ends the process, as everywhere in base/mem.h. */
+struct version *version_new(const char *name, const char *region, const char *account);
+
+/* A writable deep copy with one reference: same execution_id, same RevisionId. */
+struct version *version_copy(const struct version *version);
+
+/* The copy that is published as number `number`: the qualifier and the qualified ARN change, and
+ * so do execution_id, RevisionId and LastModified. */
+struct version *version_copy_as(const struct version *version, uint64_t number);
+
+struct version *version_ref(const struct version *version);
+void version_unref(const struct version *version); /* accepts NULL */
+
+/* Setters for the owner of a draft. The text is copied; NULL clears. */
+void version_set(char **member, const char *text);
+/* Replaces the whole environment by copies of `n` pairs, sorted by name. */
+void version_set_environment(struct version *draft, const struct version_variable *pairs, size_t n);
+/* A new RevisionId, and LastModified becomes `now_ms` unless that is 0. */
+void version_touch(struct version *draft, int64_t now_ms);
+/* Says that code or configuration changed: instances of the earlier snapshot must not serve it. */
+void version_renew_execution(struct version *draft);
+
+bool version_is_latest(const struct version *version);
+/* The number of a published version, 0 for $LATEST. */
+uint64_t version_number(const struct version *version);
+/* May it be invoked now? */
+bool version_is_invocable(const struct version *version);
+
+/* Would publishing `latest` only repeat `published`? Code and configuration are compared, not
+ * state, RevisionId or times; the description counts, as with AWS. */
+bool version_is_same_content(const struct version *latest, const struct version *published);
+
+const char *version_state_name(enum version_state state);    /* "Pending" ... */
+const char *version_update_name(enum version_update update); /* "InProgress" ..., NULL for none */
+
+/* The registry's form (schema 1, docs in function/version_json.c). The text is malloc'ed.
+ * from_json: -EBADMSG with the member's name if the text is not one that to_json makes. */
+char *version_to_json(const struct version *version, size_t *ret_length);
+MUST_CHECK int version_from_json(const char *json, size_t length, const char *region,
+                                 const char *account, struct version **ret_version,
+                                 struct error *err);
+
+#endif

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+/*
+ * wire/spawn.h - what laminad and lamina-spawn say to each other (docs/wire-spawn.md tells the story).
+ *
+ * Two SOCK_SEQPACKET socket pairs, made by lamina-spawn before it starts laminad:
+ *
+ *   fd 3  SPAWN_FD_INSTANCES  the loop thread's. Both ways, any number of instances in flight.
+ *   fd 4  SPAWN_FD_WORK       the deployment threads'. Only requests; each one carries its own status socket,
+ *                             so threads need no lock (a SEQPACKET send is atomic) and no answer gets mixed up.
+ *
+ * One packet is one message: a struct below, sent whole (START: cut after its environment). Native byte order;
+ * both ends are always from one build, and a version that differs is refused. No message holds a path, a
+ * directory descriptor or a pointer: trees are named by 32 raw bytes, and lamina-spawn opens `trees/<hex>` itself.
+ *
+ * Trust. lamina-spawn believes nothing that it reads: a packet that is short, long, of an unknown type, with
+ * values past a limit or with descriptors that it did not ask for ends the service (our bug, or laminad was
+ * taken over), except where a struct says "refused", which answers START_FAILED. laminad believes lamina-spawn.
+ *
+ * The life of an instance, in messages:
+ *
+ *      START ---------> STARTED (+4 fds) --- INIT_DONE / FREEZE / THAW / STATS / KILL ---> EXIT
+ *         \-----------> START_FAILED                      (EXIT comes exactly once for each STARTED,
+ *                                                          whether or not KILL was asked for)
+ *
+ * End of life: either side reads end-of-file when the other has died, kills all it owns and ends. laminad stops
+ * the service by exiting; lamina-spawn then kills every sandbox, removes their cgroups and exits with laminad's
+ * status. lamina-spawn passes SIGTERM and SIGINT on to laminad.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SPAWN_VERSION 1u
+#define SPAWN_FD_INSTANCES 3
+#define SPAWN_FD_WORK 4
+
+/* Set by lamina-spawn in laminad's environment to "3,4": laminad started by hand knows that it was not. */
+#define SPAWN_ENV_FDS "LAMINA_SPAWN_FDS"
+
+enum {
+    SPAWN_TREE_ID_SIZE = 32,
+    SPAWN_ENV_MAX = 8192,         /* bytes of an instance's environment, final NULs counted */
+    SPAWN_ENV_VARIABLES_MAX = 512,
+    SPAWN_INSTANCES_MAX = 2048,   /* alive at once; a START beyond it is refused with EAGAIN */
+    SPAWN_WORK_MAX = 8,           /* jobs at once; one beyond it is answered with WORK_EXIT{error = EAGAIN} */
+    SPAWN_MESSAGE_MAX = 8448,     /* no message is longer; receive buffers may be this size */
+    SPAWN_FDS_MAX = 4,            /* no message carries more descriptors */
+    SPAWN_MEMORY_MIB_MAX = 131072,
+    SPAWN_TMP_MIB_MAX = 10240,
+};
+
+/* Ports of the two listeners, on 127.0.0.1 inside the sandbox's own network namespace. */
+enum { SPAWN_PORT_RUNTIME = 9001, SPAWN_PORT_PLATFORM = 4566 };
+
+enum spawn_type {
+    /* laminad -> lamina-spawn, on fd 3 */
+    SPAWN_START = 1,
+    SPAWN_KILL = 2,
+    SPAWN_FREEZE = 3,
+    SPAWN_THAW = 4,
+    SPAWN_STATS = 5,
+    SPAWN_INIT_DONE = 6,
+    SPAWN_TREE_FORGET = 7,
+    /* lamina-spawn -> laminad, on fd 3 */
+    SPAWN_HELLO = 32,
+    SPAWN_STARTED = 33,
+    SPAWN_START_FAILED = 34,
+    SPAWN_EXIT = 35,
+    SPAWN_FROZEN = 36,
+    SPAWN_THAWED = 37,
+    SPAWN_STATS_ARE = 38,
+    /* laminad -> lamina-spawn, on fd 4; and the answer, on the job's own status socket */
+    SPAWN_WORK = 64,
+    SPAWN_WORK_EXIT = 65,
+};
+
+/*
+ * The head of every message. `id` is the instance's: chosen by laminad, never 0, never used twice in the life of
+ * one service. In WORK it is free for laminad's use and comes back in WORK_EXIT; in HELLO and TREE_FORGET it is 0.
+ */
+struct spawn_head {
+    uint16_t version; /* SPAWN_VERSION */
+    uint16_t type;    /* enum spawn_type */
+    uint32_t size;    /* of the whole message, this head included: equals the packet's length */
+    uint64_t id;
+};
+
+/* ---- requests on fd 3 -------------------------------------------------------------------------------------- */
+
+enum spawn_start_flags {
+    /* More starts of this tree with these limits are likely: keep one prepared waiter for it (0.5 ms to the
+     * function's first instruction) until it was unused for a minute, or TREE_FORGET. */
+    SPAWN_START_HOT = 1u << 0,
+    /* Do not use the pool or a waiter: for benchmarks and tests. */
+    SPAWN_START_FROM_NOTHING = 1u << 1,
+    SPAWN_START_NO_WAITER = 1u << 2,
+};
+
+/*
+ * START: make a sandbox, run its bootstrap. Answered by STARTED or START_FAILED, in any order among instances.
+ *
+ * Sees: host /usr read-only, a synthesised /etc, /opt/lamina (the built-in runtime), /var/task = the tree
+ * (read-only; empty when tree_id is all zero), /tmp (tmpfs of tmp_bytes, the only writable place), /dev, /proc.
+ * Runs, with cwd /var/task and argv[0] only: /var/task/bootstrap, else /opt/bootstrap; neither executable:
+ * EXIT with exec_errno. Exactly the environment given (lamina-spawn adds nothing), stdin /dev/null, stdout and
+ * stderr the log pipe. Has all of the CPU until INIT_DONE, then cpu_millis.
+ *
+ * Refused (START_FAILED): an unknown tree (step TREE, ENOENT), an id in use (EEXIST), too many (EAGAIN).
+ */
+struct spawn_start {
+    struct spawn_head head;
+    uint8_t tree_id[SPAWN_TREE_ID_SIZE]; /* raw bytes; all zero: no tree */
+    uint64_t memory_bytes;               /* hard limit of the sandbox, /tmp's content included; 16 MiB or more */
+    uint64_t tmp_bytes;                  /* size of /tmp; 1 MiB or more */
+    uint32_t cpu_millis;                 /* 1000 is one CPU; 0: no limit */
+    uint32_t pids_max;                   /* threads and processes; 0: 1024, as Lambda */
+    uint32_t flags;                      /* enum spawn_start_flags; unknown bits are an error */
+    uint32_t env_size;                   /* bytes used of env */
+    char env[SPAWN_ENV_MAX];             /* NAME=value\0NAME=value\0 ...; the message ends after env_size bytes */
+};
+
+/*
+ * KILL, FREEZE, THAW, STATS, INIT_DONE: one instance. An id that is not alive is no error and gets no answer
+ * (its EXIT is on the way, or was read already).
+ *   KILL       SIGKILL to every process in it, frozen or not. EXIT follows.
+ *   FREEZE     answered by FROZEN when no process of it runs any more; error != 0 when that failed.
+ *   THAW       answered by THAWED when its processes run again; no need to wait for it before writing to the
+ *              sandbox's sockets. Thawing what runs is fine. Requests are obeyed in the order sent.
+ *   STATS      answered by STATS_ARE.
+ *   INIT_DONE  the init phase is over: cpu_millis of START applies from now on. No answer.
+ */
+struct spawn_request {
+    struct spawn_head head;
+};
+
+/* TREE_FORGET: drop prepared waiters of this tree; the store is about to remove it. No answer. Running
+ * instances keep their files (a mounted directory outlives its name). */
+struct spawn_tree_forget {
+    struct spawn_head head;
+    uint8_t tree_id[SPAWN_TREE_ID_SIZE];
+};
+
+/* ---- answers on fd 3 --------------------------------------------------------------------------------------- */
+
+/* HELLO: the first message, before any request. */
+struct spawn_hello {
+    struct spawn_head head;
+    uint32_t cgroup_version; /* 1 or 2 */
+    uint32_t instances_max;
+    uint32_t uid_first; /* sandboxes of this service use these uids and no others */
+    uint32_t uid_count;
+};
+
+/* How a start was served. */
+enum spawn_path { SPAWN_PATH_NOTHING = 0, SPAWN_PATH_POOL = 1, SPAWN_PATH_WAITER = 2 };
+
+/* Where a start's time went; microseconds from the START's arrival, 0 for what had been done ahead. */
+struct spawn_timings {
+    uint32_t clone_us;  /* the sandbox's first process exists, in its namespaces */
+    uint32_t cgroup_us; /* cgroups made and limits set */
+    uint32_t attach_us; /* the process is in them (a v1 attach can wait for the kernel's readers) */
+    uint32_t net_us;    /* network namespace and listeners handed over */
+    uint32_t mount_us;  /* root in place, privileges dropped, filter on, lamina-init runs */
+    uint32_t total_us;  /* until STARTED was sent: bootstrap's exec is next */
+};
+
+/* The descriptors that come with STARTED, in this order; all are the receiver's to close. */
+enum spawn_started_fd {
+    SPAWN_STARTED_RUNTIME = 0,  /* listening TCP socket 127.0.0.1:9001 of the sandbox, non-blocking */
+    SPAWN_STARTED_PLATFORM = 1, /* listening TCP socket 127.0.0.1:4566 of the sandbox, non-blocking */
+    SPAWN_STARTED_LOG = 2,      /* read end of the pipe that is its stdout and stderr, non-blocking */
+    SPAWN_STARTED_PEAK = 3,     /* the cgroup's peak memory file: pread at 0 gives decimal bytes and a newline */
+    SPAWN_STARTED_FDS = 4,
+};
+
+/* STARTED: the sandbox stands and lamina-init has its orders. The Runtime API will be called soon, or EXIT comes. */
+struct spawn_started {
+    struct spawn_head head;
+    uint32_t path; /* enum spawn_path */
+    uint32_t uid;  /* the sandbox's own uid, for ps */
+    uint32_t pid;  /* of its pid 1, as the host sees it: for people; never signal it */
+    uint32_t reserved;
+    struct spawn_timings timings;
+};
+
+/* The step at which a start failed; spawn_step_name() gives the word for logs. */
+enum spawn_step {
+    SPAWN_STEP_NONE = 0,
+    SPAWN_STEP_REQUEST = 1, /* values out of range, id in use, too many */
+    SPAWN_STEP_CGROUP = 2,
+    SPAWN_STEP_CLONE = 3,
+    SPAWN_STEP_ATTACH = 4,
+    SPAWN_STEP_NET = 5,
+    SPAWN_STEP_LISTEN = 6,
+    SPAWN_STEP_TREE = 7,
+    SPAWN_STEP_MOUNT = 8,
+    SPAWN_STEP_ROOT = 9,
+    SPAWN_STEP_LIMITS = 10,
+    SPAWN_STEP_USER = 11,
+    SPAWN_STEP_SECCOMP = 12,
+    SPAWN_STEP_EXEC = 13, /* of lamina-init */
+    SPAWN_STEP_DIED = 14, /* it ended without a word; error is its wait status */
+    SPAWN_STEP_COUNT = 15,
+};
+
+/* START_FAILED: nothing of the instance is left, and no EXIT will come. */
+struct spawn_start_failed {
+    struct spawn_head head;
+    uint32_t step;  /* enum spawn_step */
+    uint32_t error; /* errno, positive */
+};
+
+enum spawn_exit_flags {
+    SPAWN_EXIT_OOM = 1u << 0,    /* the kernel killed at least one of its processes for memory */
+    SPAWN_EXIT_KILLED = 1u << 1, /* KILL had been asked for */
+};
+
+/* EXIT: all its processes are gone. The bootstrap's own end decides status; what it left running is killed. */
+struct spawn_exit {
+    struct spawn_head head;
+    int32_t status;             /* as wait(2) has it, of the bootstrap: WIFEXITED, WTERMSIG and so on */
+    uint32_t flags;             /* enum spawn_exit_flags */
+    uint32_t exec_errno;        /* not 0: bootstrap could not be run (ENOENT, EACCES, ENOEXEC); status is 127 << 8 */
+    uint32_t reserved;
+    uint64_t memory_peak_bytes; /* most that it used at once; 0 where the kernel does not tell */
+    uint64_t cpu_us;            /* user and system time of all its processes */
+};
+
+/* FROZEN, THAWED */
+struct spawn_done {
+    struct spawn_head head;
+    uint32_t error; /* 0 or errno */
+    uint32_t reserved;
+};
+
+struct spawn_stats {
+    struct spawn_head head;
+    uint64_t memory_bytes;      /* charged to its cgroup now, page cache that it touched first included */
+    uint64_t memory_peak_bytes;
+    uint64_t pss_bytes;         /* over its processes: private memory and its share of what is shared */
+    uint64_t private_bytes;     /* over its processes: what would be freed if it ended */
+    uint64_t page_table_bytes;
+    uint64_t cpu_us;
+    uint32_t processes;
+    uint32_t error;             /* not 0: it ended meanwhile or could not be read; the rest is 0 */
+};
+
+/* ---- work, on fd 4 ----------------------------------------------------------------------------------------- */
+
+/* The descriptors that come with WORK, in this order, all needed. */
+enum spawn_work_fd {
+    SPAWN_WORK_INPUT = 0,  /* regular file, open for reading only: lamina-work's stdin */
+    SPAWN_WORK_OUTPUT = 1, /* write end of a pipe: lamina-work's stdout, all that it can write to */
+    SPAWN_WORK_STATUS = 2, /* one end of a SOCK_SEQPACKET pair: one WORK_EXIT comes, then end-of-file */
+    SPAWN_WORK_FDS = 3,
+};
+
+/*
+ * WORK: run `lamina-work KIND ARG ARG ARG ARG` (decimal numbers) confined: own namespaces, own uid, no network, no
+ * file system but /usr read-only, a tight syscall filter, memory and CPU time limits. stdin, stdout as above, stderr
+ * /dev/null, no other descriptor, empty environment. What kinds and arguments mean is wire/work.h's business.
+ * The job is killed when the reader of the status socket closes it.
+ */
+struct spawn_work {
+    struct spawn_head head;
+    uint32_t kind;
+    uint32_t cpu_seconds; /* RLIMIT_CPU; 1 to 3600 */
+    uint64_t memory_bytes;
+    uint64_t arg[4];
+};
+
+/* WORK_EXIT: the job and all its processes are gone. */
+struct spawn_work_exit {
+    struct spawn_head head;
+    int32_t status; /* as wait(2) */
+    uint32_t flags; /* enum spawn_exit_flags */
+    uint32_t step;  /* not 0: it never ran, and error says why */
+    uint32_t error;
+};
+
+#define SPAWN_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " has a fixed size")
+SPAWN_ASSERT_SIZE(struct spawn_head, 16);
+SPAWN_ASSERT_SIZE(struct spawn_start, 80 + SPAWN_ENV_MAX);
+SPAWN_ASSERT_SIZE(struct spawn_request, 16);
+SPAWN_ASSERT_SIZE(struct spawn_tree_forget, 48);
+SPAWN_ASSERT_SIZE(struct spawn_hello, 32);
+SPAWN_ASSERT_SIZE(struct spawn_started, 56);
+SPAWN_ASSERT_SIZE(struct spawn_start_failed, 24);
+SPAWN_ASSERT_SIZE(struct spawn_exit, 48);
+SPAWN_ASSERT_SIZE(struct spawn_done, 24);
+SPAWN_ASSERT_SIZE(struct spawn_stats, 72);
+SPAWN_ASSERT_SIZE(struct spawn_work, 64);
+SPAWN_ASSERT_SIZE(struct spawn_work_exit, 32);
+_Static_assert(sizeof(struct spawn_start) <= SPAWN_MESSAGE_MAX, "START fits the receive buffer");
+
+/* The word for a step, for logs and errors: "cgroup", "clone", ...; "?" for a number that is none. */
+static inline const char *spawn_step_name(uint32_t step)
+{
+    static const char *const names[SPAWN_STEP_COUNT] = {
+        "none", "request", "cgroup", "clone", "attach", "net",     "listen", "tree",
+        "mount", "root",   "limits", "user",  "seccomp", "exec", "died",
+    };
+    return step < SPAWN_STEP_COUNT ? names[step] : "?";
+}

@@ -1,19 +1,21 @@
-// SPDX-License-Identifier: MIT
-//
-// scheduler: gives every invocation an instance: warm? wake one? start one? wait? throttle?
-//
-// This is the front door of the invocation half of src/function. The API hands in an invocation and
-// hears the result exactly once; which instance ran it, and whether one had to be started, is the
-// scheduler's business.
-//
-// Thread: everything here is called on the loop thread, and every callback runs on it. Nothing here
-// touches the disk, SQLite or DNS.
-//
-// Limits: at most `concurrency` invocations run at once over all functions. Those beyond wait, oldest
-// first, at most `queue_max` of them, holding at most `queue_bytes_max` of payload, each for at most
-// `queue_wait_ms`; the next is throttled (429 TooManyRequestsException with Retry-After).
-// At most `concurrency` instances exist at once; the longest idle one makes room for a new one.
-#pragma once
+/* SPDX-License-Identifier: MIT
+ *
+ * scheduler: gives every invocation an instance: warm? wake one? start one? wait? throttle?
+ *
+ * This is the front door of the invocation half of src/function. The API hands in an invocation and
+ * hears the result exactly once; which instance ran it, and whether one had to be started, is the
+ * scheduler's business.
+ *
+ * Thread: everything here is called on the loop thread, and every callback runs on it. Nothing here
+ * touches the disk, SQLite or DNS.
+ *
+ * Limits: at most `concurrency` invocations run at once over all functions. Those beyond wait, oldest
+ * first, at most `queue_max` of them, holding at most `queue_bytes_max` of payload, each for at most
+ * `queue_wait_ms`; the next is throttled (429 TooManyRequestsException with Retry-After).
+ * At most `concurrency` instances exist at once; the longest idle one makes room for a new one.
+ */
+#ifndef LAMINA_FUNCTION_SCHEDULER_H
+#define LAMINA_FUNCTION_SCHEDULER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,90 +30,89 @@ struct loop;
 struct scheduler;
 struct version;
 
-// A UUID in its text form, with the NUL.
+/* A UUID in its text form, with the NUL. */
 #define INVOCATION_ID_SIZE 37
-// What `LogType: Tail` answers at most (AWS: the last 4 KB of the log).
+/* What `LogType: Tail` answers at most (AWS: the last 4 KB of the log). */
 #define INVOCATION_LOG_TAIL_MAX 4096
 
-// The phases of a cold start, in the order in which they happen. Their names are what metrics,
-// `lamina describe` and `lamina compare` print: queue sandbox fetch load warm first_answer.
+/* The phases of a cold start, in the order in which they happen. Their names are what metrics,
+ * `lamina describe` and `lamina compare` print: queue sandbox fetch load warm first_answer. */
 enum cold_phase {
-    COLD_QUEUE,        // accepted -> START sent: waiting for a permit, for memory, for a slot
-    COLD_SANDBOX,      // START sent -> sandbox made and lamina-init running
-    COLD_FETCH,        // bytes that had to come from elsewhere (none under strategy `package`)
-    COLD_LOAD,         // init running -> the runtime's first `next`: its own start and its model's
-    COLD_WARM,         // warm-up done on behalf of the instance (none without a template)
-    COLD_FIRST_ANSWER, // payload given -> response posted
+    COLD_QUEUE,        /* accepted -> START sent: waiting for a permit, for memory, for a slot */
+    COLD_SANDBOX,      /* START sent -> sandbox made and lamina-init running */
+    COLD_FETCH,        /* bytes that had to come from elsewhere (none under strategy `package`) */
+    COLD_LOAD,         /* init running -> the runtime's first `next`: its own start and its model's */
+    COLD_WARM,         /* warm-up done on behalf of the instance (none without a template) */
+    COLD_FIRST_ANSWER, /* payload given -> response posted */
     COLD_PHASES,
 };
 const char *cold_phase_name(enum cold_phase phase);
 
-// What the API asks for. The strings are views that need only live during invocation_start.
+/* What the API asks for. The strings are views that need only live during invocation_start. */
 struct invocation_spec {
-    struct buf payload;        // moved: the spec's buf is empty afterwards, whatever the outcome
-    struct str client_context; // decoded JSON, or empty
-    struct str cognito;        // JSON, or empty
-    struct str trace_id;       // X-Amzn-Trace-Id as the caller sent it; empty: one is made
-    struct str invoked_arn;    // what Lambda-Runtime-Invoked-Function-Arn says: qualified if the
-                               // caller qualified it, unqualified if not
+    struct buf payload;        /* moved: the spec's buf is empty afterwards, whatever the outcome */
+    struct str client_context; /* decoded JSON, or empty */
+    struct str cognito;        /* JSON, or empty */
+    struct str trace_id;       /* X-Amzn-Trace-Id as the caller sent it; empty: one is made */
+    struct str invoked_arn;    /* what Lambda-Runtime-Invoked-Function-Arn says: qualified if the */
+                               /* caller qualified it, unqualified if not */
     bool wants_log_tail;
 };
 
 enum invocation_outcome {
-    INVOCATION_ANSWERED,       // 200; payload is what the runtime posted, untouched
-    INVOCATION_FUNCTION_ERROR, // 200 with X-Amz-Function-Error: Unhandled; payload is the error JSON
-    INVOCATION_THROTTLED,      // 429; throttle_reason, retry_after_s
-    INVOCATION_FAULT,          // 500 ServiceException: no sandbox could be made; `error` says why
-    INVOCATION_CANCELLED,      // only for who cancelled: no one waits for the answer any more
+    INVOCATION_ANSWERED,       /* 200; payload is what the runtime posted, untouched */
+    INVOCATION_FUNCTION_ERROR, /* 200 with X-Amz-Function-Error: Unhandled; payload is the error JSON */
+    INVOCATION_THROTTLED,      /* 429; throttle_reason, retry_after_s */
+    INVOCATION_FAULT,          /* 500 ServiceException: no sandbox could be made; `error` says why */
 };
 
 struct invocation_result {
     enum invocation_outcome outcome;
-    struct buf payload;          // the callback may move it out; what it leaves is freed after it
-    const char *throttle_reason; // e.g. "ConcurrentInvocationLimitExceeded"; static
+    struct buf payload;          /* the callback may move it out; what it leaves is freed after it */
+    const char *throttle_reason; /* e.g. "ConcurrentInvocationLimitExceeded"; static */
     int retry_after_s;
-    struct str error_type;  // Runtime.ExitError, Sandbox.Timedout, ...; empty when answered
-    struct str log_tail;    // raw bytes, at most INVOCATION_LOG_TAIL_MAX; only if asked for
-    const char *request_id; // the UUID the function saw; also the answer's x-amzn-RequestId
+    struct str error_type;  /* Runtime.ExitError, Sandbox.Timedout, ...; empty when answered */
+    struct str log_tail;    /* raw bytes, at most INVOCATION_LOG_TAIL_MAX; only if asked for */
+    const char *request_id; /* the UUID the function saw; also the answer's x-amzn-RequestId */
     struct str trace_id;
     bool is_cold;
-    uint64_t phase_us[COLD_PHASES]; // filled if is_cold, else only COLD_FIRST_ANSWER
-    uint64_t duration_us;           // what REPORT calls Duration
-    const struct error *error;      // INVOCATION_FAULT: for the log and the message; else NULL
+    uint64_t phase_us[COLD_PHASES]; /* filled if is_cold, else only COLD_FIRST_ANSWER */
+    uint64_t duration_us;           /* what REPORT calls Duration */
+    const struct error *error;      /* INVOCATION_FAULT: for the log and the message; else NULL */
 };
 
-// Called exactly once per invocation, never from inside invocation_start. The result and all that it
-// points to live until the callback returns.
+/* Called exactly once per invocation, never from inside invocation_start. The result and all that it
+ * points to live until the callback returns. */
 typedef void invocation_cb(void *arg, struct invocation_result *result);
 
-// Starts an invocation of `version`, and takes a reference on it. NULL only if memory is out.
-// The version is Active: the API has checked its state.
-struct invocation *invocation_start(struct scheduler *scheduler, struct version *version,
+/* Starts an invocation of `version`, and takes a reference on it. Never NULL.
+ * The version is Active: the API has checked its state. */
+struct invocation *invocation_start(struct scheduler *scheduler, const struct version *version,
                                     struct invocation_spec *spec, invocation_cb *cb, void *arg);
 
-// The caller went away: the callback will not be called. A queued invocation is dropped; a running
-// one runs on to its end (Lambda does not stop a function whose caller hung up).
+/* The caller went away: the callback will not be called. A queued invocation is dropped; a running
+ * one runs on to its end (Lambda does not stop a function whose caller hung up). */
 void invocation_cancel(struct invocation *invocation);
 
-// The request id, valid as long as the invocation.
+/* The request id, valid as long as the invocation. */
 const char *invocation_request_id(const struct invocation *invocation);
 
-struct instance_host; // instance/host.h: where instances are made
+struct instance_host; /* instance/instance.h: where instances are made */
 
 struct scheduler_limits {
-    uint32_t concurrency;       // LAMINA_CONCURRENCY: running invocations, and instances, at once
-    uint32_t queue_max;         // LAMINA_QUEUE
-    uint64_t queue_bytes_max;   // LAMINA_QUEUE_BYTES
-    uint32_t queue_wait_ms;     // LAMINA_QUEUE_WAIT_MS
-    uint32_t starts_at_once;    // sandboxes being made at the same moment
-    uint64_t memory_reserve;    // bytes of MemAvailable that no new instance may take
-    uint32_t freeze_after_ms;   // LAMINA_FREEZE_AFTER_MS
-    uint32_t keepalive_s;       // LAMINA_KEEPALIVE_S
+    uint32_t concurrency;       /* LAMINA_CONCURRENCY: running invocations, and instances, at once */
+    uint32_t queue_max;         /* LAMINA_QUEUE */
+    uint64_t queue_bytes_max;   /* LAMINA_QUEUE_BYTES */
+    uint32_t queue_wait_ms;     /* LAMINA_QUEUE_WAIT_MS */
+    uint32_t starts_at_once;    /* sandboxes being made at the same moment */
+    uint64_t memory_reserve;    /* bytes of MemAvailable that no new instance may take */
+    uint32_t freeze_after_ms;   /* LAMINA_FREEZE_AFTER_MS */
+    uint32_t keepalive_s;       /* LAMINA_KEEPALIVE_S */
 };
 
 struct scheduler_config {
-    struct loop *loop;          // borrowed
-    struct instance_host *host; // borrowed
+    struct loop *loop;          /* borrowed */
+    struct instance_host *host; /* borrowed */
     struct scheduler_limits limits;
     struct str region;
     struct str account_id;
@@ -119,41 +120,41 @@ struct scheduler_config {
 
 struct scheduler *scheduler_new(const struct scheduler_config *config, struct error *err) MUST_CHECK;
 
-// Refuses new invocations (they are throttled) and calls `done` once none is left running.
+/* Refuses new invocations (they are throttled) and calls `done` once none is left running. */
 void scheduler_drain(struct scheduler *scheduler, void (*done)(void *arg), void *arg);
 
-// Every instance is gone and no invocation lives: frees the scheduler.
+/* Every instance is gone and no invocation lives: frees the scheduler. */
 void scheduler_free(struct scheduler *scheduler);
 
-// `version` was replaced or deleted: no new call will name it. Its idle instances end now, the busy
-// ones when they have answered; calls already accepted for it are still answered by it.
-void scheduler_retire(struct scheduler *scheduler, struct version *version);
+/* `version` was replaced or deleted: no new call will name it. Its idle instances end now, the busy
+ * ones when they have answered; calls already accepted for it are still answered by it. */
+void scheduler_retire(struct scheduler *scheduler, const struct version *version);
 
-// Ends the idle and frozen instances of a function (all its versions); busy ones are left alone.
-// Calls `done` when they are gone, with how many there were. For `lamina compare`.
+/* Ends the idle and frozen instances of a function (all its versions); busy ones are left alone.
+ * Calls `done` when they are gone, with how many there were. For `lamina compare`. */
 typedef void scheduler_stopped_cb(void *arg, unsigned stopped);
 void scheduler_stop_idle(struct scheduler *scheduler, struct str function,
                          scheduler_stopped_cb *done, void *arg);
 
-// One line of `lamina ps`. Strings are borrowed until the walk goes on.
+/* One line of `lamina ps`. Strings are borrowed until the walk goes on. */
 struct instance_info {
     uint64_t id;
     struct str function;
-    struct str version; // "$LATEST" or a number
-    const char *state;  // STARTING INIT IDLE BUSY ANSWERED FROZEN ENDING
+    struct str version; /* "$LATEST" or a number */
+    const char *state;  /* STARTING INIT IDLE BUSY ANSWERED FROZEN ENDING */
     uint32_t memory_mb;
     uint64_t age_ms;
     uint64_t idle_ms;
     uint64_t requests;
-    uint64_t memory_peak_bytes; // cgroup peak as last read, 0 if not yet known
-    int32_t pid;                // of lamina-init in the host's namespace, 0 if not known
+    uint64_t memory_peak_bytes; /* cgroup peak as last read, 0 if not yet known */
+    int32_t pid;                /* of lamina-init in the host's namespace, 0 if not known */
 };
 typedef void instance_info_cb(void *arg, const struct instance_info *info);
 void scheduler_each_instance(struct scheduler *scheduler, instance_info_cb *cb, void *arg);
 
-// Memory of one instance, asked of lamina-spawn (which alone may read another user's smaps).
+/* Memory of one instance, asked of lamina-spawn (which alone may read another user's smaps). */
 struct instance_memory {
-    int error; // negative errno if it ended meanwhile
+    int error; /* negative errno if it ended meanwhile */
     uint64_t pss_bytes;
     uint64_t private_bytes;
     uint64_t cgroup_bytes;
@@ -164,12 +165,12 @@ typedef void instance_memory_cb(void *arg, uint64_t id, const struct instance_me
 void scheduler_instance_memory(struct scheduler *scheduler, uint64_t id, instance_memory_cb *cb,
                                void *arg);
 
-// How things stand over all functions, for status, /readyz and /metrics.
+/* How things stand over all functions, for status, /readyz and /metrics. */
 struct scheduler_totals {
-    uint32_t running;   // invocations that hold a permit
-    uint32_t queued;    // waiting for one
+    uint32_t running;   /* invocations that hold a permit */
+    uint32_t queued;    /* waiting for one */
     uint64_t queued_bytes;
-    uint32_t instances; // in any state but DEAD
+    uint32_t instances; /* in any state but DEAD */
     uint64_t invocations;
     uint64_t errors;
     uint64_t throttles;
@@ -177,3 +178,5 @@ struct scheduler_totals {
     bool is_spawn_alive;
 };
 void scheduler_totals(const struct scheduler *scheduler, struct scheduler_totals *ret_totals);
+
+#endif

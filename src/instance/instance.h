@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * instance: one sandbox that runs one function version, from START to EXIT. The front door of
+ * src/instance; the scheduler (src/function) is its only caller.
+ *
+ *     scheduler -- instance_new --------> instance -- START --> spawn_client --> lamina-spawn
+ *               -- instance_invoke ----->    |                                        |
+ *               <-- answered, idle ------    |  <-- next, response, error --   runtime_api (HTTP on
+ *               <-- ended ---------------    |                                 the sandbox's listener)
+ *                                            +-- lines --> log_stream --> log_writer (a thread)
+ *
+ * Callbacks go up through `struct instance_events`. An instance that has reported `ended` is gone:
+ * the caller forgets its pointer, the instance frees itself at the end of the turn.
+ *
+ * Thread: the loop thread only. Nothing here blocks or touches the disk.
+ * Limits: one request at a time; a response of at most LIMIT_RESPONSE_BYTES (6 MiB + 100, as AWS);
+ * an environment of at most 8 KiB in all; the log pipe as log_stream.h says.
+ */
+#ifndef LAMINA_INSTANCE_INSTANCE_H
+#define LAMINA_INSTANCE_INSTANCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/str.h"
+
+struct instance;
+struct instance_host;
+struct log_writer;
+struct loop;
+
+/* What all instances of the daemon share: the channel to lamina-spawn, the log writer, the region. */
+struct instance_host_config {
+    struct loop *loop;             /* borrowed */
+    int spawn_fd;                  /* taken: the instance channel (wire/spawn.h), fd 3 of laminad */
+    struct log_writer *log_writer; /* borrowed; NULL: lines are only kept for the tail */
+    const char *region;            /* copied */
+    void (*lost)(void *arg);       /* lamina-spawn is gone: the daemon must end */
+    void *arg;
+};
+
+MUST_CHECK int instance_host_new(const struct instance_host_config *config,
+                                 struct instance_host **ret_host, struct error *err);
+/* No instance may live. Accepts NULL. */
+void instance_host_free(struct instance_host *host);
+bool instance_host_is_connected(const struct instance_host *host);
+/* How many instances are in any state but DEAD. */
+unsigned instance_host_count(const struct instance_host *host);
+
+struct instance_variable {
+    const char *name;
+    const char *value;
+};
+
+/* What to run. Everything is copied or used up during instance_new. */
+struct instance_spec {
+    const char *function; /* name */
+    const char *version;  /* "$LATEST" or a number */
+    const char *handler;
+    const char *runtime;
+    const uint8_t *tree_id; /* 32 bytes, or NULL: /var/task is empty (tests of the sandbox) */
+    uint32_t memory_mb;
+    uint32_t tmp_mb;
+    const struct instance_variable *variables; /* the customer's, sorted or not */
+    size_t n_variables;
+    uint32_t init_limit_ms; /* START sent -> first `next` */
+    bool is_init_repeated;  /* the init phase is being redone within an invocation: "Phase: invoke" */
+};
+
+/* One call. The instance reads it and never frees it; it must live until `answered`. */
+struct instance_request {
+    const char *id; /* UUID */
+    struct str payload;
+    struct str client_context;
+    struct str cognito;
+    struct str trace_id;
+    struct str invoked_arn;
+    uint32_t timeout_ms;
+    bool wants_log_tail;
+};
+
+/* Why a call or an init phase failed. `type` is AWS's error type, `text` what follows "RequestId: <id>
+ * Error: "; when the runtime posted an error itself, `body` is that, unchanged, and wins. */
+struct instance_failure {
+    char type[128];
+    char text[256];
+    const char *status; /* for REPORT: "error" or "timeout" */
+    struct buf body;
+};
+void instance_failure_done(struct instance_failure *failure);
+/* The JSON that the caller gets: `body`, or {"errorType","errorMessage"} as AWS writes them. */
+void instance_failure_payload(struct instance_failure *failure, const char *request_id,
+                              struct buf *ret_payload);
+
+struct instance_answer {
+    bool is_error;                    /* then `failure` is filled, else `payload` */
+    struct buf payload;               /* may be moved out */
+    struct instance_failure *failure; /* borrowed */
+    struct str log_tail;              /* raw, <= 4096 bytes; only if it was asked for */
+    uint64_t duration_us;             /* payload given -> response posted */
+};
+
+/* How an instance ended. */
+struct instance_end {
+    bool is_init_failure;  /* it never reached its first `next` */
+    bool is_sandbox_fault; /* not the function's doing: the sandbox could not be made */
+    struct instance_failure *failure; /* filled if is_init_failure; borrowed */
+    uint64_t memory_peak_bytes;
+};
+
+struct instance_events {
+    /* It waits for work: after its first `next`, and again after each call. */
+    void (*idle)(void *arg, struct instance *instance);
+    /* The call given by instance_invoke has its outcome; the instance may be dying already. */
+    void (*answered)(void *arg, struct instance *instance, struct instance_answer *answer);
+    /* It is gone. Exactly once, the last call. Never from inside instance_new. */
+    void (*ended)(void *arg, struct instance *instance, const struct instance_end *end);
+    void *arg;
+};
+
+/* Asks lamina-spawn for a sandbox. Never fails: what goes wrong arrives as `ended`. */
+struct instance *instance_new(struct instance_host *host, const struct instance_spec *spec,
+                              const struct instance_events *events);
+
+/* Gives it a call. It must be IDLE or FROZEN (a frozen one is thawed on the way). */
+void instance_invoke(struct instance *instance, const struct instance_request *request);
+
+/* IDLE -> FROZEN. */
+void instance_freeze(struct instance *instance);
+
+/* Ends it whatever it does; a call it holds is answered as a fault of the sandbox. */
+void instance_stop(struct instance *instance);
+
+/* Writes START, END and REPORT of a call that never reached the instance, because its init phase
+ * failed, into the instance's log. Only inside `ended`. The tail is borrowed until it returns. */
+void instance_log_failed_call(struct instance *instance, const struct instance_request *request,
+                              const struct instance_failure *failure, struct str *ret_tail);
+
+uint64_t instance_id(const struct instance *instance);
+const char *instance_state_name(const struct instance *instance);
+bool instance_is_frozen(const struct instance *instance);
+/* Microseconds of START sent -> sandbox there -> first `next`; 0 while not yet passed. */
+uint64_t instance_sandbox_us(const struct instance *instance);
+uint64_t instance_load_us(const struct instance *instance);
+uint64_t instance_memory_peak(const struct instance *instance);
+uint64_t instance_requests(const struct instance *instance);
+int32_t instance_pid(const struct instance *instance);
+
+/* Asks lamina-spawn what the instance's processes use. The callback runs exactly once, also when the
+ * instance ends first (error = -ESRCH). */
+struct instance_usage {
+    int error;
+    uint64_t pss_bytes;
+    uint64_t private_bytes;
+    uint64_t cgroup_bytes;
+    uint64_t cgroup_peak_bytes;
+    uint64_t cpu_us;
+};
+typedef void instance_usage_cb(void *arg, const struct instance_usage *usage);
+void instance_usage(struct instance *instance, instance_usage_cb *cb, void *arg);
+
+#endif

@@ -41,7 +41,9 @@ struct version *function_published(const struct function *function, uint64_t num
 /* The published version with the highest number, or NULL. */
 struct version *function_newest(const struct function *function);
 
-/* Takes the reference. Numbers must come in ascending order. */
+/* Room for one more published version, so that adding it after a commit cannot fail. -ENOMEM. */
+MUST_CHECK int function_reserve_published(struct function *function);
+/* Takes the reference, in the room reserved before; in any order of numbers, each once. */
 void function_add_published(struct function *function, struct version *version);
 /* Gives the reference back to the caller, or NULL if there is no such number. */
 struct version *function_remove_published(struct function *function, uint64_t number);

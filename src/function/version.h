@@ -70,6 +70,7 @@ struct version_code {
 struct version {
     unsigned refs;         /* use version_ref and version_unref */
     uint64_t execution_id; /* see above; made new in every process, never stored, never 0 */
+    bool is_incomplete;    /* a setter found no memory */
 
     char *name;          /* function name, without ARN or qualifier */
     char *qualifier;     /* "$LATEST" or a decimal number from 1: AWS_LAMBDA_FUNCTION_VERSION */
@@ -108,10 +109,11 @@ struct version {
 
 /* A new snapshot of `name` with one reference, the defaults of the API (128 MB, 3 s, 512 MB of
  * /tmp, empty description, qualifier $LATEST), a new execution_id and RevisionId, PENDING.
- * Never NULL: lack of memory ends the process, as everywhere in base/mem.h. */
+ * NULL without memory. */
 struct version *version_new(const char *name, const char *region, const char *account);
 
-/* A writable deep copy with one reference: same execution_id, same RevisionId. */
+/* A writable deep copy with one reference: same execution_id, same RevisionId. NULL without memory
+ * (so does version_copy_as). */
 struct version *version_copy(const struct version *version);
 
 /* The copy that is published as number `number`: the qualifier and the qualified ARN change, and
@@ -121,8 +123,10 @@ struct version *version_copy_as(const struct version *version, uint64_t number);
 struct version *version_ref(const struct version *version);
 void version_unref(const struct version *version); /* accepts NULL */
 
-/* Setters for the owner of a draft. The text is copied; NULL clears. */
-void version_set(char **member, const char *text);
+/* Setters for the owner of a draft; `member` is one of its texts. The text is copied; NULL clears.
+ * A lack of memory sticks to the draft (is_incomplete) and change_commit refuses it with -ENOMEM, so
+ * that whoever fills a draft looks once. */
+void version_set(struct version *draft, char **member, const char *text);
 /* Replaces the whole environment by copies of `n` pairs, sorted by name. */
 void version_set_environment(struct version *draft, const struct version_variable *pairs, size_t n);
 /* A new RevisionId, and LastModified becomes `now_ms` unless that is 0. */
@@ -143,11 +147,12 @@ bool version_is_same_content(const struct version *latest, const struct version 
 const char *version_state_name(enum version_state state);    /* "Pending" ... */
 const char *version_update_name(enum version_update update); /* "InProgress" ..., NULL for none */
 
-/* The registry's form (schema 1, docs in function/version_json.c). The text is malloc'ed.
+/* The registry's form (schema 1, described in function/version_json.c); the name is not in it, it is
+ * the row's key. The text is malloc'ed, NULL without memory.
  * from_json: -EBADMSG with the member's name if the text is not one that to_json makes. */
 char *version_to_json(const struct version *version, size_t *ret_length);
-MUST_CHECK int version_from_json(const char *json, size_t length, const char *region,
-                                 const char *account, struct version **ret_version,
-                                 struct error *err);
+MUST_CHECK int version_from_json(const char *json, size_t length, const char *name,
+                                 const char *region, const char *account,
+                                 struct version **ret_version, struct error *err);
 
 #endif

@@ -11,7 +11,7 @@
 #define MUST_CHECK __attribute__((warn_unused_result))
 
 // Format string is argument `format`, its values start at argument `first` (both count from 1).
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(format_at, first) __attribute__((format(printf, format_at, first)))
 
 // Runs `function(&variable)` when the variable leaves its scope.
 #define AUTO(function) __attribute__((cleanup(function)))

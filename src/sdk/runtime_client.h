@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+//
+// runtime_client: one kept-alive HTTP/1.1 connection to the Lambda Runtime API.
+//
+// Blocking, one thread. Waits without limit for an answer: GET next is a long poll, and the
+// platform's own time-out ends the process when it must. The address is `host:port` with an IPv4
+// address, an IPv6 address in brackets, or `localhost`: no resolver is needed, so a static program
+// works. What was received stays in `in` until the next request.
+#ifndef LAMINA_SDK_RUNTIME_CLIENT_H
+#define LAMINA_SDK_RUNTIME_CLIENT_H
+
+#include "sdk/bytes.h"
+#include "sdk/http_reply.h"
+
+#include <sys/socket.h>
+
+struct runtime_client {
+    int fd;       // -1: not connected
+    bool is_used; // the connection has carried an answer, so that it may have gone stale since
+    const char *address; // borrowed: lives as long as the client
+    struct sockaddr_storage peer;
+    socklen_t peer_size;
+    struct bytes in;
+};
+
+struct runtime_request {
+    const char *head; // request line and headers, with the empty line
+    size_t head_size;
+    const void *body;
+    size_t body_size;
+};
+
+struct runtime_reply {
+    struct http_reply head;
+    const char *data; // the whole reply; header offsets count from here. Borrowed from `in`
+    char *body;       // NUL-terminated; borrowed from `in`
+    size_t body_size;
+};
+
+// -EINVAL: not an address as above. Connects at the first request.
+int runtime_client_init(struct runtime_client *client, const char *address);
+void runtime_client_done(struct runtime_client *client);
+
+// Sends the request and reads the whole answer. A connection that turns out closed before any byte
+// of the answer came, and that had worked before, is made anew once: a platform may drop
+// connections while a function is frozen. Errors: those of connect(), send() and recv();
+// -ECONNRESET: closed in the middle; -EBADMSG: not HTTP; -EMSGSIZE: a body above
+// LAMINA_PAYLOAD_BYTES_MAX; -ENOMEM. The connection is closed after an error.
+int runtime_client_exchange(struct runtime_client *client, const struct runtime_request *request,
+                            struct runtime_reply *ret_reply);
+
+#endif

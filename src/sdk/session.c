@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+#include "sdk/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define API "/2018-06-01/runtime"
+#define HEAD_BYTES 2048
+#define PHASE_COUNT_MAX 8
+#define PHASE_NAME_BYTES 32
+#define DIGEST_HEX_BYTES 64
+#define TRACE_BYTES_MAX 1024
+
+// What the process says of itself. Static because it is told before lamina_run, from main.
+static struct {
+    struct {
+        char name[PHASE_NAME_BYTES];
+        double milliseconds;
+    } phases[PHASE_COUNT_MAX];
+    int phase_count;
+    char model_digest[DIGEST_HEX_BYTES + 1];
+} self;
+
+static bool is_word(const char *text, size_t size_max)
+{
+    size_t size = strnlen(text, size_max + 1);
+    if (size == 0 || size > size_max)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        char c = text[i];
+        if (!((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_' ||
+              c == '-'))
+            return false;
+    }
+    return true;
+}
+
+void lamina_init_phase(const char *name, double milliseconds)
+{
+    if (self.phase_count == PHASE_COUNT_MAX || !is_word(name, PHASE_NAME_BYTES - 1))
+        return;
+    (void) snprintf(self.phases[self.phase_count].name, PHASE_NAME_BYTES, "%s", name);
+    self.phases[self.phase_count++].milliseconds = milliseconds;
+}
+
+void lamina_model_digest(const char *hex)
+{
+    bool is_kept = hex != NULL && is_word(hex, DIGEST_HEX_BYTES);
+    (void) snprintf(self.model_digest, sizeof self.model_digest, "%s", is_kept ? hex : "");
+}
+
+int session_init(struct session *session)
+{
+    const char *address = getenv("AWS_LAMBDA_RUNTIME_API");
+    memset(session, 0, sizeof *session);
+    session->client.fd = -1;
+    session->error.maximum = CALL_MESSAGE_BYTES * 8;
+    if (address == NULL) {
+        (void) fprintf(stderr,
+                       "lamina: AWS_LAMBDA_RUNTIME_API is not set: this program is a Lambda "
+                       "bootstrap and is started by the platform\n");
+        return -EINVAL;
+    }
+    int r = runtime_client_init(&session->client, address);
+    if (r < 0)
+        (void) fprintf(stderr,
+                       "lamina: AWS_LAMBDA_RUNTIME_API is '%s', not host:port with an IP address\n",
+                       address);
+    return r;
+}
+
+void session_done(struct session *session)
+{
+    runtime_client_done(&session->client);
+    bytes_done(&session->error);
+}
+
+static int exchange(struct session *session, const char *what, struct runtime_request request,
+                    struct runtime_reply *ret_reply)
+{
+    request.head_size = strlen(request.head);
+    int r = runtime_client_exchange(&session->client, &request, ret_reply);
+    if (r < 0)
+        (void) fprintf(stderr, "lamina: %s: Runtime API %s: %s\n", what, session->client.address,
+                       strerror(-r));
+    return r;
+}
+
+// ---- next ----
+
+static const char *phases_header(const struct session *session, char *out, size_t size)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (int i = 0; !session->has_polled && i < self.phase_count; i++) {
+        int n = snprintf(out + at, size - at, "%s%s=%.3f", i == 0 ? "Lamina-Init-Phases: " : ";",
+                         self.phases[i].name, self.phases[i].milliseconds);
+        if (n < 0 || (size_t) n >= size - at - 2)
+            break;
+        at += (size_t) n;
+    }
+    if (at > 0)
+        (void) snprintf(out + at, size - at, "\r\n");
+    return out;
+}
+
+// A header's value as a string: ends it where it ends, over the CR or LF that follows it.
+static const char *header(const struct runtime_reply *reply, enum http_reply_header which)
+{
+    char *data = (char *) reply->data;
+    size_t at = reply->head.headers[which].at, size = reply->head.headers[which].size;
+    if (size == 0)
+        return "";
+    data[at + size] = '\0';
+    return data + at;
+}
+
+// The trace id where X-Ray SDKs look for it. putenv on one block of ours, changed in place: setenv
+// would leak the old value at each invocation.
+static void export_trace_id(const char *trace_id)
+{
+    static char entry[sizeof "_X_AMZN_TRACE_ID=" + TRACE_BYTES_MAX];
+    static bool is_exported;
+    if (trace_id[0] == '\0' && !is_exported)
+        return;
+    (void) snprintf(entry, sizeof entry, "_X_AMZN_TRACE_ID=%s", trace_id);
+    if (!is_exported)
+        is_exported = putenv(entry) == 0;
+}
+
+static int fill_call(struct call *call, const struct runtime_reply *reply)
+{
+    const char *request_id = header(reply, HTTP_REPLY_REQUEST_ID);
+    if (!is_word(request_id, CALL_REQUEST_ID_BYTES - 1)) {
+        (void) fprintf(stderr,
+                       "lamina: next: no usable Lambda-Runtime-Aws-Request-Id in the answer\n");
+        return -EPROTO;
+    }
+    call_reset(call);
+    (void) snprintf(call->request_id, sizeof call->request_id, "%s", request_id);
+    call->public = (struct lamina_call){
+        .payload = reply->body,
+        .size = reply->body_size,
+        .request_id = call->request_id,
+        .function_arn = header(reply, HTTP_REPLY_FUNCTION_ARN),
+        .trace_id = header(reply, HTTP_REPLY_TRACE_ID),
+        .client_context = header(reply, HTTP_REPLY_CLIENT_CONTEXT),
+        .cognito_identity = header(reply, HTTP_REPLY_COGNITO_IDENTITY),
+        .deadline_ms = strtoll(header(reply, HTTP_REPLY_DEADLINE_MS), NULL, 10),
+    };
+    export_trace_id(call->public.trace_id);
+    return 0;
+}
+
+int session_next(struct session *session, struct call *call)
+{
+    char head[HEAD_BYTES], phases[HEAD_BYTES / 2];
+    struct runtime_reply reply;
+
+    (void) snprintf(head, sizeof head,
+                    "GET " API
+                    "/invocation/next HTTP/1.1\r\nHost: %s\r\nUser-Agent: lamina\r\n%s\r\n",
+                    session->client.address, phases_header(session, phases, sizeof phases));
+    int r = exchange(session, "next", (struct runtime_request){.head = head}, &reply);
+    if (r < 0)
+        return r;
+    session->has_polled = true;
+    if (reply.head.status != 200) {
+        (void) fprintf(stderr, "lamina: next: the Runtime API answered %d: %.300s\n",
+                       reply.head.status, reply.body);
+        return -EPROTO;
+    }
+    return fill_call(call, &reply);
+}
+
+// ---- answers ----
+
+struct post {
+    const char *path; // of the invocation, or init
+    const char *content_type;
+    const char *error_type; // NULL: not an error
+    const void *body;
+    size_t body_size;
+};
+
+// Returns the status, or an error.
+static int post(struct session *session, const char *what, const struct post *post)
+{
+    char head[HEAD_BYTES];
+    struct runtime_reply reply;
+    (void) snprintf(head, sizeof head,
+                    "POST " API "/%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: lamina\r\nContent-Type: "
+                    "%s\r\nContent-Length: %zu\r\n"
+                    "%s%s%s%s%s%s\r\n",
+                    post->path, session->client.address, post->content_type, post->body_size,
+                    post->error_type ? "Lambda-Runtime-Function-Error-Type: " : "",
+                    post->error_type ? post->error_type : "", post->error_type ? "\r\n" : "",
+                    self.model_digest[0] ? "Lamina-Model-Digest: " : "", self.model_digest,
+                    self.model_digest[0] ? "\r\n" : "");
+    struct runtime_request request = {
+        .head = head, .body = post->body, .body_size = post->body_size};
+    int r = exchange(session, what, request, &reply);
+    if (r < 0)
+        return r;
+    if (reply.head.status < 200 || reply.head.status > 299)
+        (void) fprintf(stderr, "lamina: %s: the Runtime API answered %d: %.300s\n", what,
+                       reply.head.status, reply.body);
+    return reply.head.status;
+}
+
+static int post_error(struct session *session, const char *path, const char *type,
+                      const char *message)
+{
+    static const char out_of_memory[] = "{\"errorMessage\":\"no memory for the error's "
+                                        "text\",\"errorType\":\"Runtime.OutOfMemory\"}";
+    struct post error = {.path = path, .content_type = "application/json", .error_type = type};
+
+    bytes_clear(&session->error, CALL_MESSAGE_BYTES);
+    bool is_written = call_error_json(&session->error, type, message) == 0;
+    error.body = is_written ? session->error.data : out_of_memory;
+    error.body_size = is_written ? session->error.size : sizeof out_of_memory - 1;
+    return post(session, "error", &error);
+}
+
+static int post_answer(struct session *session, const struct call *call)
+{
+    char path[CALL_REQUEST_ID_BYTES + 32];
+    (void) snprintf(path, sizeof path, "invocation/%s/response", call->request_id);
+    return post(session, "response",
+                &(struct post){.path = path,
+                               .content_type = call->content_type,
+                               .body = call->answer.size > 0 ? call->answer.data : "",
+                               .body_size = call->answer.size});
+}
+
+static int post_failure(struct session *session, const struct call *call)
+{
+    char path[CALL_REQUEST_ID_BYTES + 32];
+    (void) snprintf(path, sizeof path, "invocation/%s/error", call->request_id);
+    return post_error(session, path, call->error_type, call->error_message);
+}
+
+int session_answer(struct session *session, struct call *call)
+{
+    int status = call->has_failed ? post_failure(session, call) : post_answer(session, call);
+    if (status == 413 && !call->has_failed) {
+        // This platform's limit is lower than AWS's; it still takes an error for the same id.
+        (void) lamina_fail(&call->public, "Function.ResponseSizeTooLarge",
+                           "the answer of %zu bytes is larger than the platform takes",
+                           call->answer.size);
+        status = post_failure(session, call);
+    }
+    if (status < 0)
+        return status;
+    return status >= 500 ? -ESHUTDOWN : 0;
+}
+
+int session_init_error(struct session *session, const char *type, const char *message)
+{
+    int status = post_error(session, "init/error", type, message);
+    return status < 0 ? status : 0;
+}

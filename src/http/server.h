@@ -48,7 +48,7 @@
 #include "base/buf.h"
 #include "base/compiler.h"
 #include "base/error.h"
-#include "base/list.h"
+#include "base/http_header.h"
 #include "base/str.h"
 
 #include <stdbool.h>
@@ -170,11 +170,6 @@ enum http_method {
     HTTP_METHOD_PATCH,
     HTTP_METHOD_POST,
     HTTP_METHOD_PUT,
-};
-
-struct http_header {
-    struct str name;  // lower case
-    struct str value; // without surrounding space; may be empty
 };
 
 struct http_request {

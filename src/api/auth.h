@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+//
+// Who is calling: SigV4 on every call, in two steps, because a body's hash is known last.
+//
+//   on_head:  auth_begin ─► the claim's form, its key, time, region and service are right. If the
+//             client named its body's hash (x-amz-content-sha256), the signature is verified here
+//             already, before a byte of body is taken: ticket.is_proven.
+//             It also asks the server to hash the body (http_request_hash_body).
+//   body end: auth_finish ─► the body is what was signed; without a named hash, the signature.
+//
+// No effect that matters may happen before auth_finish() said 0. Errors come as AWS's JSON services
+// put them; the texts never repeat a secret, a derived key or the right signature.
+//
+// Loop thread.
+
+#ifndef LAMINA_API_AUTH_H
+#define LAMINA_API_AUTH_H
+
+#include "aws/error.h"
+#include "aws/sigv4.h"
+#include "base/compiler.h"
+#include "http/server.h"
+
+#include <stdbool.h>
+
+struct auth;
+
+struct auth_config {
+    const char *access_key; // copied
+    const char *secret;     // copied
+    const char *region;     // the only one accepted in a scope; copied
+};
+
+int auth_new(const struct auth_config *config, struct auth **ret_auth) MUST_CHECK; // -ENOMEM
+void auth_free(struct auth *auth); // wipes; accepts NULL
+
+enum auth_service {
+    AUTH_SERVICE_LAMBDA, // Lambda's API and Lamina's own
+    AUTH_SERVICE_STS,
+    AUTH_SERVICE_S3,        // known names whose API does not exist yet: the router answers that
+    AUTH_SERVICE_SAGEMAKER,
+};
+
+struct auth_ticket {
+    enum auth_service service;
+    bool is_proven;           // the signature is right; only the body's hash is still to check
+    struct sigv4_claim claim; // views into the request: lives as long as it
+};
+
+// In on_head. -EREMOTEIO with *error filled: answer with it (the server discards the body).
+int auth_begin(struct auth *auth, struct http_request *request, struct auth_ticket *ret_ticket,
+               struct aws_error *error) MUST_CHECK;
+
+// When the body is complete. The same errors.
+int auth_finish(struct auth *auth, struct http_request *request, const struct auth_ticket *ticket,
+                struct aws_error *error) MUST_CHECK;
+
+// The presigned query form, for GET of URLs that the service itself handed out (Code.Location): no
+// body, UNSIGNED-PAYLOAD. In on_head.
+int auth_check_presigned(struct auth *auth, struct http_request *request,
+                         struct aws_error *error) MUST_CHECK;
+
+// Appends "path?query" with a signature that auth_check_presigned accepts for `expires_s` seconds.
+// `host` is the Host header that the client will send; `path` is percent-encoded already.
+int auth_presign(struct auth *auth, struct str host, struct str path, uint64_t expires_s,
+                 struct buf *url) MUST_CHECK;
+
+// Counters for metrics.
+struct auth_stats {
+    uint64_t accepted_total;
+    uint64_t refused_total;
+};
+void auth_stats(const struct auth *auth, struct auth_stats *ret_stats);
+
+#endif

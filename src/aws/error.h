@@ -71,6 +71,7 @@
     X(AWS_UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaTypeException", 415)                            \
     X(AWS_TOO_MANY_REQUESTS, "TooManyRequestsException", 429)                                      \
     X(AWS_SERVICE, "ServiceException", 500)                                                        \
+    X(AWS_NOT_IMPLEMENTED, "NotImplementedException", 501)                                         \
     X(AWS_EC2_UNEXPECTED, "EC2UnexpectedException", 502)                                           \
     X(AWS_EC2_THROTTLED, "EC2ThrottledException", 502)                                             \
     X(AWS_EC2_ACCESS_DENIED, "EC2AccessDeniedException", 502)                                      \

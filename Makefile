@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+#
+# The few words a person types; meson and ninja do the work.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 10
+
+.PHONY: all deps build quickstart check bench fuzz install clean distclean format
+
+all: build
+
+deps:
+	@tools/deps build
+
+# build/ holds build/deps too, so its presence says nothing: build.ninja does.
+build: deps
+	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD) \
+		-Dpkg_config_path=$(CURDIR)/build/deps/prefix/lib/pkgconfig --prefix=$(PREFIX) --libdir=lib
+	@ninja -C $(BUILD)
+
+# A real model answers through the Lambda API. WAV=file.wav takes your own sound, KEEP=1 leaves it running.
+quickstart:
+	@tools/deps build inference
+	@$(MAKE) --no-print-directory build
+	@tools/quickstart
+
+# Everything that CI does, on this checkout.
+check:
+	@.ci/run
+
+bench:
+	@tools/deps build inference check
+	@$(MAKE) --no-print-directory build
+	@/usr/bin/python3 tests/bench/run.py
+
+fuzz:
+	@tools/deps build check
+	@tools/run_tests.py --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
+
+install: build
+	@meson install -C $(BUILD) --no-rebuild
+
+# What was built, but not what was downloaded.
+clean:
+	@find $(BUILD) -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
+
+distclean:
+	@rm -rf build build-*
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i

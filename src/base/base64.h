@@ -29,18 +29,21 @@ ptrdiff_t base64_decode(struct str text, void *data) MUST_CHECK;
 
 // Decodes a text that comes in pieces.
 struct base64_decoder {
-    uint32_t bits;        // of the unfinished group of four
-    uint8_t count;        // its characters so far, 0-3
-    uint8_t padding;      // '=' seen
-    uint8_t is_finished;  // a padded group is complete: nothing may follow
+    uint32_t bits;       // of the unfinished group of four
+    uint8_t count;       // its characters so far, 0-3
+    uint8_t padding;     // '=' seen
+    uint8_t is_finished; // a padded group is complete: nothing may follow
 };
 
-#define BASE64_DECODER_INIT {0, 0, 0, 0}
+#define BASE64_DECODER_INIT                                                                        \
+    {                                                                                              \
+        0, 0, 0, 0                                                                                 \
+    }
 
 // Takes all of `text`; `data` has room for (text.size + 3) / 4 * 3 bytes. Returns the number of
 // bytes written or -EINVAL.
-ptrdiff_t base64_decoder_feed(struct base64_decoder *decoder, struct str text, void *data)
-    MUST_CHECK;
+ptrdiff_t base64_decoder_feed(struct base64_decoder *decoder, struct str text,
+                              void *data) MUST_CHECK;
 // 0 if what was fed is complete, else -EINVAL.
 int base64_decoder_finish(const struct base64_decoder *decoder) MUST_CHECK;
 

@@ -30,7 +30,10 @@ struct buf {
     int failure;     // 0 or the sticking -errno
 };
 
-#define BUF_INIT(maximum_) {NULL, 0, 0, (maximum_), 0}
+#define BUF_INIT(maximum_)                                                                         \
+    {                                                                                              \
+        NULL, 0, 0, (maximum_), 0                                                                  \
+    }
 #define AUTO_BUF AUTO(buf_done)
 
 void buf_init(struct buf *buf, size_t maximum);

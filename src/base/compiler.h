@@ -19,7 +19,7 @@
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 // The structure of type `type` whose member `member` is at `pointer`.
-#define container_of(pointer, type, member) \
-    ((type *) (void *) ((char *) (pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member)                                                        \
+    ((type *) (void *) ((char *) (pointer) -offsetof(type, member)))
 
 #endif

@@ -15,8 +15,8 @@
 #include <stdint.h>
 
 #define DIGEST_BYTES 32
-#define DIGEST_HEX_SIZE (2 * DIGEST_BYTES + 1)    // with the NUL
-#define DIGEST_BASE64_SIZE (44 + 1)               // with the NUL: Lambda's CodeSha256
+#define DIGEST_HEX_SIZE (2 * DIGEST_BYTES + 1) // with the NUL
+#define DIGEST_BASE64_SIZE (44 + 1)            // with the NUL: Lambda's CodeSha256
 
 struct digest {
     uint8_t bytes[DIGEST_BYTES];

@@ -26,12 +26,12 @@ void fd_close_pointer(const int *fd);
 #define AUTO_FD AUTO(fd_close_pointer)
 
 // The descriptor; the variable becomes -1.
-#define TAKE_FD(fd)               \
-    __extension__({               \
-        int *take_fd_ = &(fd);    \
-        int taken_fd_ = *take_fd_;\
-        *take_fd_ = -1;           \
-        taken_fd_;                \
+#define TAKE_FD(fd)                                                                                \
+    __extension__({                                                                                \
+        int *take_fd_ = &(fd);                                                                     \
+        int taken_fd_ = *take_fd_;                                                                 \
+        *take_fd_ = -1;                                                                            \
+        taken_fd_;                                                                                 \
     })
 
 // Reads until `size` bytes or end of file; retries EINTR. Returns the number of bytes (fewer only
@@ -57,8 +57,8 @@ int fd_duplicate(int fd) MUST_CHECK;
 // Sends one packet on a SEQPACKET (or DGRAM) unix socket, with `fd_count` descriptors, which stay
 // the caller's. All or nothing: 0, or -EAGAIN (nonblocking and full), -EPIPE, -EMSGSIZE, -E2BIG
 // (too many descriptors), other -errno. EINTR is retried; no SIGPIPE.
-int fd_send_packet(int fd, const void *data, size_t size, const int *fds, size_t fd_count)
-    MUST_CHECK;
+int fd_send_packet(int fd, const void *data, size_t size, const int *fds,
+                   size_t fd_count) MUST_CHECK;
 
 // Receives one packet. Returns its size (> 0), 0 at end of file, or -errno: -EAGAIN, -EMSGSIZE
 // when the packet or its descriptors did not fit (everything is then dropped and closed: on our

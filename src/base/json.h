@@ -35,7 +35,8 @@ void json_mut_doc_free_pointer(yyjson_mut_doc **doc);
 // Parses a whole text (copied: the text may go away). -EFBIG above size_max, -EINVAL for bad JSON or
 // one nested deeper than JSON_DEPTH_MAX (the error names the position), -ENOMEM. A parsed value takes 16
 // bytes, so the document can be 8 times the text's size.
-int json_parse(struct str text, size_t size_max, yyjson_doc **ret_doc, struct error *err) MUST_CHECK;
+int json_parse(struct str text, size_t size_max, yyjson_doc **ret_doc,
+               struct error *err) MUST_CHECK;
 
 // The member, or NULL if it is absent or null, or if `object` is not an object (or NULL).
 yyjson_val *json_member(yyjson_val *object, const char *name) MUST_CHECK;

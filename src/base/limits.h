@@ -15,8 +15,8 @@
 #define LIMIT_GIB(n) ((int64_t) (n) *1024 * 1024 * 1024)
 
 // Names (characters)
-#define LIMIT_FUNCTION_NAME_MAX 64      // by itself
-#define LIMIT_FUNCTION_LABEL_MAX 140    // FunctionName label: a name, a partial or a full ARN
+#define LIMIT_FUNCTION_NAME_MAX 64   // by itself
+#define LIMIT_FUNCTION_LABEL_MAX 140 // FunctionName label: a name, a partial or a full ARN
 #define LIMIT_FUNCTION_LABEL_NAMESPACED_MAX 256 // the label of read and invoke operations
 #define LIMIT_QUALIFIER_MAX 128
 #define LIMIT_HANDLER_MAX 128
@@ -42,17 +42,17 @@
 #define LIMIT_MEMORY_MB_PER_CPU 1769 // a whole vCPU's share
 
 // Packages (bytes)
-#define LIMIT_ZIP_DIRECT_MAX LIMIT_MIB(50)      // 52,428,800: in the request, after base64 decoding
-#define LIMIT_ZIP_UNPACKED_MAX LIMIT_MIB(250)   // 262,144,000: with all layers
-#define LIMIT_CREATE_REQUEST_MAX 70167211       // body of CreateFunction and UpdateFunctionCode
-#define LIMIT_CONTROL_REQUEST_MAX LIMIT_MIB(1)  // body of every other control operation; ours
+#define LIMIT_ZIP_DIRECT_MAX LIMIT_MIB(50)     // 52,428,800: in the request, after base64 decoding
+#define LIMIT_ZIP_UNPACKED_MAX LIMIT_MIB(250)  // 262,144,000: with all layers
+#define LIMIT_CREATE_REQUEST_MAX 70167211      // body of CreateFunction and UpdateFunctionCode
+#define LIMIT_CONTROL_REQUEST_MAX LIMIT_MIB(1) // body of every other control operation; ours
 
 // Invocation (bytes)
-#define LIMIT_PAYLOAD_SYNC_MAX 6291456   // 6 MiB: request, synchronous
-#define LIMIT_RESPONSE_SYNC_MAX 6291556  // 6 MiB + 100: what a function may answer
-#define LIMIT_PAYLOAD_ASYNC_MAX 1048576  // 1 MiB: event invocation
-#define LIMIT_CLIENT_CONTEXT_MAX 3583    // base64 characters of X-Amz-Client-Context
-#define LIMIT_LOG_TAIL_MAX 4096          // last bytes of the log in X-Amz-Log-Result
+#define LIMIT_PAYLOAD_SYNC_MAX 6291456  // 6 MiB: request, synchronous
+#define LIMIT_RESPONSE_SYNC_MAX 6291556 // 6 MiB + 100: what a function may answer
+#define LIMIT_PAYLOAD_ASYNC_MAX 1048576 // 1 MiB: event invocation
+#define LIMIT_CLIENT_CONTEXT_MAX 3583   // base64 characters of X-Amz-Client-Context
+#define LIMIT_LOG_TAIL_MAX 4096         // last bytes of the log in X-Amz-Log-Result
 
 // Time (ms)
 #define LIMIT_INIT_MS 10000 // init phase; after it init is repeated within the invocation's time
@@ -65,7 +65,8 @@
 #define LIMIT_PROCESSES 1024
 
 // Lists
-#define LIMIT_LIST_PAGE_MAX 50     // ListFunctions, ListVersionsByFunction: a page when MaxItems is more
+#define LIMIT_LIST_PAGE_MAX                                                                        \
+    50 // ListFunctions, ListVersionsByFunction: a page when MaxItems is more
 #define LIMIT_LIST_ITEMS_MAX 10000 // most that MaxItems may ask for
 
 #endif

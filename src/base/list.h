@@ -22,7 +22,10 @@ struct list {
     struct list *next, *previous;
 };
 
-#define LIST_INIT(head) {&(head), &(head)}
+#define LIST_INIT(head)                                                                            \
+    {                                                                                              \
+        &(head), &(head)                                                                           \
+    }
 
 static inline void list_init(struct list *head)
 {
@@ -107,16 +110,15 @@ static inline size_t list_count(const struct list *head)
 
 #define LIST_ENTRY(link, type, member) container_of(link, type, member)
 
-#define LIST_FOR_EACH(type, each, head, member)                     \
-    for (type *each = LIST_ENTRY((head)->next, type, member);       \
-         &each->member != (head);                                   \
+#define LIST_FOR_EACH(type, each, head, member)                                                    \
+    for (type *each = LIST_ENTRY((head)->next, type, member); &each->member != (head);             \
          each = LIST_ENTRY(each->member.next, type, member))
 
 // `each` may be removed or freed in the body.
-#define LIST_FOR_EACH_SAFE(type, each, head, member)                                       \
-    for (type *each = LIST_ENTRY((head)->next, type, member),                              \
-              *each##_next = LIST_ENTRY(each->member.next, type, member);                  \
-         &each->member != (head);                                                          \
+#define LIST_FOR_EACH_SAFE(type, each, head, member)                                               \
+    for (type *each = LIST_ENTRY((head)->next, type, member),                                      \
+              *each##_next = LIST_ENTRY(each->member.next, type, member);                          \
+         &each->member != (head);                                                                  \
          each = each##_next, each##_next = LIST_ENTRY(each->member.next, type, member))
 
 #endif

@@ -46,8 +46,8 @@ void *map_remove(struct map *map, struct str key);
 // is allowed, putting is not. *ret_key (may be NULL) lives as long as the entry.
 void *map_next(const struct map *map, size_t *cursor, struct str *ret_key) MUST_CHECK;
 
-#define MAP_FOR_EACH(type, each, map)                                    \
-    for (size_t each##_cursor = 0, each##_once = 1; each##_once; each##_once = 0) \
-        for (type *each; (each = map_next((map), &each##_cursor, NULL)) != NULL;)
+#define MAP_FOR_EACH(type, each, map)                                                              \
+    for (size_t each##_cursor = 0, each##_once = 1; each##_once; each##_once = 0)                  \
+        for (type * each; (each = map_next((map), &each##_cursor, NULL)) != NULL;)
 
 #endif

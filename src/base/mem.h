@@ -23,12 +23,12 @@ void mem_free_pointer(void *pointer_to_pointer);
 #define AUTO_FREE AUTO(mem_free_pointer)
 
 // The pointer's value; the variable becomes NULL.
-#define TAKE_PTR(pointer)                          \
-    __extension__({                                \
-        __typeof__(pointer) *take_ = &(pointer);   \
-        __typeof__(pointer) taken_ = *take_;       \
-        *take_ = NULL;                             \
-        taken_;                                    \
+#define TAKE_PTR(pointer)                                                                          \
+    __extension__({                                                                                \
+        __typeof__(pointer) *take_ = &(pointer);                                                   \
+        __typeof__(pointer) taken_ = *take_;                                                       \
+        *take_ = NULL;                                                                             \
+        taken_;                                                                                    \
     })
 
 // One zeroed object, NULL when there is no memory.

@@ -27,13 +27,13 @@ struct str {
 #define STR_FORMAT "%.*s"
 #define STR_ARGUMENTS(view) (int) (view).size, (view).data ? (view).data : ""
 
-struct str str_of(const char *text);                    // NULL gives the empty view
+struct str str_of(const char *text); // NULL gives the empty view
 struct str str_of_data(const void *data, size_t size);
 
 bool str_equal(struct str left, struct str right) MUST_CHECK;
 bool str_equal_nocase(struct str left, struct str right) MUST_CHECK; // ASCII letters only
 bool str_equal_text(struct str left, const char *right) MUST_CHECK;
-int str_compare(struct str left, struct str right) MUST_CHECK;       // by bytes, as memcmp
+int str_compare(struct str left, struct str right) MUST_CHECK; // by bytes, as memcmp
 bool str_has_prefix(struct str text, struct str prefix) MUST_CHECK;
 bool str_has_suffix(struct str text, struct str suffix) MUST_CHECK;
 

@@ -1,17 +1,17 @@
-/* SPDX-License-Identifier: MIT */
-/*
- * The operations of the Lambda API that the command line and compare use.
- *
- * Straight-line blocking calls on a struct client. Errors are those of client_perform and
- * client_check, each prefixed with the operation and the function's name.
- */
+// SPDX-License-Identifier: MIT
+//
+// The operations of the Lambda API that the command line and compare use.
+//
+// Straight-line blocking calls on a struct client. Errors are those of client_perform and
+// client_check, each prefixed with the operation and the function's name.
 #ifndef LAMINA_CLIENT_LAMBDA_H
 #define LAMINA_CLIENT_LAMBDA_H
 
+#include "base/json.h"
 #include "client/client.h"
 
-/* A zip of at most this size travels inside the CreateFunction request, as AWS's clients do it;
- * a larger one by PUT /lamina/v1/packages/<sha256>, which only Lamina knows. */
+// A zip of at most this size travels inside the CreateFunction request, as AWS's clients do it;
+// a larger one by PUT /lamina/v1/packages/<sha256>, which only Lamina knows.
 #define LAMBDA_ZIP_INLINE_BYTES_MAX 52428800u
 
 struct lambda_variable {
@@ -19,7 +19,7 @@ struct lambda_variable {
     const char *value;
 };
 
-/* What a function is besides its code; NULL and 0 are "not said" (AWS's default, or unchanged). */
+// What a function is besides its code; NULL and 0 are "not said" (AWS's default, or unchanged).
 struct lambda_settings {
     const char *runtime;
     const char *handler;
@@ -28,30 +28,31 @@ struct lambda_settings {
     unsigned memory_mb;
     unsigned timeout_s;
     unsigned tmp_mb;
-    bool has_variables; /* false: leave them as they are */
+    bool has_variables; // false: leave them as they are
     const struct lambda_variable *variables;
     size_t variable_count;
 };
 
-/* A zip in a seekable file, from its start. */
+// A zip in a seekable file, from its start.
 struct lambda_code {
     int fd;
     uint64_t size;
     char sha256_hex[65];
-    client_progress progress; /* of the upload; NULL: none */
+    client_progress progress; // of the upload; NULL: none
     void *progress_arg;
 };
 
 struct lambda_function {
+    char name[144];
     char arn[256];
     char version[32];
     char runtime[64];
     char handler[160];
     char state[32];
-    char update_status[32]; /* empty right after a creation */
-    char reason[512];       /* why it failed; empty otherwise */
+    char update_status[32]; // empty right after a creation
+    char reason[512];       // why it failed; empty otherwise
     char reason_code[64];
-    char code_sha256[48]; /* base64, as the API says it */
+    char code_sha256[48]; // base64, as the API says it
     char revision_id[40];
     char last_modified[40];
     uint64_t code_bytes;
@@ -60,40 +61,42 @@ struct lambda_function {
 };
 
 MUST_CHECK int lambda_create(struct client *client, const char *name,
-                             const struct lambda_settings *settings,
-                             const struct lambda_code *code, struct lambda_function *ret,
-                             struct error *err);
+                             const struct lambda_settings *settings, const struct lambda_code *code,
+                             struct lambda_function *ret, struct error *err);
 MUST_CHECK int lambda_update_code(struct client *client, const char *name,
                                   const struct lambda_code *code, struct lambda_function *ret,
                                   struct error *err);
 MUST_CHECK int lambda_update_settings(struct client *client, const char *name,
                                       const struct lambda_settings *settings,
                                       struct lambda_function *ret, struct error *err);
-/* -ENOENT: there is no such function. */
+// -ENOENT: there is no such function.
 MUST_CHECK int lambda_get(struct client *client, const char *name, struct lambda_function *ret,
                           struct error *err);
 MUST_CHECK int lambda_delete(struct client *client, const char *name, struct error *err);
 
-/*
- * Waits until the function is Active and its last update is not in progress.
- * Errors: -EREMOTEIO with the service's reason (State or LastUpdateStatus is Failed), -ETIMEDOUT.
- */
+// Waits until the function is Active and its last update is not in progress.
+// Errors: -EREMOTEIO with the service's reason (State or LastUpdateStatus is Failed), -ETIMEDOUT.
 MUST_CHECK int lambda_wait(struct client *client, const char *name, unsigned timeout_ms,
                            struct lambda_function *ret, struct error *err);
 
+// Reads one configuration (an element of ListFunctions, or a whole answer); absent members are empty.
+void lambda_read_function(yyjson_val *from, struct lambda_function *ret);
+MUST_CHECK int lambda_parse_function(struct str text, struct lambda_function *ret,
+                                     struct error *err);
+
 struct lambda_call {
     const char *name;
-    const char *qualifier; /* NULL: none */
+    const char *qualifier; // NULL: none
     const void *payload;
     size_t payload_size;
     bool wants_log_tail;
     bool is_dry_run;
-    client_sink sink; /* NULL: the answer's body is kept */
+    client_sink sink; // NULL: the answer's body is kept
     void *sink_arg;
-    unsigned timeout_ms; /* 0: none */
+    unsigned timeout_ms; // 0: none
 };
 
-/* A function that reported an error is success here: look at ret->function_error. */
+// A function that reported an error is success here: look at ret->function_error.
 MUST_CHECK int lambda_invoke(struct client *client, const struct lambda_call *call,
                              struct client_answer *ret, struct error *err);
 

@@ -78,12 +78,11 @@ void loop_defer(struct loop *loop, struct loop_deferred *deferred, void (*call)(
 
 struct loop_poll;
 
-// Watches `fd`, which stays the caller's and must stay open until loop_poll_stop(); one watch per
-// descriptor. `call` gets the events that are there; an error on the descriptor is reported as
+// Watches `fd`, which becomes nonblocking, stays the caller's and must stay open until
+// loop_poll_stop(); one watch per descriptor (-EEXIST). `call` gets the events that are there; an error on the descriptor is reported as
 // all events that were asked for, so that the next read or write finds it. -errno on failure.
-int loop_poll_start(struct loop *loop, int fd, int events,
-                    void (*call)(void *argument, int events), void *argument,
-                    struct loop_poll **ret_poll) MUST_CHECK;
+int loop_poll_start(struct loop *loop, int fd, int events, void (*call)(void *argument, int events),
+                    void *argument, struct loop_poll **ret_poll) MUST_CHECK;
 // Other events for the same descriptor (0: none for now, not even hang-up).
 int loop_poll_change(struct loop_poll *poll, int events) MUST_CHECK;
 // No call comes after it; the descriptor may be closed at once. Accepts NULL.
@@ -91,14 +90,14 @@ void loop_poll_stop(struct loop_poll *poll);
 
 // ---- Signals: `call` on the loop thread. Lives as long as the loop. -errno.
 
-int loop_signal(struct loop *loop, int signal_number, void (*call)(void *argument, int signal_number),
-                void *argument) MUST_CHECK;
+int loop_signal(struct loop *loop, int signal_number,
+                void (*call)(void *argument, int signal_number), void *argument) MUST_CHECK;
 
 // ---- From other threads
 
 // Calls on the loop thread, in order of posting. Thread-safe, never blocks, cannot fail: `posted` is
-// embedded in the caller's object, which must live until the call. A loop that was stopped makes no
-// more calls.
+// embedded in the caller's object, which must live until the call (or until it is taken back).
+// Calls that were posted and not made when the loop is freed are never made.
 struct loop_posted {
     struct loop_posted *next;
     void (*call)(void *argument);
@@ -107,6 +106,9 @@ struct loop_posted {
 
 void loop_post(struct loop *loop, struct loop_posted *posted, void (*call)(void *argument),
                void *argument);
+
+// Loop thread. Takes a posted call back; false when it was made already or never posted.
+bool loop_unpost(struct loop *loop, struct loop_posted *posted);
 
 // A posted call that will come although nothing else is left keeps loop_run() running: hold before
 // handing the work to another thread, release when its answer came.

@@ -54,6 +54,14 @@ void catalog_set_listener(struct catalog *catalog, const struct catalog_listener
  * -EBADMSG if a row cannot be read: nothing is skipped silently. */
 MUST_CHECK int catalog_load(struct catalog *catalog, struct error *err);
 
+/* Asks `check` about every snapshot that is invocable (does the store still hold its tree?). One that
+ * gets a negative answer is FAILED from now on, in memory only, with the error's text as its
+ * reason: the next start asks again. Blocks as `check` does: before the loop runs. The number of failed
+ * ones. */
+size_t catalog_check(struct catalog *catalog,
+                     int (*check)(void *arg, const struct version *version, struct error *err),
+                     void *arg);
+
 const char *catalog_region(const struct catalog *catalog);
 const char *catalog_account(const struct catalog *catalog);
 

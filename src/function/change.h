@@ -10,7 +10,7 @@
  *        |          of, and `done` is called; or change_abort, which leaves no trace
  *      freed
  *
- * Loop thread only. `done` is called exactly once per change_commit, never from inside it.
+ * Loop thread only.
  */
 #ifndef LAMINA_FUNCTION_CHANGE_H
 #define LAMINA_FUNCTION_CHANGE_H
@@ -22,10 +22,10 @@
 
 struct change;
 
-/* A new function. -EEXIST: the name is in use (also by a creation under way); -ENOSPC. */
+/* A new function. -EEXIST: the name is in use (also by a creation under way); -ENOSPC, -ENOMEM. */
 MUST_CHECK int change_begin_create(struct catalog *catalog, const char *name,
                                    struct change **ret_change);
-/* A change of an existing one. -ENOENT, -EBUSY. */
+/* A change of an existing one. -ENOENT, -EBUSY, -ENOMEM. */
 MUST_CHECK int change_begin(struct catalog *catalog, const char *name, struct change **ret_change);
 void change_abort(struct change *change); /* accepts NULL */
 
@@ -41,9 +41,10 @@ struct change_plan {
     bool drop_function;      /* delete all of it */
 };
 
-/* Takes the plan's references whatever happens. `done(arg, err)`: err is NULL after the commit;
- * otherwise nothing changed and the error is the registry's. The change is freed before `done`. */
-void change_commit(struct change *change, const struct change_plan *plan,
-                   void (*done)(void *arg, const struct error *err), void *arg);
+/* Takes the plan's references and the change whatever happens. 0, and one call of `done` later (never
+ * from inside): err is NULL after the commit; otherwise nothing changed and the error is the
+ * registry's. Negative (-ENOMEM, -EAGAIN: too many changes wait, -E2BIG): nothing changed, no call. */
+MUST_CHECK int change_commit(struct change *change, const struct change_plan *plan,
+                             void (*done)(void *arg, const struct error *err), void *arg);
 
 #endif

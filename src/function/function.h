@@ -16,7 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "function/version.h"
+
+struct change;
 
 struct function {
     char *name;
@@ -27,10 +30,10 @@ struct function {
     size_t published_capacity;
     uint64_t next_number; /* of the next version to be published, from 1 */
 
-    char *tags_json;  /* text of a JSON object, or NULL */
-    void *change;     /* the change under way (function/change.h), or NULL; borrowed */
-    bool is_new;      /* being created: not found, and its name is taken */
-    uint64_t revision; /* of the registry's row, for its compare-and-set */
+    char *tags_json;       /* text of a JSON object, or NULL */
+    struct change *change; /* the change under way (function/change.h), or NULL; borrowed */
+    bool is_new;           /* being created: not found, and its name is taken */
+    int64_t revision;      /* of the registry's row, for its compare-and-set */
 };
 
 struct function *function_new(const char *name);

@@ -10,29 +10,13 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/uuid.h"
 
 #define DEFAULT_MEMORY_MB 128
 #define DEFAULT_TIMEOUT_S 3
 #define DEFAULT_TMP_MB 512
 
 static uint64_t next_execution_id = 1;
-
-/* A random (version 4) UUID. */
-static void revision_new(char text[37])
-{
-    uint8_t random[16];
-    mem_random(random, sizeof(random));
-    random[6] = (uint8_t) ((random[6] & 0x0f) | 0x40);
-    random[8] = (uint8_t) ((random[8] & 0x3f) | 0x80);
-    size_t at = 0;
-    for (size_t i = 0; i < sizeof(random); i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            text[at++] = '-';
-        (void) snprintf(text + at, 37 - at, "%02x", random[i]);
-        at += 2;
-    }
-    assert(at == 36);
-}
 
 static void qualify(struct version *draft, const char *qualifier)
 {
@@ -204,7 +188,7 @@ void version_set_environment(struct version *draft, const struct version_variabl
 
 void version_touch(struct version *draft, int64_t now_ms)
 {
-    revision_new(draft->revision_id);
+    (void) uuid_new(draft->revision_id);
     if (now_ms)
         draft->modified_ms = now_ms;
 }

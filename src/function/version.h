@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/uuid.h"
 
 #define VERSION_LATEST "$LATEST"
 
@@ -103,7 +104,7 @@ struct version {
     char *update_reason;      /* NULL unless in progress or failed */
     char *update_reason_code; /* the same */
 
-    char revision_id[37]; /* uuid; a new one at every transition */
+    char revision_id[UUID_SIZE]; /* a new one at every transition */
     int64_t modified_ms;  /* LastModified, milliseconds since 1970 */
 };
 

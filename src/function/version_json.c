@@ -264,7 +264,7 @@ static int read_identity(struct reader *reader, const char *region_arn)
 {
     struct version *version = reader->version;
     struct str revision;
-    uint64_t modified;
+    uint64_t modified = 0;
     int r = read_u64(reader, "ModifiedMs", &modified);
     if (r < 0)
         return r;

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * api: what clients may ask, and the answers. The front door of this folder, for the daemon.
+ *
+ *   http/server -- on_head --> api_on_head
+ *       1. health, readiness and metrics (loopback, no signature, never wake a function)
+ *       2. presigned downloads of a function's package
+ *       3. everything else: SigV4 (auth.h), then the service named in the signature's scope picks the
+ *          route table, so no path of one service can shadow another's
+ *
+ *   call.h      one request from its head to its one answer
+ *   route.h     the table of operations
+ *   lambda_*.c  one operation of AWS's API a file; lamina_*.c our own; sts.c; invoke.c
+ *
+ * Thread: loop thread only, api_resume too.
+ */
+#ifndef LAMINA_API_API_H
+#define LAMINA_API_API_H
+
+#include <stdbool.h>
+
+#include "base/compiler.h"
+#include "base/error.h"
+
+struct api;
+struct auth;
+struct catalog;
+struct deploy;
+struct http_fault;
+struct http_request;
+struct http_server;
+struct log_writer;
+struct loop;
+struct registry;
+struct scheduler;
+struct spooler;
+struct store;
+
+/* --aws-limits */
+enum api_limits {
+    API_LIMITS_ENFORCE, /* refuse what AWS would refuse */
+    API_LIMITS_WARN,    /* accept larger packages, and log what AWS would have refused */
+    API_LIMITS_OFF,     /* accept them */
+};
+
+/* All pointers are borrowed and outlive the api. */
+struct api_config {
+    struct loop *loop;
+    struct auth *auth;
+    struct catalog *catalog;
+    struct scheduler *scheduler;
+    struct registry *registry;
+    struct spooler *spooler;
+    struct deploy *deploy;
+    struct store *store;
+    struct log_writer *logs;
+    enum api_limits limits;
+};
+
+/* -ENOMEM, -EAGAIN (no threads). */
+MUST_CHECK int api_new(const struct api_config *config, struct api **ret_api, struct error *err);
+/* The HTTP server must be gone, so that no call is left. Accepts NULL. */
+void api_free(struct api *api);
+
+/* For http_server_config: on_head and format_fault, with the api as `user`. */
+void api_on_head(struct http_request *request, void *user);
+void api_format_fault(struct http_fault *fault, void *user);
+
+/* The public server, for its counters in /metrics. */
+void api_set_server(struct api *api, struct http_server *server);
+
+/* /readyz answers 200 from now on (or 503 again). False at first. */
+void api_set_ready(struct api *api, bool is_ready);
+
+/* Goes on with the deployments that an earlier process had answered 201 or 202 for and did not
+ * finish. Once, at start, after catalog_load. */
+void api_resume(struct api *api);
+
+#endif

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "function/change.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "function/catalog_data.h"
+#include "meta/registry.h"
+
+struct change {
+    struct catalog *catalog;   /* borrowed */
+    struct function *function; /* the catalog's; its `change` points back here */
+    struct change_plan plan;   /* owns its versions and tags until they are handed over */
+    void (*done)(void *arg, const struct error *err);
+    void *arg;
+};
+
+/* The rows of one commit. */
+struct batch {
+    struct registry_operation *operations;
+    char (*keys)[VERSION_KEY_MAX];
+    size_t n;
+    char *function_json;
+    char *version_json;
+};
+
+static struct change *change_new(struct catalog *catalog, struct function *function)
+{
+    struct change *change = mem_new(struct change);
+    if (!change)
+        return NULL;
+    change->catalog = catalog;
+    change->function = function;
+    function->change = change;
+    return change;
+}
+
+int change_begin_create(struct catalog *catalog, const char *name, struct change **ret_change)
+{
+    struct function *function = function_new(name);
+    if (!function)
+        return -ENOMEM;
+    function->is_new = true;
+    int r = catalog_insert(catalog, function);
+    if (r < 0) {
+        function_free(function);
+        return r;
+    }
+    struct change *change = change_new(catalog, function);
+    if (!change) {
+        catalog_remove(catalog, function);
+        return -ENOMEM;
+    }
+    *ret_change = change;
+    return 0;
+}
+
+int change_begin(struct catalog *catalog, const char *name, struct change **ret_change)
+{
+    struct function *function = catalog_function(catalog, name);
+    if (!function)
+        return -ENOENT;
+    if (function->change)
+        return -EBUSY;
+    struct change *change = change_new(catalog, function);
+    if (!change)
+        return -ENOMEM;
+    *ret_change = change;
+    return 0;
+}
+
+static void plan_done(struct change_plan *plan)
+{
+    version_unref(plan->latest);
+    version_unref(plan->publish);
+    free((char *) (uintptr_t) plan->tags_json);
+}
+
+void change_abort(struct change *change)
+{
+    if (!change)
+        return;
+    change->function->change = NULL;
+    if (change->function->is_new)
+        catalog_remove(change->catalog, change->function);
+    plan_done(&change->plan);
+    free(change);
+}
+
+struct function *change_function(const struct change *change)
+{
+    return change->function;
+}
+
+static void batch_done(struct batch *batch)
+{
+    free(batch->operations);
+    free(batch->keys);
+    free(batch->function_json);
+    free(batch->version_json);
+}
+
+static struct registry_operation *batch_add(struct batch *batch, enum registry_verb verb,
+                                            const char *kind, int64_t expected_revision)
+{
+    struct registry_operation *operation = &batch->operations[batch->n];
+    operation->verb = verb;
+    operation->kind = kind;
+    operation->key = batch->keys[batch->n];
+    operation->expected_revision = expected_revision;
+    batch->n++;
+    return operation;
+}
+
+static void name_version(struct batch *batch, const char *name, uint64_t number)
+{
+    (void) snprintf(batch->keys[batch->n], VERSION_KEY_MAX, "%s:%llu", name,
+                    (unsigned long long) number);
+}
+
+static void name_function(struct batch *batch, const char *name)
+{
+    (void) snprintf(batch->keys[batch->n], VERSION_KEY_MAX, "%s", name);
+}
+
+/* All of it goes: the versions' rows and the function's own. */
+static void batch_drop_function(struct batch *batch, const struct function *function)
+{
+    for (size_t i = 0; i < function->n_published; i++) {
+        name_version(batch, function->name, version_number(function->published[i]));
+        (void) batch_add(batch, REGISTRY_DELETE, KIND_VERSION, REGISTRY_ANY);
+    }
+    name_function(batch, function->name);
+    (void) batch_add(batch, REGISTRY_DELETE, KIND_FUNCTION, function->revision);
+}
+
+static int batch_put_function(struct batch *batch, const struct change *change)
+{
+    const struct function *function = change->function;
+    const struct change_plan *plan = &change->plan;
+    const struct version *latest = plan->latest ? plan->latest : function->latest;
+    const struct version *live = plan->latest && plan->is_serving ? latest : function->live;
+    uint64_t next = function->next_number + (plan->publish ? 1 : 0);
+    size_t size;
+    batch->function_json = function_to_json(
+        latest, live, next, plan->tags_json ? plan->tags_json : function->tags_json, &size);
+    if (!batch->function_json)
+        return -ENOMEM;
+    name_function(batch, function->name);
+    struct registry_operation *put =
+        batch_add(batch, REGISTRY_PUT, KIND_FUNCTION,
+                  function->is_new ? REGISTRY_ABSENT : function->revision);
+    put->value = batch->function_json;
+    put->value_size = size;
+    return 0;
+}
+
+static int batch_put_version(struct batch *batch, const struct change *change)
+{
+    size_t size;
+    batch->version_json = version_to_json(change->plan.publish, &size);
+    if (!batch->version_json)
+        return -ENOMEM;
+    name_version(batch, change->function->name, change->function->next_number);
+    struct registry_operation *put =
+        batch_add(batch, REGISTRY_PUT, KIND_VERSION, REGISTRY_ABSENT);
+    put->value = batch->version_json;
+    put->value_size = size;
+    return 0;
+}
+
+static int batch_fill(struct batch *batch, const struct change *change)
+{
+    const struct change_plan *plan = &change->plan;
+    size_t rows = 2 + change->function->n_published;
+    batch->operations = calloc(rows, sizeof(*batch->operations));
+    batch->keys = calloc(rows, sizeof(*batch->keys));
+    if (!batch->operations || !batch->keys)
+        return -ENOMEM;
+    if (plan->drop_function) {
+        batch_drop_function(batch, change->function);
+        return 0;
+    }
+    if (plan->drop_number) {
+        name_version(batch, change->function->name, plan->drop_number);
+        (void) batch_add(batch, REGISTRY_DELETE, KIND_VERSION, REGISTRY_ANY);
+        return 0;
+    }
+    int r = batch_put_function(batch, change);
+    if (r == 0 && plan->publish)
+        r = batch_put_version(batch, change);
+    return r;
+}
+
+/* What the catalog shows from now on. Nothing here can fail. */
+static void apply_versions(struct change *change)
+{
+    struct function *function = change->function;
+    struct change_plan *plan = &change->plan;
+    if (plan->publish)
+        function_add_published(function, TAKE_PTR(plan->publish));
+    if (plan->tags_json) {
+        free(function->tags_json);
+        function->tags_json = (char *) (uintptr_t) TAKE_PTR(plan->tags_json);
+    }
+    if (!plan->latest)
+        return;
+    struct version *old_live = NULL;
+    version_unref(function->latest);
+    function->latest = TAKE_PTR(plan->latest);
+    if (plan->is_serving) {
+        old_live = function->live;
+        function->live = version_ref(function->latest);
+    }
+    if (old_live && old_live->execution_id != function->live->execution_id)
+        catalog_retire(change->catalog, old_live);
+    version_unref(old_live);
+}
+
+static void apply_drop_version(struct change *change)
+{
+    struct version *version =
+        function_remove_published(change->function, change->plan.drop_number);
+    catalog_retire(change->catalog, version);
+    version_unref(version);
+}
+
+static void apply_drop_function(struct change *change)
+{
+    struct function *function = change->function;
+    /* Hidden before the listener hears of it: it must not find what it is told is gone. */
+    function->is_new = true;
+    catalog_retire(change->catalog, function->live);
+    for (size_t i = 0; i < function->n_published; i++)
+        catalog_retire(change->catalog, function->published[i]);
+    catalog_remove(change->catalog, function);
+    change->function = NULL;
+}
+
+static void change_apply(struct change *change, int64_t revision)
+{
+    if (change->plan.drop_function) {
+        apply_drop_function(change);
+        return;
+    }
+    if (change->plan.drop_number) {
+        apply_drop_version(change);
+        return;
+    }
+    change->function->revision = revision;
+    change->function->is_new = false;
+    apply_versions(change);
+}
+
+/* The end of a change, with the registry's verdict. */
+static void change_finish(struct change *change, const struct error *err, int64_t revision)
+{
+    void (*done)(void *arg, const struct error *err) = change->done;
+    void *arg = change->arg;
+    if (err) {
+        change_abort(change);
+    } else {
+        change_apply(change, revision);
+        if (change->function)
+            change->function->change = NULL;
+        plan_done(&change->plan);
+        free(change);
+    }
+    done(arg, err);
+}
+
+static void change_committed(void *arg, const struct registry_result *result)
+{
+    change_finish(arg, result->err, result->revision);
+}
+
+static int change_submit(struct change *change)
+{
+    struct batch batch = {0};
+    const struct change_plan *plan = &change->plan;
+    bool is_incomplete = (plan->latest && plan->latest->is_incomplete) ||
+                         (plan->publish && plan->publish->is_incomplete);
+    int r = is_incomplete ? -ENOMEM : 0;
+    if (r == 0 && plan->publish)
+        r = function_reserve_published(change->function);
+    if (r == 0)
+        r = batch_fill(&batch, change);
+    if (r == 0)
+        r = registry_commit(change->catalog->registry, batch.operations, batch.n, change_committed,
+                            change);
+    batch_done(&batch);
+    return r;
+}
+
+int change_commit(struct change *change, const struct change_plan *plan,
+                  void (*done)(void *arg, const struct error *err), void *arg)
+{
+    assert(!plan->publish || version_number(plan->publish) == change->function->next_number);
+    change->plan = *plan;
+    change->plan.tags_json = plan->tags_json ? mem_copy_text(plan->tags_json) : NULL;
+    change->done = done;
+    change->arg = arg;
+    int r = plan->tags_json && !change->plan.tags_json ? -ENOMEM : change_submit(change);
+    if (r < 0)
+        change_abort(change);
+    return r;
+}

@@ -157,7 +157,7 @@ static void keep_log_tail(struct client_answer *answer, struct str value)
 // A header's value into its field, cut when longer. Nothing of it is trusted as text.
 static void keep_value(struct str value, char *field, size_t field_size)
 {
-    (void) str_copy(str_part(value, 0, field_size - 1), field, field_size);
+    (void) !str_copy(str_part(value, 0, field_size - 1), field, field_size);
 }
 
 static void keep_header(struct client_answer *answer, struct str name, struct str value)

@@ -58,7 +58,7 @@ static void take_text(yyjson_val *object, const char *member, char *field, size_
 
     field[0] = '\0';
     if (json_member_str(object, member, &value) == 0)
-        (void) str_copy(str_part(value, 0, field_size - 1), field, field_size);
+        (void) !str_copy(str_part(value, 0, field_size - 1), field, field_size);
 }
 
 static uint64_t take_number(yyjson_val *object, const char *member)

@@ -32,6 +32,7 @@ struct zip_writer {
     struct buf directory; // the central directory, growing
     z_stream deflater;
     bool has_deflater;
+    bool is_zip64_forced;
     unsigned char input[BLOCK_BYTES];
     unsigned char output[BLOCK_BYTES + BLOCK_BYTES / 8];
 };
@@ -113,6 +114,11 @@ void zip_writer_free(struct zip_writer *zip)
     free(zip);
 }
 
+void zip_writer_force_zip64(struct zip_writer *zip)
+{
+    zip->is_zip64_forced = true;
+}
+
 static int archive_write(struct zip_writer *zip, const void *data, size_t size, struct error *err)
 {
     int r = fd_write_all(zip->fd, data, size);
@@ -163,7 +169,7 @@ static int source_check_end(const struct source *source, const char *name, struc
     return 0;
 }
 
-// Runs the deflater over one block. Returns the bytes that came out when they all fit.
+// Runs the deflater over one block and writes what comes out.
 static int deflate_block(struct zip_writer *zip, size_t size, bool is_last, struct error *err)
 {
     z_stream *stream = &zip->deflater;
@@ -284,7 +290,7 @@ static int add_entry(struct zip_writer *zip, struct entry *entry, struct source 
     entry->size = source->size;
     entry->header_offset = zip->offset;
     // Compressed data that turns out a little longer than the original must still fit.
-    entry->is_zip64 = source->size >= SIZE_32_MAX - (1U << 24);
+    entry->is_zip64 = zip->is_zip64_forced || source->size >= SIZE_32_MAX - (1U << 24);
     entry->method = size > 0 && S_ISREG(entry->mode) && is_compressible(zip, (size_t) size)
                         ? METHOD_DEFLATED
                         : METHOD_STORED;
@@ -383,7 +389,8 @@ int zip_finish(struct zip_writer *zip, uint64_t *ret_bytes, struct error *err)
     uint16_t count = zip->count >= COUNT_16_MAX ? COUNT_16_MAX : (uint16_t) zip->count;
     AUTO_BUF struct buf end = BUF_INIT(256);
 
-    if (count == COUNT_16_MAX || directory_offset + zip->directory.size >= SIZE_32_MAX)
+    if (zip->is_zip64_forced || count == COUNT_16_MAX ||
+        directory_offset + zip->directory.size >= SIZE_32_MAX)
         put_zip64_end(&end, zip, directory_offset);
     put_32(&end, 0x06054b50);
     put_16(&end, 0);

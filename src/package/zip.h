@@ -33,6 +33,9 @@ struct zip_writer;
 MUST_CHECK int zip_writer_new(int fd, struct zip_writer **ret, struct error *err);
 void zip_writer_free(struct zip_writer *zip);
 
+// Writes zip64 records for every entry from now on, needed or not: so that tests need no 4 GiB.
+void zip_writer_force_zip64(struct zip_writer *zip);
+
 // A regular file: size bytes of fd from its start.
 MUST_CHECK int zip_add_file(struct zip_writer *zip, const char *name, bool is_executable, int fd,
                             uint64_t size, struct error *err);

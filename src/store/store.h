@@ -144,6 +144,12 @@ int store_tree_drop_cache(struct store *store, const struct digest *tree_id, str
     MUST_CHECK;
 
 // ---- Garbage collection
+//
+//     store_collect_begin -> the caller notes what is live -> store_garbage_trees (whose waiters must
+//     go first) -> store_collect -> store_collect_end
+//
+// From begin to end a pin that is let go still counts: a version committed after the caller made its
+// note is protected until the next round, in which the caller's note has it.
 
 struct store_live {
     const struct digest *trees; // of every version that may still be started or is running
@@ -156,6 +162,15 @@ struct store_collected {
     size_t trees, objects, packages; // removed
     uint64_t bytes;                  // of the objects and packages removed
 };
+
+#define STORE_PACKAGE_KEPT_S (24 * 3600)
+
+void store_collect_begin(struct store *store); // any thread, does not block
+void store_collect_end(struct store *store);
+
+// The trees that store_collect would remove: *ret_trees is malloc'ed.
+int store_garbage_trees(struct store *store, const struct store_live *live,
+                        struct digest **ret_trees, size_t *ret_count, struct error *err) MUST_CHECK;
 
 // Removes what neither `live` nor a pin names. Batches that commit meanwhile wait. A manifest that
 // cannot be read keeps all objects (nothing is removed on doubt): -EUCLEAN then.

@@ -41,7 +41,10 @@ enum work_argument {
     WORK_ARGUMENT_RESERVED_3 = 3,
 };
 
-#define WORK_PATH_MAX 4000
+#define WORK_PATH_MAX 4000  // bytes of a path; with "/var/task/" it stays below PATH_MAX
+#define WORK_NAME_MAX 255   // bytes of one name in it
+#define WORK_DEPTH_MAX 128  // names in it
+#define WORK_LINK_MAX 4000  // bytes of a symlink's target
 #define WORK_DATA_MAX (256 * 1024)
 
 enum work_frame_type {

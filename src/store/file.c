@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+
+#include "store/layout.h"
+
+#include "base/fd.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct store_file {
+    struct store *store; // borrowed
+    int fd;              // -1 once finished
+    bool is_owner;       // removes tmp/<name> when freed
+    uint64_t bytes;
+    struct digest_stream stream;
+    struct digest digest; // once finished
+    char name[TMP_NAME_SIZE];
+};
+
+int store_file_new(struct store *store, struct store_file **ret_file, struct error *err)
+{
+    struct store_file *file = mem_new(struct store_file);
+    if (!file)
+        return error_set(err, -ENOMEM, "no memory for a staged file");
+    file->store = store;
+    store_tmp_name(store, "file", file->name);
+    file->fd = openat(store->tmp, file->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (file->fd < 0) {
+        int code = -errno;
+        free(file);
+        return error_set_errno(err, code, "make a staged file");
+    }
+    file->is_owner = true;
+    digest_stream_init(&file->stream);
+    *ret_file = file;
+    return 0;
+}
+
+int store_file_write(struct store_file *file, const void *data, size_t size, struct error *err)
+{
+    int r = fd_write_all(file->fd, data, size);
+    if (r < 0)
+        return error_set_errno(err, r, "write a staged file");
+    digest_update(&file->stream, data, size);
+    file->bytes += size;
+    return 0;
+}
+
+int store_file_finish(struct store_file *file, struct error *err)
+{
+    file->digest = digest_finish(&file->stream);
+    digest_stream_done(&file->stream);
+    int fd = TAKE_FD(file->fd);
+    if (close(fd) < 0 && errno != EINTR)
+        return error_set_errno(err, -errno, "close a staged file");
+    return 0;
+}
+
+void store_file_free(struct store_file *file)
+{
+    if (!file)
+        return;
+    if (file->fd >= 0) {
+        digest_stream_done(&file->stream);
+        fd_close(file->fd);
+    }
+    // Left over if it cannot be removed: the next start empties tmp/.
+    if (file->is_owner)
+        (void) !unlinkat(file->store->tmp, file->name, 0);
+    free(file);
+}
+
+uint64_t store_file_bytes(const struct store_file *file)
+{
+    return file->bytes;
+}
+
+struct digest store_file_digest(const struct store_file *file)
+{
+    return file->digest;
+}
+
+int store_file_open(const struct store_file *file)
+{
+    int fd = openat(file->store->tmp, file->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -errno : fd;
+}
+
+const char *store_file_tmp_name(const struct store_file *file)
+{
+    return file->name;
+}
+
+void store_file_disown(struct store_file *file)
+{
+    file->is_owner = false;
+}

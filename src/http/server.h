@@ -70,13 +70,13 @@ struct http_fault;
 
 struct http_server_config {
     // Limits; 0 takes the default in brackets.
-    size_t head_bytes_max;        // request line and headers [16 KiB]; more: 431
-    size_t headers_max;           // header lines [100]; more: 431
-    size_t heads_bytes_total_max; // in unfinished heads of all connections [16 MiB]; more: 503
+    size_t head_bytes_max;         // request line and headers [16 KiB]; more: 431
+    size_t headers_max;            // header lines [100]; more: 431
+    size_t heads_bytes_total_max;  // in unfinished heads of all connections [16 MiB]; more: 503
     size_t bodies_bytes_total_max; // kept in memory for all requests [512 MiB]; more: 503
-    size_t arena_bytes_max;       // of one request's arena [256 KiB]
-    size_t connections_max;       // of all listeners [10,000]; more: closed at accept
-    size_t discard_bytes_max;     // of a body nobody wants [1 MiB]
+    size_t arena_bytes_max;        // of one request's arena [256 KiB]
+    size_t connections_max;        // of all listeners [10,000]; more: closed at accept
+    size_t discard_bytes_max;      // of a body nobody wants [1 MiB]
 
     // Time-outs in milliseconds, kept to within a second; 0 takes the default, -1 means none.
     int64_t head_timeout_ms;  // from the head's first byte to its last [30 s]: 408
@@ -107,9 +107,9 @@ struct http_server_config {
 
 struct http_fault {
     unsigned status;
-    const char *why;        // one line of plain text
-    char headers[256];      // to fill: complete lines, each ended by \r\n; at first Content-Type
-    char body[512];         // to fill: NUL-terminated; at first `why` and a line feed
+    const char *why;   // one line of plain text
+    char headers[256]; // to fill: complete lines, each ended by \r\n; at first Content-Type
+    char body[512];    // to fill: NUL-terminated; at first `why` and a line feed
 };
 
 struct http_server_stats {
@@ -186,15 +186,15 @@ struct http_request {
     const struct http_header *headers; // in order of arrival, Host included
     size_t header_count;
 
-    bool has_body;       // a Content-Length above 0 or chunked
-    bool is_chunked;     // then content_length is unknown: 0
+    bool has_body;   // a Content-Length above 0 or chunked
+    bool is_chunked; // then content_length is unknown: 0
     bool expects_continue;
     uint64_t content_length;
 
-    int64_t received_ms;   // loop_now_ms() at the head's first byte
+    int64_t received_ms;    // loop_now_ms() at the head's first byte
     uint64_t connection_id; // never reused
-    struct arena *arena;   // freed with the request; hard limit
-    void *server_user;     // the listener's or the config's user
+    struct arena *arena;    // freed with the request; hard limit
+    void *server_user;      // the listener's or the config's user
 
     // Body of a request that keeps it, complete when on_body(0) is called. May be moved out by
     // http_request_take_body().
@@ -231,7 +231,8 @@ struct http_sink {
     void (*on_data)(struct http_request *request, const void *data, size_t size);
     void (*on_end)(struct http_request *request);
 };
-void http_request_stream_body(struct http_request *request, const struct http_sink *sink); // borrowed
+void http_request_stream_body(struct http_request *request,
+                              const struct http_sink *sink); // borrowed
 
 // No on_data or on_end until the resume (which may call them before it returns). The connection stops
 // reading, so TCP slows the client. One piece that is being delivered may still follow. No body
@@ -251,9 +252,9 @@ void http_request_on_gone(struct http_request *request, void (*gone)(struct http
 
 enum http_body_kind {
     HTTP_BODY_NONE,
-    HTTP_BODY_COPY,  // `text` is copied during the call
-    HTTP_BODY_BUF,   // `buf` is moved in and freed after sending
-    HTTP_BODY_FILE,  // [offset, offset + size) of `fd`, which is moved in and closed after sending
+    HTTP_BODY_COPY, // `text` is copied during the call
+    HTTP_BODY_BUF,  // `buf` is moved in and freed after sending
+    HTTP_BODY_FILE, // [offset, offset + size) of `fd`, which is moved in and closed after sending
 };
 
 struct http_response {

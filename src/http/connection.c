@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: MIT
+
+#include "http/connection.h"
+
+#include <assert.h>
+#include <errno.h>
+
+// A body's time-out starts anew with every so many bytes, so that one byte a minute does not hold
+// memory for ever.
+#define BODY_PROGRESS_BYTES 16384
+// Besides its bytes, a body may cost this much on the wire: chunk sizes, extensions, trailers.
+#define BODY_WIRE_FACTOR 16
+
+// ---- Coming and going
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct http_connection *connection = handle->data;
+    struct http_server *server = connection->server;
+    free(connection);
+    server->handles--;
+    http_server_closed_handle(server);
+}
+
+void http_connection_close(struct http_connection *connection)
+{
+    if (connection->is_closed)
+        return;
+    struct http_server *server = connection->server;
+    connection->is_closed = true;
+    http_connection_watch(connection, HTTP_WATCH_NONE);
+    list_remove(&connection->go_on.link);
+    if (connection->listener) {
+        list_remove(&connection->link);
+        connection->listener->connection_count--;
+        connection->listener = NULL;
+    }
+    server->stats.connections--;
+    server->stats.heads_bytes -= connection->held_size;
+    free(connection->held);
+    connection->held = NULL;
+    connection->held_size = 0;
+    struct http_exchange *exchange = connection->exchange;
+    connection->exchange = NULL;
+    uv_close(&connection->handle.any, on_closed);
+    if (exchange)
+        http_exchange_gone(exchange);
+}
+
+static int handle_init(struct http_connection *connection)
+{
+    uv_loop_t *loop = loop_uv(connection->server->loop);
+    return connection->is_pipe ? uv_pipe_init(loop, &connection->handle.pipe, 0)
+                               : uv_tcp_init(loop, &connection->handle.tcp);
+}
+
+static bool is_full(const struct http_listener *listener)
+{
+    const struct http_server *server = listener->server;
+    return server->is_draining || server->stats.connections >= server->config.connections_max ||
+           (listener->connections_max > 0 &&
+            listener->connection_count >= listener->connections_max);
+}
+
+// libuv holds an accepted socket that must be taken into a handle, so a refusal costs one too.
+void http_connection_accept(struct http_listener *listener)
+{
+    struct http_server *server = listener->server;
+    struct http_connection *connection = calloc(1, sizeof(*connection));
+    if (!connection)
+        return; // libuv offers it again in the next turn
+    bool is_refused = is_full(listener);
+    connection->server = server;
+    connection->is_pipe = listener->is_pipe;
+    if (handle_init(connection) < 0) {
+        free(connection);
+        return;
+    }
+    connection->handle.any.data = connection;
+    server->handles++;
+    server->stats.connections++;
+    int r = uv_accept(&listener->handle.stream, &connection->handle.stream);
+    if (r < 0 || is_refused) {
+        server->stats.connections_refused += r == 0;
+        http_connection_close(connection);
+        return;
+    }
+    connection->id = server->next_connection_id++;
+    connection->listener = listener;
+    list_add_last(&listener->connections, &connection->link);
+    listener->connection_count++;
+    server->stats.connections_total++;
+    http_parser_init(&connection->parser, &server->config);
+    http_connection_settle(connection);
+}
+
+// ---- Time-outs
+
+void http_connection_watch(struct http_connection *connection, enum http_watch watch)
+{
+    struct http_server *server = connection->server;
+    list_remove(&connection->watch_link);
+    connection->watch = watch;
+    if (server->watch_ms[watch] < 0)
+        return;
+    if (watch == HTTP_WATCH_WRITE)
+        connection->write_queue_seen = connection->handle.stream.write_queue_size;
+    connection->deadline_ms = loop_now_ms(server->loop) + server->watch_ms[watch];
+    list_add_last(&server->watched[watch], &connection->watch_link);
+    http_server_sweep_by(server, connection->deadline_ms);
+}
+
+void http_connection_expired(struct http_connection *connection)
+{
+    enum http_watch watch = connection->watch;
+    http_connection_watch(connection, HTTP_WATCH_NONE);
+    bool can_answer = watch == HTTP_WATCH_HEAD ||
+                      (watch == HTTP_WATCH_BODY && !connection->exchange->is_answered);
+    if (can_answer) {
+        http_connection_fault(connection, 408, "the request did not arrive in time");
+        return;
+    }
+    bool is_taking = watch == HTTP_WATCH_WRITE &&
+                     connection->handle.stream.write_queue_size < connection->write_queue_seen;
+    if (is_taking) {
+        http_connection_watch(connection, HTTP_WATCH_WRITE);
+        return;
+    }
+    connection->server->stats.timeouts_total += watch != HTTP_WATCH_LINGER;
+    http_connection_close(connection);
+}
+
+// ---- Input that must wait
+
+static bool hold(struct http_connection *connection, const char *data, size_t size)
+{
+    struct http_server *server = connection->server;
+    if (size == 0)
+        return true;
+    if (server->stats.heads_bytes + size > server->config.heads_bytes_total_max)
+        return false;
+    char *held = realloc(connection->held, connection->held_size + size);
+    if (!held)
+        return false;
+    memcpy(held + connection->held_size, data, size);
+    connection->held = held;
+    connection->held_size += size;
+    server->stats.heads_bytes += size;
+    return true;
+}
+
+static char *take_held(struct http_connection *connection, size_t *ret_size)
+{
+    char *held = connection->held;
+    *ret_size = connection->held_size;
+    connection->server->stats.heads_bytes -= connection->held_size;
+    connection->held = NULL;
+    connection->held_size = 0;
+    return held;
+}
+
+// ---- Ending
+
+static void on_shutdown(uv_shutdown_t *shutdown, int status)
+{
+    free(shutdown);
+}
+
+// Closing with unread input makes the kernel reset the connection, and the reset may overtake the
+// answer. So the write side is shut and input is read until the client closes.
+static void linger(struct http_connection *connection)
+{
+    if (connection->is_closed || connection->is_lingering)
+        return;
+    connection->is_lingering = true;
+    uv_shutdown_t *shutdown = calloc(1, sizeof(*shutdown));
+    if (!shutdown || uv_shutdown(shutdown, &connection->handle.stream, on_shutdown) < 0) {
+        free(shutdown);
+        http_connection_close(connection);
+        return;
+    }
+    http_connection_watch(connection, HTTP_WATCH_LINGER);
+    http_connection_settle(connection);
+}
+
+void http_connection_fault(struct http_connection *connection, unsigned status, const char *why)
+{
+    struct http_server *server = connection->server;
+    server->stats.faults_total++;
+    server->stats.timeouts_total += status == 408;
+    struct http_exchange *exchange = connection->exchange;
+    if (exchange && exchange->is_answered) {
+        http_connection_close(connection);
+        return;
+    }
+    connection->exchange = NULL;
+    if (exchange)
+        http_exchange_gone(exchange);
+    if (connection->is_closed)
+        return;
+    http_answer_fault(connection, status, why);
+    linger(connection);
+}
+
+void http_connection_step(struct http_connection *connection)
+{
+    struct http_exchange *exchange = connection->exchange;
+    if (connection->is_closed || !exchange || !exchange->is_sent)
+        return;
+    bool is_close = exchange->is_close || connection->server->is_draining;
+    if (!exchange->is_input_done && !is_close) {
+        if (!connection->is_feeding)
+            http_connection_settle(connection);
+        return;
+    }
+    connection->exchange = NULL;
+    http_exchange_free(exchange);
+    http_connection_watch(connection, HTTP_WATCH_NONE);
+    if (is_close)
+        linger(connection);
+    else if (!connection->is_feeding && connection->held_size > 0)
+        http_connection_go_on(connection);
+    else if (!connection->is_feeding)
+        http_connection_settle(connection);
+}
+
+// ---- Events of the parser
+
+static void on_head(struct http_connection *connection)
+{
+    struct http_server *server = connection->server;
+    struct http_exchange *exchange = connection->exchange;
+    struct http_request *request = &exchange->request;
+    http_exchange_account(exchange);
+    if (!http_parser_finish_head(&connection->parser, request)) {
+        http_connection_fault(connection, connection->parser.fault_status,
+                              connection->parser.fault_why);
+        return;
+    }
+    void *user = request->server_user;
+    if (server->config.is_host_allowed && !server->config.is_host_allowed(request->host, user)) {
+        http_connection_fault(connection, 421, "this Host is not served here");
+        return;
+    }
+    server->stats.requests_total++;
+    exchange->is_close = !http_parser_can_keep_alive(&connection->parser);
+    // A body that has begun to arrive does not wait for a 100 Continue.
+    exchange->is_continue_due = request->expects_continue && connection->input_left == 0;
+    server->config.on_head(request, user);
+    if (!connection->is_closed && connection->exchange == exchange)
+        assert(exchange->mode != HTTP_MODE_UNDECIDED || exchange->is_answered);
+}
+
+static void on_piece(struct http_connection *connection, size_t used)
+{
+    struct http_exchange *exchange = connection->exchange;
+    const struct http_parser *parser = &connection->parser;
+    exchange->body_wire_bytes += used;
+    exchange->is_continue_due = false;
+    http_exchange_on_piece(exchange, parser->piece, parser->piece_size);
+}
+
+// Chunk extensions and trailers can be as long as the client likes, and so can a body of one-byte
+// chunks; none of it reaches a handler's limit.
+static bool is_wasteful(const struct http_exchange *exchange)
+{
+    uint64_t limit =
+        exchange->server->config.head_bytes_max + exchange->body_received * BODY_WIRE_FACTOR;
+    return exchange->body_wire_bytes > exchange->body_received + limit;
+}
+
+static void on_event(struct http_connection *connection, enum http_event event, size_t used)
+{
+    struct http_exchange *exchange = connection->exchange;
+    switch (event) {
+    case HTTP_EVENT_HEAD:
+        on_head(connection);
+        break;
+    case HTTP_EVENT_BODY:
+        on_piece(connection, used);
+        break;
+    case HTTP_EVENT_END:
+        exchange->is_input_done = true;
+        http_exchange_on_end(exchange);
+        http_connection_step(connection);
+        break;
+    case HTTP_EVENT_FAULT:
+        http_connection_fault(connection, connection->parser.fault_status,
+                              connection->parser.fault_why);
+        break;
+    case HTTP_EVENT_MORE:
+        if (connection->parser.is_head_done)
+            exchange->body_wire_bytes += used;
+        else
+            http_exchange_account(exchange);
+        break;
+    }
+}
+
+static bool begin_exchange(struct http_connection *connection)
+{
+    connection->exchange = http_exchange_new(connection);
+    if (!connection->exchange) {
+        http_connection_fault(connection, 503, "no memory");
+        return false;
+    }
+    http_parser_begin(&connection->parser, &connection->exchange->head);
+    return true;
+}
+
+static void check_limits(struct http_connection *connection)
+{
+    struct http_server *server = connection->server;
+    struct http_exchange *exchange = connection->exchange;
+    if (connection->is_closed || !exchange)
+        return;
+    if (!connection->parser.is_head_done &&
+        server->stats.heads_bytes > server->config.heads_bytes_total_max)
+        http_connection_fault(connection, 503, "too many unfinished requests");
+    else if (is_wasteful(exchange))
+        http_connection_fault(connection, 400, "too many bytes between the body's own");
+    else if (exchange->is_answered && exchange->body_discarded > server->config.discard_bytes_max)
+        http_connection_close(connection);
+}
+
+// Runs the parser over new input, until it wants more or the connection has to wait.
+static void feed(struct http_connection *connection, const char *data, size_t size)
+{
+    connection->is_feeding = true;
+    while (!connection->is_closed && !connection->is_lingering) {
+        struct http_exchange *exchange = connection->exchange;
+        if (exchange && (exchange->is_input_done || exchange->is_paused)) {
+            if (!hold(connection, data, size))
+                http_connection_close(connection);
+            break;
+        }
+        // Empty lines before a request are no request (RFC 9112 2.2).
+        while (!exchange && size > 0 && (*data == '\r' || *data == '\n'))
+            data++, size--;
+        if (!exchange && (size == 0 || !begin_exchange(connection)))
+            break;
+        size_t used = 0;
+        enum http_event event = http_parser_step(&connection->parser, data, size, &used);
+        data += used;
+        size -= used;
+        connection->input_left = size;
+        on_event(connection, event, used);
+        check_limits(connection);
+        if (event == HTTP_EVENT_MORE)
+            break;
+    }
+    connection->is_feeding = false;
+    http_connection_settle(connection);
+}
+
+static void go_on(void *argument)
+{
+    struct http_connection *connection = argument;
+    if (connection->is_closed || connection->is_lingering)
+        return;
+    size_t size;
+    char *held = take_held(connection, &size);
+    feed(connection, held, size);
+    free(held);
+}
+
+void http_connection_go_on(struct http_connection *connection)
+{
+    loop_defer(connection->server->loop, &connection->go_on, go_on, connection);
+}
+
+// ---- Reading
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
+{
+    const struct http_connection *connection = handle->data;
+    *ret_buf = uv_buf_init(connection->server->input, HTTP_READ_BYTES);
+}
+
+static void on_eof(struct http_connection *connection)
+{
+    const struct http_exchange *exchange = connection->exchange;
+    connection->is_eof = true;
+    connection->is_reading = false;
+    bool is_waiting = exchange && exchange->is_input_done && !exchange->is_answered;
+    if (connection->is_lingering || (is_waiting && connection->server->config.is_half_close_gone))
+        http_connection_close(connection);
+    else
+        http_connection_settle(connection);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
+{
+    struct http_connection *connection = stream->data;
+    if (size == UV_EOF) {
+        on_eof(connection);
+    } else if (size < 0) {
+        http_connection_close(connection);
+    } else if (connection->is_lingering) {
+        connection->drained_bytes += (size_t) size;
+        if (connection->drained_bytes > connection->server->config.discard_bytes_max)
+            http_connection_close(connection);
+    } else if (size > 0) {
+        feed(connection, buf->base, (size_t) size);
+    }
+}
+
+// After an end of input: whatever is not complete by now never will be.
+static bool settle_eof(struct http_connection *connection)
+{
+    const struct http_exchange *exchange = connection->exchange;
+    bool is_held = connection->held_size > 0;
+    if (exchange && (exchange->is_input_done || exchange->is_paused || is_held))
+        return true;
+    if (!exchange && is_held)
+        return true;
+    if (!exchange || exchange->is_answered)
+        http_connection_close(connection);
+    else
+        http_connection_fault(connection, 400, "the request ended early");
+    return false;
+}
+
+static enum http_watch wanted_watch(const struct http_connection *connection)
+{
+    const struct http_exchange *exchange = connection->exchange;
+    if (connection->is_lingering)
+        return HTTP_WATCH_LINGER;
+    if (!exchange)
+        return HTTP_WATCH_IDLE;
+    if (!connection->parser.is_head_done)
+        return HTTP_WATCH_HEAD;
+    if (exchange->is_answered && !exchange->is_sent)
+        return HTTP_WATCH_WRITE;
+    if (!exchange->is_input_done && !exchange->is_paused)
+        return HTTP_WATCH_BODY;
+    return HTTP_WATCH_NONE;
+}
+
+static bool wants_input(const struct http_connection *connection)
+{
+    const struct http_exchange *exchange = connection->exchange;
+    if (connection->is_eof)
+        return false;
+    if (connection->is_lingering)
+        return true;
+    if (exchange && exchange->is_paused)
+        return false;
+    // A body that nobody keeps, and whose answer is not decided yet.
+    if (exchange && !exchange->is_answered &&
+        exchange->body_discarded > connection->server->config.discard_bytes_max)
+        return false;
+    return connection->held_size < HTTP_PIPELINE_BYTES_MAX;
+}
+
+// Brings reading and the time-out in line with what the connection is now doing.
+void http_connection_settle(struct http_connection *connection)
+{
+    if (connection->is_closed)
+        return;
+    if (connection->is_eof && !connection->is_lingering && !settle_eof(connection))
+        return;
+    struct http_exchange *exchange = connection->exchange;
+    enum http_watch watch = wanted_watch(connection);
+    bool is_progress = watch == HTTP_WATCH_BODY &&
+                       exchange->body_received - exchange->body_mark >= BODY_PROGRESS_BYTES;
+    if (watch != connection->watch || is_progress) {
+        http_connection_watch(connection, watch);
+        if (watch == HTTP_WATCH_BODY)
+            exchange->body_mark = exchange->body_received;
+    }
+    bool is_wanted = wants_input(connection);
+    if (is_wanted == connection->is_reading)
+        return;
+    connection->is_reading = is_wanted;
+    if (!is_wanted)
+        uv_read_stop(&connection->handle.stream);
+    else if (uv_read_start(&connection->handle.stream, on_alloc, on_read) < 0)
+        http_connection_close(connection);
+}

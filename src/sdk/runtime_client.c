@@ -115,8 +115,8 @@ static int connect_once(struct runtime_client *client)
 static int send_request(struct runtime_client *client, const struct runtime_request *request)
 {
     struct iovec parts[2] = {
-        {.iov_base = (void *) request->head, .iov_len = request->head_size},
-        {.iov_base = (void *) request->body, .iov_len = request->body_size},
+        {.iov_base = (void *) (uintptr_t) request->head, .iov_len = request->head_size},
+        {.iov_base = (void *) (uintptr_t) request->body, .iov_len = request->body_size},
     };
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     size_t left = request->head_size + request->body_size;

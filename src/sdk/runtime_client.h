@@ -32,8 +32,8 @@ struct runtime_request {
 
 struct runtime_reply {
     struct http_reply head;
-    const char *data; // the whole reply; header offsets count from here. Borrowed from `in`
-    char *body;       // NUL-terminated; borrowed from `in`
+    char *data; // the whole reply; header offsets count from here. Borrowed from `in`
+    char *body; // NUL-terminated; borrowed from `in`
     size_t body_size;
 };
 

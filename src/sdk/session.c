@@ -109,7 +109,7 @@ static const char *phases_header(const struct session *session, char *out, size_
 // A header's value as a string: ends it where it ends, over the CR or LF that follows it.
 static const char *header(const struct runtime_reply *reply, enum http_reply_header which)
 {
-    char *data = (char *) reply->data;
+    char *data = reply->data;
     size_t at = reply->head.headers[which].at, size = reply->head.headers[which].size;
     if (size == 0)
         return "";

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+//
+// lamina-model: the bootstrap of a function whose code is a model file.
+//
+// Start: find the file, take its digest, load it (phase "load"), run it once (phase "warm"); then
+// each invocation is an Open Inference request (docs/open-inference.md). A start that fails is
+// reported as the function's init error, in words meant for its owner. It runs under Lamina and on
+// AWS Lambda alike; what it reads from the environment is in read_environment.
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "lamina.h"
+#include "model_runtime/inference.h"
+#include "model_runtime/model_file.h"
+#include "model_runtime/sha256.h"
+#include "model_runtime/threads.h"
+#include "model_runtime/warm.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+
+#define KEEP_BYTES (256 * 1024)
+
+struct runtime {
+    char path[PATH_MAX];
+    char digest[SHA256_HEX_BYTES];
+    const char *name; // of the model, in answers
+    struct model *model;
+    struct buf out;
+};
+
+// ---- invocations
+
+static const char *error_type(int code)
+{
+    switch (code) {
+    case -EINVAL:
+        return "Function.InvalidInput";
+    case -EFBIG:
+        return "Function.ResponseSizeTooLarge";
+    case -ENOMEM:
+        return "Runtime.OutOfMemory";
+    default:
+        return "Function.InferenceFailed";
+    }
+}
+
+static int answer(struct lamina_call *call, void *data)
+{
+    struct runtime *runtime = data;
+    struct error err = {0};
+    const struct oip_identity identity = {runtime->name, runtime->digest,
+                                          runtime->model->engine->platform};
+
+    int r = inference_answer(runtime->model, &identity, str_of_data(call->payload, call->size),
+                             false, &runtime->out, &err);
+    if (r < 0)
+        (void) lamina_fail(call, error_type(r), "%s", err.text);
+    else
+        (void) lamina_write(call, runtime->out.data, runtime->out.size);
+    // A large answer's memory is not kept for the small ones that follow.
+    if (runtime->out.capacity > KEEP_BYTES)
+        buf_done(&runtime->out);
+    buf_clear(&runtime->out);
+    return r < 0 ? -1 : 0;
+}
+
+// ---- the start
+
+static double milliseconds_since(uint64_t start_ns)
+{
+    return (double) (clock_monotonic_ns() - start_ns) / 1e6;
+}
+
+static void read_environment(struct runtime *runtime, struct model_place *place,
+                             struct model_options *options)
+{
+    const char *prepack = getenv("LAMINA_PREPACK");
+    const char *name = getenv("AWS_LAMBDA_FUNCTION_NAME");
+
+    *place = (struct model_place){
+        .model_path = getenv("MODEL_PATH"),
+        .handler = getenv("_HANDLER"),
+        .task_root = getenv("LAMBDA_TASK_ROOT"),
+    };
+    options->threads = threads_for(getenv("LAMINA_THREADS"),
+                                   getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), threads_available());
+    if (prepack != NULL && strcmp(prepack, "off") == 0)
+        options->prepack = PREPACK_OFF;
+    runtime->name = name != NULL ? name : "model";
+}
+
+static int load(struct runtime *runtime, struct error *err)
+{
+    struct model_place place;
+    struct model_options options = {0};
+    uint64_t start_ns = clock_monotonic_ns();
+
+    read_environment(runtime, &place, &options);
+    int r = model_file_find(&place, runtime->path, err);
+    if (r < 0)
+        return r;
+    r = sha256_file(runtime->path, runtime->digest);
+    if (r < 0)
+        return error_set_errno(err, r, "read '%.200s'", runtime->path);
+    r = model_load(runtime->path, &options, &runtime->model, err);
+    if (r < 0)
+        return error_wrap(err, r, "load '%.200s'", runtime->path);
+    double load_ms = milliseconds_since(start_ns);
+    lamina_init_phase("load", load_ms);
+    lamina_model_digest(runtime->digest);
+    (void) fprintf(stderr,
+                   "model.loaded file=%s digest=%.12s load_ms=%.1f threads=%d engine=%s-%s\n",
+                   runtime->path, runtime->digest, load_ms, options.threads,
+                   runtime->model->engine->platform, runtime->model->engine->version());
+    return 0;
+}
+
+static void warm(struct runtime *runtime)
+{
+    struct error err = {0};
+    uint64_t start_ns = clock_monotonic_ns();
+    int r = warm_run(runtime->model, runtime->path, &err);
+    double warm_ms = milliseconds_since(start_ns);
+    if (r < 0) // the first caller then pays for the first run; everything else is as it should be
+        (void) fprintf(stderr, "model.not_warmed warm_ms=%.1f reason=%s\n", warm_ms, err.text);
+    lamina_init_phase("warm", warm_ms);
+}
+
+static const char *start_error_type(int code)
+{
+    switch (code) {
+    case -ENOENT:
+        return "Runtime.ModelNotFound";
+    case -ENOTSUP:
+        return "Runtime.ModelFormatNotSupported";
+    case -ELIBACC:
+        return "Runtime.EngineNotUsable";
+    case -ENOMEM:
+        return "Runtime.OutOfMemory";
+    default:
+        return "Runtime.ModelNotLoadable";
+    }
+}
+
+int main(void)
+{
+    static struct runtime runtime = {.out = BUF_INIT(LAMINA_PAYLOAD_BYTES_MAX)};
+    struct error err = {0};
+
+    int r = load(&runtime, &err);
+    if (r < 0)
+        return lamina_init_fail(start_error_type(r), "%s", err.text);
+    warm(&runtime);
+    return lamina_run(answer, &runtime);
+}

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MIT
+//
+// onnx_model: ONNX Runtime behind model.h.
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "model_runtime/model.h"
+#include "model_runtime/onnx_library.h"
+#include "model_runtime/onnx_signature.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct onnx_model {
+    struct model model; // first
+    const OrtApi *api;
+    OrtEnv *env;
+    OrtSession *session;
+    OrtMemoryInfo *memory_info;
+    void *mapped; // an .ort file, which the session uses in place
+    size_t mapped_size;
+};
+
+static struct onnx_model *onnx_of(struct model *model)
+{
+    return (struct onnx_model *) model;
+}
+
+// ---- loading
+
+static int set_options(const OrtApi *api, OrtSessionOptions *session,
+                       const struct model_options *options, struct error *err)
+{
+    OrtStatus *status = api->SetIntraOpNumThreads(session, options->threads);
+    if (status == NULL)
+        status = api->SetInterOpNumThreads(session, 1);
+    // Workers that spin while they wait burn the CPU share that the run itself needs.
+    if (status == NULL)
+        status = api->AddSessionConfigEntry(session, "session.intra_op.allow_spinning", "0");
+    if (status == NULL && options->prepack == PREPACK_OFF)
+        status = api->AddSessionConfigEntry(session, "session.disable_prepacking", "1");
+    return onnx_status(api, status, err);
+}
+
+static bool is_ort_format(const char *path)
+{
+    size_t size = strlen(path);
+    return size > 4 && strcmp(path + size - 4, ".ort") == 0;
+}
+
+// A prepared model is used where it lies: mapped, shared with all who map the same file.
+static int map_file(struct onnx_model *onnx, const char *path, struct error *err)
+{
+    struct stat status;
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return error_set_errno(err, -errno, "open '%s'", path);
+    if (status.st_size == 0)
+        return error_set(err, -EINVAL, "the file is empty");
+    void *mapped = mmap(NULL, (size_t) status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (mapped == MAP_FAILED)
+        return error_set_errno(err, -errno, "map '%s'", path);
+    onnx->mapped = mapped;
+    onnx->mapped_size = (size_t) status.st_size;
+    return 0;
+}
+
+static int create_from_ort(struct onnx_model *onnx, const char *path, OrtSessionOptions *options,
+                           struct error *err)
+{
+    static const char *const entries[] = {"session.use_ort_model_bytes_directly",
+                                          "session.use_ort_model_bytes_for_initializers"};
+    const OrtApi *api = onnx->api;
+    int r = map_file(onnx, path, err);
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(entries); i++)
+        r = onnx_status(api, api->AddSessionConfigEntry(options, entries[i], "1"), err);
+    if (r == 0)
+        r = onnx_status(
+            api, api->AddSessionConfigEntry(options, "session.load_model_format", "ORT"), err);
+    if (r < 0)
+        return r;
+    return onnx_status(api,
+                       api->CreateSessionFromArray(onnx->env, onnx->mapped, onnx->mapped_size,
+                                                   options, &onnx->session),
+                       err);
+}
+
+static int create_session(struct onnx_model *onnx, const char *path,
+                          const struct model_options *options, struct error *err)
+{
+    const OrtApi *api = onnx->api;
+    OrtSessionOptions *session_options;
+    int r = onnx_status(api, api->CreateSessionOptions(&session_options), err);
+    if (r < 0)
+        return r;
+    r = set_options(api, session_options, options, err);
+    if (r == 0 && is_ort_format(path))
+        r = create_from_ort(onnx, path, session_options, err);
+    else if (r == 0) // by path, so that external data is found beside it
+        r = onnx_status(api, api->CreateSession(onnx->env, path, session_options, &onnx->session),
+                        err);
+    api->ReleaseSessionOptions(session_options);
+    return r;
+}
+
+static void onnx_done(struct model *model)
+{
+    struct onnx_model *onnx = onnx_of(model);
+    if (onnx->api != NULL) { // each accepts NULL
+        onnx->api->ReleaseSession(onnx->session);
+        onnx->api->ReleaseMemoryInfo(onnx->memory_info);
+        onnx->api->ReleaseEnv(onnx->env);
+    }
+    if (onnx->mapped != NULL)
+        (void) munmap(onnx->mapped, onnx->mapped_size);
+    signature_done(&model->signature);
+    free(onnx);
+}
+
+static int onnx_load_into(struct onnx_model *onnx, const char *path,
+                          const struct model_options *options, struct error *err)
+{
+    // The official builds report to their maker unless told otherwise before their environment is
+    // made: a thread, a file under ~/.cache and an address outside.
+    if (setenv("ORT_DISABLE_TELEMETRY", "1", 1) < 0)
+        return error_set(err, -ENOMEM, "no memory for the environment");
+    int r = onnx_library_open(&onnx->api, err);
+    if (r < 0)
+        return r;
+    const OrtApi *api = onnx->api;
+    // Its own log would repeat, in colours, what the caller is told in the error.
+    r = onnx_status(api, api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "lamina", &onnx->env), err);
+    if (r == 0)
+        r = create_session(onnx, path, options, err);
+    if (r == 0)
+        r = onnx_status(
+            api,
+            api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &onnx->memory_info),
+            err);
+    if (r == 0)
+        r = onnx_signature_read(api, onnx->session, &onnx->model.signature, err);
+    return r;
+}
+
+static int onnx_load(const char *path, const struct model_options *options,
+                     struct model **ret_model, struct error *err)
+{
+    struct onnx_model *onnx = mem_new(struct onnx_model);
+    if (onnx == NULL)
+        return error_set(err, -ENOMEM, "no memory for a model");
+    onnx->model.engine = &engine_onnx;
+    int r = onnx_load_into(onnx, path, options, err);
+    if (r < 0) {
+        onnx_done(&onnx->model);
+        return r;
+    }
+    *ret_model = &onnx->model;
+    return 0;
+}
+
+// ---- inputs
+
+static int fill_strings(const OrtApi *api, OrtValue *value, const struct tensor *tensor,
+                        struct error *err)
+{
+    for (size_t i = 0; i < tensor->count; i++) {
+        char *bytes;
+        // Not FillStringTensor: it takes C strings, and these may hold NULs.
+        int r = onnx_status(
+            api,
+            api->GetResizedStringTensorElementBuffer(value, i, tensor->strings[i].size, &bytes),
+            err);
+        if (r < 0)
+            return r;
+        if (tensor->strings[i].size > 0)
+            memcpy(bytes, tensor->strings[i].data, tensor->strings[i].size);
+    }
+    return 0;
+}
+
+static int make_input(struct onnx_model *onnx, const struct tensor *tensor, OrtValue **ret_value,
+                      struct error *err)
+{
+    const OrtApi *api = onnx->api;
+    ONNXTensorElementDataType type = onnx_element_type(tensor->datatype);
+    if (tensor->datatype != DATATYPE_BYTES)
+        return onnx_status(api,
+                           api->CreateTensorWithDataAsOrtValue(onnx->memory_info, tensor->data,
+                                                               tensor->size, tensor->shape,
+                                                               tensor->rank, type, ret_value),
+                           err);
+    OrtAllocator *allocator;
+    int r = onnx_status(api, api->GetAllocatorWithDefaultOptions(&allocator), err);
+    if (r == 0)
+        r = onnx_status(
+            api,
+            api->CreateTensorAsOrtValue(allocator, tensor->shape, tensor->rank, type, ret_value),
+            err);
+    return r < 0 ? r : fill_strings(api, *ret_value, tensor, err);
+}
+
+// ---- outputs
+
+static int read_strings(const OrtApi *api, const OrtValue *value, struct tensor *tensor,
+                        struct error *err)
+{
+    AUTO_FREE size_t *offsets = calloc(tensor->count + 1, sizeof *offsets);
+    size_t size;
+    int r = onnx_status(api, api->GetStringTensorDataLength(value, &size), err);
+    if (r < 0)
+        return r;
+    tensor->data = malloc(size + 1);
+    tensor->strings = calloc(tensor->count + 1, sizeof *tensor->strings);
+    if (offsets == NULL || tensor->data == NULL || tensor->strings == NULL)
+        return error_set(err, -ENOMEM, "no memory for %zu strings", tensor->count);
+    r = onnx_status(
+        api, api->GetStringTensorContent(value, tensor->data, size, offsets, tensor->count), err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < tensor->count; i++) {
+        size_t end = i + 1 < tensor->count ? offsets[i + 1] : size;
+        tensor->strings[i] = str_of_data((char *) tensor->data + offsets[i], end - offsets[i]);
+    }
+    return 0;
+}
+
+static int read_shape(const OrtApi *api, const OrtTensorTypeAndShapeInfo *info,
+                      struct tensor *tensor, struct error *err)
+{
+    ONNXTensorElementDataType type;
+    int r = onnx_status(api, api->GetTensorElementType(info, &type), err);
+    if (r == 0)
+        r = onnx_status(api, api->GetDimensionsCount(info, &tensor->rank), err);
+    if (r < 0)
+        return r;
+    tensor->datatype = onnx_datatype(type);
+    if (tensor->datatype == DATATYPE_NONE || tensor->rank > TENSOR_RANK_MAX)
+        return error_set(err, -EIO, "the tensor's type or its %zu dimensions cannot be given",
+                         tensor->rank);
+    r = onnx_status(api, api->GetDimensions(info, tensor->shape, tensor->rank), err);
+    if (r == 0)
+        r = onnx_status(api, api->GetTensorShapeElementCount(info, &tensor->count), err);
+    return r;
+}
+
+static int read_output(struct onnx_model *onnx, struct tensor *tensor, struct error *err)
+{
+    const OrtApi *api = onnx->api;
+    OrtTensorTypeAndShapeInfo *info = NULL;
+    int is_tensor = 0, r = onnx_status(api, api->IsTensor(tensor->handle, &is_tensor), err);
+    if (r == 0 && !is_tensor)
+        return error_set(err, -EIO, "not a tensor");
+    if (r == 0)
+        r = onnx_status(api, api->GetTensorTypeAndShape(tensor->handle, &info), err);
+    if (r < 0)
+        return r;
+    r = read_shape(api, info, tensor, err);
+    api->ReleaseTensorTypeAndShapeInfo(info);
+    if (r < 0)
+        return r;
+    if (tensor->datatype == DATATYPE_BYTES)
+        return read_strings(api, tensor->handle, tensor, err);
+    tensor->size = datatype_bytes(tensor->datatype, tensor->count);
+    return onnx_status(api, api->GetTensorMutableData(tensor->handle, &tensor->data), err);
+}
+
+static void onnx_outputs_done(struct model *model, struct tensor *outputs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (outputs[i].datatype == DATATYPE_BYTES) { // other data is the handle's
+            free(outputs[i].data);
+            free(outputs[i].strings);
+        }
+        onnx_of(model)->api->ReleaseValue(outputs[i].handle);
+        outputs[i] = (struct tensor){0};
+    }
+}
+
+// ---- running
+
+// The arrays that Run takes, of one allocation each.
+struct run_arrays {
+    const char **input_names;
+    OrtValue **inputs;
+    const char **output_names;
+    OrtValue **outputs;
+};
+
+static void run_arrays_done(struct onnx_model *onnx, struct run_arrays *arrays, size_t input_count)
+{
+    for (size_t i = 0; arrays->inputs != NULL && i < input_count; i++)
+        onnx->api->ReleaseValue(arrays->inputs[i]);
+    free(arrays->input_names);
+    free(arrays->inputs);
+    free(arrays->output_names);
+    free(arrays->outputs);
+}
+
+static int run_arrays_fill(struct onnx_model *onnx, struct run_arrays *arrays,
+                           const struct tensor *inputs, size_t input_count,
+                           const struct tensor_spec *const *wanted, size_t wanted_count,
+                           struct error *err)
+{
+    arrays->input_names = calloc(input_count + 1, sizeof *arrays->input_names);
+    arrays->inputs = calloc(input_count + 1, sizeof(OrtValue *));
+    arrays->output_names = calloc(wanted_count + 1, sizeof *arrays->output_names);
+    arrays->outputs = calloc(wanted_count + 1, sizeof(OrtValue *));
+    if (!arrays->input_names || !arrays->inputs || !arrays->output_names || !arrays->outputs)
+        return error_set(err, -ENOMEM, "no memory for a run");
+    for (size_t i = 0; i < input_count; i++) {
+        // The request's names are views; the signature's are C strings.
+        arrays->input_names[i] = signature_input(&onnx->model.signature, inputs[i].name)->name;
+        int r = make_input(onnx, &inputs[i], &arrays->inputs[i], err);
+        if (r < 0)
+            return error_wrap(err, r, "input '%.80s'", arrays->input_names[i]);
+    }
+    for (size_t i = 0; i < wanted_count; i++)
+        arrays->output_names[i] = wanted[i]->name;
+    return 0;
+}
+
+static int read_outputs(struct onnx_model *onnx, const struct tensor_spec *const *wanted,
+                        size_t count, OrtValue *const *values, struct tensor *ret_outputs,
+                        struct error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        ret_outputs[i] = (struct tensor){.name = str_of(wanted[i]->name), .handle = values[i]};
+    for (size_t i = 0; i < count; i++) {
+        int r = read_output(onnx, &ret_outputs[i], err);
+        if (r < 0) {
+            onnx_outputs_done(&onnx->model, ret_outputs, count);
+            return error_wrap(err, r, "output '%.80s'", wanted[i]->name);
+        }
+    }
+    return 0;
+}
+
+static int onnx_run(struct model *model, const struct tensor *inputs, size_t input_count,
+                    const struct tensor_spec *const *wanted, size_t wanted_count,
+                    struct tensor *ret_outputs, struct error *err)
+{
+    struct onnx_model *onnx = onnx_of(model);
+    struct run_arrays arrays = {0};
+    int r = run_arrays_fill(onnx, &arrays, inputs, input_count, wanted, wanted_count, err);
+    if (r == 0)
+        r = onnx_status(onnx->api,
+                        onnx->api->Run(onnx->session, NULL, arrays.input_names,
+                                       (const OrtValue *const *) arrays.inputs, input_count,
+                                       arrays.output_names, wanted_count, arrays.outputs),
+                        err);
+    if (r == 0)
+        r = read_outputs(onnx, wanted, wanted_count, arrays.outputs, ret_outputs, err);
+    run_arrays_done(onnx, &arrays, input_count);
+    return r;
+}
+
+const struct engine engine_onnx = {
+    .platform = "onnxruntime_onnx",
+    .load = onnx_load,
+    .run = onnx_run,
+    .outputs_done = onnx_outputs_done,
+    .done = onnx_done,
+    .version = onnx_library_version,
+};

@@ -54,7 +54,7 @@ static int answer(struct lamina_call *call, void *data)
                                           runtime->model->engine->platform};
 
     int r = inference_answer(runtime->model, &identity, str_of_data(call->payload, call->size),
-                             false, &runtime->out, &err);
+                             &runtime->out, &err);
     if (r < 0)
         (void) lamina_fail(call, error_type(r), "%s", err.text);
     else

@@ -221,7 +221,8 @@ struct spawn_exit {
     struct spawn_head head;
     int32_t status;             /* as wait(2) has it, of the bootstrap: WIFEXITED, WTERMSIG and so on */
     uint32_t flags;             /* enum spawn_exit_flags */
-    uint32_t exec_errno;        /* not 0: bootstrap could not be run (ENOENT, EACCES, ENOEXEC); status is 127 << 8 */
+    uint32_t exec_errno;        /* not 0: bootstrap could not be run: ENOENT (there is none), EACCES, ENOEXEC, ELIBACC
+                                   (there is one, its interpreter or loader is missing); status is 127 << 8 */
     uint32_t reserved;
     uint64_t memory_peak_bytes; /* most that it used at once; 0 where the kernel does not tell */
     uint64_t cpu_us;            /* user and system time of all its processes */

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+//
+// What runs between clone and exec: the first process of a sandbox, still root, makes everything
+// around itself and gives up all it has, in this order:
+//
+//     descriptors -> network -> (wait for ROOT) -> cgroup namespace -> root -> limits -> user ->
+//     filter -> exec of lamina-init or lamina-work
+//
+// No malloc, no locks, no stdio. A failure is {step, errno} on the control socket.
+
+#ifndef LAMINA_SPAWN_CHILD_H
+#define LAMINA_SPAWN_CHILD_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+enum child_kind {
+    CHILD_FUNCTION, // makes listeners and sends NET, becomes lamina-init, keeps the control socket
+    CHILD_WORK,     // an empty network namespace, becomes lamina-work: exec closes the socket
+};
+
+// Everything is borrowed from lamina-spawn: the process has a copy of it.
+struct child_plan {
+    enum child_kind kind;
+    int control_fd; // its end of the socket of wire/init.h
+    int in_fd, out_fd, error_fd;
+    int program_fd;
+    char *const *arguments;
+    uid_t uid;            // and gid
+    uint32_t cpu_seconds; // RLIMIT_CPU, 0: none
+};
+
+_Noreturn void child_run(const struct child_plan *plan);
+
+#endif

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+//
+// The keeper: a second process of lamina-spawn that does what must not make a START wait. It makes
+// generic sandboxes for the pool (their parent is the main process all the same: CLONE_PARENT),
+// removes the cgroups of ended ones, and reads the memory figures of running ones.
+//
+// One SEQPACKET pair; the keeper handles one message at a time and dies with the main process.
+
+#ifndef LAMINA_SPAWN_KEEPER_H
+#define LAMINA_SPAWN_KEEPER_H
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "spawn/sandbox.h"
+
+#include <stdint.h>
+
+enum keeper_type { KEEPER_MAKE, KEEPER_REMOVE, KEEPER_STATS };
+
+// Main process -> keeper.
+struct keeper_order {
+    uint32_t type, slot;
+    uint64_t id;
+};
+
+// Keeper -> main process, one for each order. MADE comes with pid_fd, control_fd, log_fd, peak_fd.
+struct keeper_answer {
+    uint32_t type, slot;
+    int32_t pid;
+    uint32_t step, error; // MAKE: error != 0 when it failed
+    uint32_t reserved;
+    struct spawn_stats stats;
+};
+
+// Forks it. *ret_fd is the main process's end, *ret_pid the process, whose death is fatal.
+int keeper_start(const struct sandbox_tools *tools, int *ret_fd, pid_t *ret_pid,
+                 struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: MIT
+
+#include "spawn/monitor.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "spawn/keeper.h"
+#include "wire/init.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MONITOR_EVENTS_MAX = 64, MONITOR_END_DEADLINE_MS = 30000 };
+
+// ---- the table ----------------------------------------------------------------------------------
+
+struct sandbox *monitor_take_slot(struct monitor *monitor)
+{
+    for (uint32_t i = 0; i < monitor->slot_count; i++) {
+        // Round robin: a uid rests before it is used again.
+        const uint32_t slot = (monitor->slot_next + i) % monitor->slot_count;
+        struct sandbox *sandbox = &monitor->sandboxes[slot];
+        if (sandbox->state != SANDBOX_FREE)
+            continue;
+        monitor->slot_next = slot + 1;
+        *sandbox = (struct sandbox){
+            .slot = slot,
+            .parts = {.pid = -1, .pid_fd = -1, .control_fd = -1, .log_fd = -1, .peak_fd = -1},
+            .listeners = {-1, -1},
+            .status_fd = -1,
+        };
+        return sandbox;
+    }
+    return NULL;
+}
+
+struct sandbox *monitor_find(struct monitor *monitor, uint64_t id)
+{
+    for (uint32_t i = 0; i < monitor->slot_count; i++)
+        if (monitor->sandboxes[i].id == id && monitor->sandboxes[i].kind == CHILD_FUNCTION &&
+            monitor->sandboxes[i].state != SANDBOX_FREE)
+            return &monitor->sandboxes[i];
+    return NULL;
+}
+
+static struct sandbox *find_pid(struct monitor *monitor, pid_t pid)
+{
+    for (uint32_t i = 0; i < monitor->slot_count; i++)
+        if (monitor->sandboxes[i].parts.pid == pid && monitor->sandboxes[i].state != SANDBOX_FREE &&
+            monitor->sandboxes[i].state != SANDBOX_ENDING)
+            return &monitor->sandboxes[i];
+    return NULL;
+}
+
+int monitor_watch(struct monitor *monitor, int fd, uint32_t events, enum source_kind kind,
+                  uint32_t slot)
+{
+    struct epoll_event event = {.events = events, .data.u64 = ((uint64_t) kind << 32) | slot};
+    return epoll_ctl(monitor->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void monitor_send(struct monitor *monitor, struct spawn_head *head, uint16_t type, uint64_t id,
+                  size_t size, const int *fds, size_t fd_count)
+{
+    *head = (struct spawn_head){
+        .version = SPAWN_VERSION, .type = type, .size = (uint32_t) size, .id = id};
+    int r = fd_send_packet(monitor->channel_fd, head, size, fds, fd_count);
+    if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
+        log_error("spawn.channel", "type=%u error=%s", type, LOG_TEXT(error_name(r)));
+        monitor->is_over = true; // a message that laminad must not miss is lost
+    }
+}
+
+void monitor_kill(struct monitor *monitor, struct sandbox *sandbox)
+{
+    if (sandbox->parts.pid_fd >= 0)
+        (void) syscall(SYS_pidfd_send_signal, sandbox->parts.pid_fd, SIGKILL, NULL, 0);
+    // Processes that are frozen take the signal when thawed, and its pid 1 waits for all of them.
+    if (monitor->tools.groups.manager->version == 1)
+        (void) monitor->tools.groups.manager->freeze(&monitor->tools.groups, sandbox->slot, false);
+}
+
+void monitor_discard(struct monitor *monitor, struct sandbox *sandbox)
+{
+    sandbox_parts_close(&sandbox->parts);
+    sandbox->parts.pid = -1;
+    for (int i = 0; i < 2; i++)
+        sandbox->listeners[i] = fd_close(sandbox->listeners[i]);
+    sandbox->status_fd = fd_close(sandbox->status_fd);
+    if (sandbox->freezing_ns)
+        monitor->freezing_count--;
+    sandbox->freezing_ns = 0;
+    sandbox->id = 0;
+    sandbox->state = SANDBOX_ENDING;
+    const struct keeper_order order = {.type = KEEPER_REMOVE, .slot = sandbox->slot};
+    if (fd_send_packet(monitor->keeper_fd, &order, sizeof(order), NULL, 0) < 0)
+        monitor->is_over = true; // the keeper is gone
+}
+
+// ---- what arrives -------------------------------------------------------------------------------
+
+// Everything that a sandbox's process has said. It may lie after READY: nothing that it says is
+// more than its own status.
+static void read_words(struct monitor *monitor, struct sandbox *sandbox)
+{
+    while (sandbox->parts.control_fd >= 0) {
+        struct init_word word;
+        int fds[2];
+        size_t count;
+        ssize_t size =
+            fd_receive_packet(sandbox->parts.control_fd, &word, sizeof(word), fds, 2, &count);
+        if (size == -EAGAIN)
+            return;
+        if (size != sizeof(word)) { // end of file, or nonsense: its end will tell
+            sandbox->parts.control_fd = fd_close(sandbox->parts.control_fd);
+            return;
+        }
+        if (word.type == INIT_NET && count == 2 && sandbox->listeners[0] < 0) {
+            memcpy(sandbox->listeners, fds, sizeof(fds));
+            continue;
+        }
+        for (size_t i = 0; i < count; i++)
+            fd_close(fds[i]);
+        if (word.type == INIT_READY && sandbox->state == SANDBOX_ROOTING) {
+            instance_ready(monitor, sandbox);
+        } else if (word.type == INIT_FAILED && !sandbox->has_failed) {
+            sandbox->has_failed = true;
+            sandbox->failed_step = word.step < SPAWN_STEP_COUNT ? word.step : SPAWN_STEP_DIED;
+            sandbox->failed_error = word.error;
+        } else if (word.type == INIT_EXIT && !sandbox->has_exit) {
+            sandbox->has_exit = true;
+            sandbox->exit_status = word.status & 0xffff;
+            sandbox->exec_errno = word.error;
+        }
+    }
+}
+
+static void sandbox_ended(struct monitor *monitor, struct sandbox *sandbox, int wait_status,
+                          const struct rusage *usage)
+{
+    read_words(monitor, sandbox); // its last words may be still unread
+    if (sandbox->kind == CHILD_WORK)
+        work_ended(monitor, sandbox, wait_status);
+    else
+        instance_ended(monitor, sandbox, wait_status, usage);
+    monitor_discard(monitor, sandbox);
+}
+
+static void reap(struct monitor *monitor)
+{
+    int status;
+    struct rusage usage;
+    pid_t pid;
+    while ((pid = wait4(-1, &status, WNOHANG | __WALL, &usage)) > 0) {
+        struct sandbox *sandbox = find_pid(monitor, pid);
+        if (sandbox) {
+            sandbox_ended(monitor, sandbox, status, &usage);
+        } else if (pid == monitor->laminad_pid) {
+            monitor->is_laminad_gone = monitor->is_over = true;
+            monitor->laminad_status = status;
+        } else if (pid == monitor->keeper_pid) {
+            log_error("spawn.keeper", "status=%d", status);
+            monitor->keeper_pid = -1;
+            monitor->is_over = true;
+        }
+        // Else a sandbox of which the keeper has not told yet: its pidfd will say that it is gone.
+    }
+}
+
+static void read_signals(struct monitor *monitor)
+{
+    struct signalfd_siginfo info;
+    while (read(monitor->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGCHLD)
+            continue;
+        log_info("spawn.signal", "signal=%u", info.ssi_signo);
+        if (!monitor->is_laminad_gone)
+            (void) kill(monitor->laminad_pid, (int) info.ssi_signo);
+    }
+    reap(monitor);
+}
+
+static void keeper_made(struct monitor *monitor, struct sandbox *sandbox,
+                        const struct keeper_answer *answer, const int fds[4])
+{
+    sandbox->parts = (struct sandbox_parts){.pid = answer->pid,
+                                            .pid_fd = fds[0],
+                                            .control_fd = fds[1],
+                                            .log_fd = fds[2],
+                                            .peak_fd = fds[3]};
+    bool has_worked = answer->error == 0 && sandbox->parts.control_fd >= 0 &&
+                      fd_set_nonblocking(sandbox->parts.control_fd, true) == 0 &&
+                      // It may have ended, and been reaped, before we knew whose it was.
+                      syscall(SYS_pidfd_send_signal, sandbox->parts.pid_fd, 0, NULL, 0) == 0 &&
+                      monitor_watch(monitor, sandbox->parts.control_fd, EPOLLIN, SOURCE_CONTROL,
+                                    sandbox->slot) == 0;
+    if (!has_worked) {
+        log_warn("spawn.pool", "step=%s error=%s", spawn_step_name(answer->step),
+                 LOG_TEXT(error_name((int) answer->error)));
+        monitor_kill(monitor, sandbox);
+    }
+    pool_made(monitor, sandbox, has_worked);
+    if (!has_worked)
+        monitor_discard(monitor, sandbox);
+}
+
+static void read_keeper(struct monitor *monitor)
+{
+    struct keeper_answer answer;
+    int fds[4];
+    size_t count;
+    ssize_t size = fd_receive_packet(monitor->keeper_fd, &answer, sizeof(answer), fds, 4, &count);
+    if (size == -EAGAIN)
+        return;
+    if (size != sizeof(answer) || answer.slot >= monitor->slot_count) {
+        monitor->is_over = true;
+        return;
+    }
+    struct sandbox *sandbox = &monitor->sandboxes[answer.slot];
+    if (answer.type == KEEPER_MAKE)
+        keeper_made(monitor, sandbox, &answer, fds);
+    else if (answer.type == KEEPER_REMOVE)
+        sandbox->state = SANDBOX_FREE;
+    else if (answer.type == KEEPER_STATS)
+        monitor_send(monitor, &answer.stats.head, SPAWN_STATS_ARE, answer.stats.head.id,
+                     sizeof(answer.stats), NULL, 0);
+}
+
+static void read_request(struct monitor *monitor, int fd, enum request_channel channel)
+{
+    static union request request; // 8 KiB, and zeroed once: reused
+    int fds[SPAWN_FDS_MAX];
+    size_t count;
+    ssize_t size = fd_receive_packet(fd, &request, sizeof(request), fds, SPAWN_FDS_MAX, &count);
+    if (size == -EAGAIN)
+        return;
+    if (size == 0 || size == -ECONNRESET) {
+        monitor->is_over = true;
+        return;
+    }
+    int r = size < 0 ? (int) size : request_check(&request, (size_t) size, count, channel);
+    if (r < 0) {
+        log_error("spawn.protocol", "type=%u size=%zd error=%s",
+                  size >= (ssize_t) sizeof(request.head) ? request.head.type : 0U, size,
+                  LOG_TEXT(error_name(r)));
+        for (size_t i = 0; i < count; i++)
+            fd_close(fds[i]);
+        monitor->is_over = true;
+        return;
+    }
+    if (request.head.type == SPAWN_START)
+        instance_start(monitor, &request.start, clock_monotonic_ns());
+    else if (request.head.type == SPAWN_TREE_FORGET)
+        pool_forget(monitor, request.forget.tree_id);
+    else if (request.head.type == SPAWN_WORK)
+        work_start(monitor, &request.work, fds);
+    else
+        instance_request(monitor, &request.head);
+}
+
+static void handle(struct monitor *monitor, const struct epoll_event *event)
+{
+    const uint32_t slot = (uint32_t) event->data.u64;
+    struct sandbox *sandbox = &monitor->sandboxes[slot];
+    switch ((enum source_kind)(event->data.u64 >> 32)) {
+    case SOURCE_CHANNEL:
+        read_request(monitor, monitor->channel_fd, REQUEST_INSTANCES);
+        break;
+    case SOURCE_WORK_CHANNEL:
+        read_request(monitor, monitor->work_fd, REQUEST_WORK);
+        break;
+    case SOURCE_SIGNALS:
+        read_signals(monitor);
+        break;
+    case SOURCE_KEEPER:
+        read_keeper(monitor);
+        break;
+    case SOURCE_CONTROL:
+        read_words(monitor, sandbox);
+        break;
+    case SOURCE_STATUS: // the job's reader has closed it
+        if (sandbox->kind == CHILD_WORK && sandbox->state == SANDBOX_RUNNING) {
+            sandbox->status_fd = fd_close(sandbox->status_fd);
+            monitor_kill(monitor, sandbox);
+        }
+        break;
+    }
+}
+
+// ---- the end ------------------------------------------------------------------------------------
+
+// laminad has closed its channel: it has ended or is about to. It gets a moment, then SIGKILL.
+static void wait_for_laminad(struct monitor *monitor)
+{
+    const int64_t deadline = clock_monotonic_ms() + MONITOR_END_DEADLINE_MS;
+    while (!monitor->is_laminad_gone) {
+        if (clock_monotonic_ms() >= deadline)
+            (void) kill(monitor->laminad_pid, SIGKILL);
+        struct pollfd polled = {.fd = monitor->signal_fd, .events = POLLIN};
+        (void) poll(&polled, 1, 1000);
+        read_signals(monitor);
+    }
+}
+
+static int monitor_end(struct monitor *monitor)
+{
+    for (uint32_t i = 0; i < monitor->slot_count; i++)
+        if (monitor->sandboxes[i].state != SANDBOX_FREE)
+            monitor_kill(monitor, &monitor->sandboxes[i]);
+    monitor->channel_fd = fd_close(monitor->channel_fd);
+    monitor->work_fd = fd_close(monitor->work_fd);
+    wait_for_laminad(monitor);
+    if (monitor->keeper_pid > 0) { // it must not make or remove while we sweep
+        (void) kill(monitor->keeper_pid, SIGKILL);
+        (void) waitpid(monitor->keeper_pid, NULL, 0);
+    }
+    struct error err = {0};
+    if (cgroups_sweep(&monitor->tools.groups, MONITOR_END_DEADLINE_MS, &err) < 0)
+        log_error("spawn.sweep", "error=%s", LOG_TEXT(err.text));
+    while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
+        continue;
+    cgroups_remove(&monitor->tools.groups);
+    return WIFEXITED(monitor->laminad_status) ? WEXITSTATUS(monitor->laminad_status)
+                                              : 128 + WTERMSIG(monitor->laminad_status);
+}
+
+int monitor_run(struct monitor *monitor)
+{
+    struct spawn_hello hello = {
+        .cgroup_version = (uint32_t) monitor->tools.groups.manager->version,
+        .instances_max = SPAWN_INSTANCES_MAX,
+        .uid_first = monitor->tools.uid_first,
+        .uid_count = monitor->slot_count,
+    };
+    monitor_send(monitor, &hello.head, SPAWN_HELLO, 0, sizeof(hello), NULL, 0);
+    pool_touch(monitor, 0);
+    while (!monitor->is_over) {
+        const int64_t now_ns = clock_monotonic_ns();
+        pool_refill(monitor, now_ns);
+        instance_check_freezing(monitor);
+        struct epoll_event events[MONITOR_EVENTS_MAX];
+        const int timeout_ms = monitor->freezing_count > 0 ? 1 : pool_timeout_ms(monitor, now_ns);
+        int count = epoll_wait(monitor->epoll_fd, events, MONITOR_EVENTS_MAX, timeout_ms);
+        for (int i = 0; i < count && !monitor->is_over; i++)
+            handle(monitor, &events[i]);
+    }
+    return monitor_end(monitor);
+}

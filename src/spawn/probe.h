@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+//
+// What this machine can do, found by trying it (never by version). One line a feature:
+//
+//     works    seccomp         -
+//     missing  net_namespace   Operation not permitted: isolation impossible
+//     fallback swap_limit      ...: what is done instead
+//
+// `lamina doctor` shows these lines; a start refuses with those that are missing. There is no
+// degraded sandbox.
+
+#ifndef LAMINA_SPAWN_PROBE_H
+#define LAMINA_SPAWN_PROBE_H
+
+#include "base/compiler.h"
+#include "base/error.h"
+
+// Prints all lines on stdout. 0 when nothing is missing, else 1: the exit status of --probe.
+int probe_print(void);
+
+// 0, or -ENOTSUP with the missing features named.
+int probe_require(struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+
+#include "spawn/request.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define MIB UINT64_C(1048576)
+
+// NAME=value\0 ...: each name has at least a byte, the last byte is a NUL, not too many.
+static bool env_is_valid(const char *env, size_t size)
+{
+    size_t count = 0;
+    for (size_t at = 0; at < size; count++) {
+        const char *end = memchr(env + at, '\0', size - at);
+        if (!end)
+            return false;
+        const char *equals = memchr(env + at, '=', (size_t) (end - env) - at);
+        if (!equals || equals == env + at)
+            return false;
+        at = (size_t) (end - env) + 1;
+    }
+    return count <= SPAWN_ENV_VARIABLES_MAX;
+}
+
+static bool start_is_valid(const struct spawn_start *start, size_t size)
+{
+    const size_t fixed = offsetof(struct spawn_start, env);
+    const uint32_t known_flags = SPAWN_START_HOT | SPAWN_START_FROM_NOTHING | SPAWN_START_NO_WAITER;
+    return size >= fixed && start->env_size <= SPAWN_ENV_MAX && size == fixed + start->env_size &&
+           start->head.id != 0 && (start->flags & ~known_flags) == 0 &&
+           start->memory_bytes >= 16 * MIB && start->memory_bytes <= SPAWN_MEMORY_MIB_MAX * MIB &&
+           start->tmp_bytes >= MIB && start->tmp_bytes <= SPAWN_TMP_MIB_MAX * MIB &&
+           start->cpu_millis <= 1024 * 1000 && start->pids_max <= 65536 &&
+           env_is_valid(start->env, start->env_size);
+}
+
+static bool work_is_valid(const struct spawn_work *work, size_t size)
+{
+    return size == sizeof(*work) && work->cpu_seconds >= 1 && work->cpu_seconds <= 3600 &&
+           work->memory_bytes >= 16 * MIB && work->memory_bytes <= SPAWN_MEMORY_MIB_MAX * MIB;
+}
+
+int request_check(const union request *request, size_t size, size_t fd_count,
+                  enum request_channel channel)
+{
+    if (size < sizeof(request->head) || request->head.version != SPAWN_VERSION ||
+        request->head.size != size)
+        return -EPROTO;
+    bool is_valid = false;
+    size_t fds_needed = 0;
+    switch (request->head.type) {
+    case SPAWN_START:
+        is_valid = start_is_valid(&request->start, size);
+        break;
+    case SPAWN_KILL:
+    case SPAWN_FREEZE:
+    case SPAWN_THAW:
+    case SPAWN_STATS:
+    case SPAWN_INIT_DONE:
+        is_valid = size == sizeof(request->plain) && request->head.id != 0;
+        break;
+    case SPAWN_TREE_FORGET:
+        is_valid = size == sizeof(request->forget);
+        break;
+    case SPAWN_WORK:
+        is_valid = work_is_valid(&request->work, size);
+        fds_needed = SPAWN_WORK_FDS;
+        break;
+    default:
+        break;
+    }
+    const bool is_work = request->head.type == SPAWN_WORK;
+    if (!is_valid || fd_count != fds_needed || is_work != (channel == REQUEST_WORK))
+        return -EPROTO;
+    return 0;
+}

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: MIT
+
+#include "spawn/root.h"
+
+#include "base/fd.h"
+#include "wire/spawn.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+// Where the small namespace is put together. The directory belongs to root, as /run does.
+#define STAGE "/run/lamina/root"
+#define BASE STAGE "/base"
+
+static const char *const directories[] = {
+    "usr",
+    "etc",
+    "etc/ssl",
+    "etc/ssl/certs",
+    "etc/alternatives",
+    "opt",
+    "opt/lamina",
+    "var",
+    "var/task",
+    "var/tmp",
+    "tmp",
+    "proc",
+    "dev",
+    "run",
+    "sys",
+    "sys/devices",
+    "sys/devices/system",
+    "sys/devices/system/cpu",
+};
+
+static const struct {
+    const char *path, *target;
+} links[] = {
+    {"bin", "usr/bin"},
+    {"sbin", "usr/sbin"},
+    {"lib", "usr/lib"},
+    {"lib32", "usr/lib32"},
+    {"lib64", "usr/lib64"},
+    {"libx32", "usr/libx32"},
+    {"etc/os-release", "../usr/lib/os-release"},
+    {"etc/localtime", "../usr/share/zoneinfo/Etc/UTC"},
+    {"etc/mtab", "../proc/self/mounts"},
+};
+
+static const struct {
+    const char *path, *text;
+} texts[] = {
+    {"etc/passwd", "root:x:0:0:root:/:/usr/sbin/nologin\n"
+                   "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
+    {"etc/group", "root:x:0:\nnogroup:x:65534:\n"},
+    {"etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
+    {"etc/hostname", "lamina\n"},
+    {"etc/resolv.conf", "# no name server: the sandbox has no network\n"},
+    {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n"
+                          "protocols: files\n"},
+    {"etc/ssl/openssl.cnf", "# the defaults\n"},
+};
+
+// Public files of the host that programs in /usr expect. None of them is a secret or tells more
+// about the machine than /usr itself.
+static const char *const copies[] = {
+    "etc/ld.so.cache",
+    "etc/services",
+    "etc/protocols",
+    "etc/mime.types",
+    "etc/ssl/certs/ca-certificates.crt",
+    // Libraries size their thread pools by these; sched_getaffinity tells the same.
+    "sys/devices/system/cpu/online",
+    "sys/devices/system/cpu/possible",
+    "sys/devices/system/cpu/present",
+};
+
+static const struct {
+    const char *name;
+    unsigned minor;
+} devices[] = {{"null", 3}, {"zero", 5}, {"full", 7}, {"random", 8}, {"urandom", 9}};
+
+static const struct {
+    const char *path, *target;
+} device_links[] = {
+    {"fd", "/proc/self/fd"},
+    {"stdin", "/proc/self/fd/0"},
+    {"stdout", "/proc/self/fd/1"},
+    {"stderr", "/proc/self/fd/2"},
+    // For sem_open and shm_open: /tmp is the one place that can be written.
+    {"shm", "/tmp"},
+};
+
+static int put_text(int base, const char *path, const void *text, size_t size)
+{
+    AUTO_FD int fd = openat(base, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    if (fd < 0)
+        return -errno;
+    return fd_write_all(fd, text, size);
+}
+
+// A file of the host that is missing stays missing.
+static int put_copy(int base, const char *path)
+{
+    char from[128];
+    (void) snprintf(from, sizeof(from), "/%s", path);
+    AUTO_FD int source = open(from, O_RDONLY | O_CLOEXEC);
+    if (source < 0)
+        return 0;
+    AUTO_FD int fd = openat(base, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    if (fd < 0)
+        return -errno;
+    char data[16384];
+    ssize_t size;
+    while ((size = fd_read_all(source, data, sizeof(data))) > 0) {
+        int r = fd_write_all(fd, data, (size_t) size);
+        if (r < 0)
+            return r;
+    }
+    return size < 0 ? (int) size : 0;
+}
+
+// Debian's alternatives: libblas.so.3 and others are links from /usr through here.
+static int put_alternatives(int base)
+{
+    DIR *listing = opendir("/etc/alternatives");
+    if (!listing)
+        return 0;
+    int r = 0;
+    for (struct dirent *entry; r == 0 && (entry = readdir(listing));) {
+        char target[512], path[300];
+        ssize_t size = readlinkat(dirfd(listing), entry->d_name, target, sizeof(target) - 1);
+        if (size <= 0)
+            continue;
+        target[size] = '\0';
+        (void) snprintf(path, sizeof(path), "etc/alternatives/%s", entry->d_name);
+        if (symlinkat(target, base, path) < 0)
+            r = -errno;
+    }
+    closedir(listing);
+    return r;
+}
+
+static int put_skeleton(int base)
+{
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
+        if (mkdirat(base, directories[i], 0755) < 0)
+            return -errno;
+    for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+        if (symlinkat(links[i].target, base, links[i].path) < 0)
+            return -errno;
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
+        r = put_text(base, texts[i].path, texts[i].text, strlen(texts[i].text));
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(copies); i++)
+        r = put_copy(base, copies[i]);
+    return r < 0 ? r : put_alternatives(base);
+}
+
+// Device nodes are made; where the machine forbids that (an outer container), the host's own are
+// bound in.
+static int put_devices(void)
+{
+    char path[64], host[32];
+    for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+        (void) snprintf(path, sizeof(path), BASE "/dev/%s", devices[i].name);
+        (void) snprintf(host, sizeof(host), "/dev/%s", devices[i].name);
+        if (mknod(path, S_IFCHR | 0666, makedev(1, devices[i].minor)) == 0) {
+            if (chmod(path, 0666) < 0) // the umask
+                return -errno;
+            continue;
+        }
+        AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0 || mount(host, path, NULL, MS_BIND, NULL) < 0)
+            return -errno;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(device_links); i++) {
+        (void) snprintf(path, sizeof(path), BASE "/dev/%s", device_links[i].path);
+        if (symlink(device_links[i].target, path) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+// Binds without what is mounted below it, then changes the flags: the kernel takes them only on a
+// second call.
+static int bind_read_only(const char *from, const char *to)
+{
+    if (mount(from, to, NULL, MS_BIND, NULL) < 0 ||
+        mount(NULL, to, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
+        return -errno;
+    return 0;
+}
+
+static int seal(const char *path, unsigned long flags)
+{
+    return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | flags, NULL) < 0
+               ? -errno
+               : 0;
+}
+
+static int make_base(const char *runtime_dir, struct error *err)
+{
+    if (mkdir(BASE, 0755) < 0 ||
+        mount("lamina", BASE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=4m") < 0)
+        return error_set_errno(err, -errno, "make the sandbox root");
+    AUTO_FD int base = open(BASE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = base < 0 ? -errno : put_skeleton(base);
+    if (r < 0)
+        return error_set_errno(err, r, "fill the sandbox root");
+    if ((r = bind_read_only("/usr", BASE "/usr")) < 0)
+        return error_set_errno(err, r, "bind /usr into the sandbox root");
+    if (runtime_dir && (r = bind_read_only(runtime_dir, BASE "/opt/lamina")) < 0)
+        return error_set_errno(err, r, "bind '%s' into the sandbox root", runtime_dir);
+    if (mount("lamina-dev", BASE "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k") < 0)
+        return error_set_errno(err, -errno, "mount the sandbox's /dev");
+    if ((r = put_devices()) < 0 || (r = seal(BASE "/dev", MS_NOEXEC)) < 0 ||
+        (r = seal(BASE, MS_NODEV)) < 0)
+        return error_set_errno(err, r, "fill the sandbox's /dev");
+    return 0;
+}
+
+int root_prepare(int trees_fd, const char *runtime_dir, struct error *err)
+{
+    char trees[32];
+    (void) snprintf(trees, sizeof(trees), "/proc/self/fd/%d", trees_fd);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return error_set_errno(err, -errno, "make a mount namespace");
+    if (mkdir(STAGE, 0755) < 0 && errno != EEXIST)
+        return error_set_errno(err, -errno, "make " STAGE);
+    if (mount("lamina", STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k") < 0)
+        return error_set_errno(err, -errno, "mount on " STAGE);
+    int r = make_base(runtime_dir, err);
+    if (r < 0)
+        return r;
+    if (mkdir(STAGE "/trees", 0755) < 0 || mkdir(STAGE "/old", 0755) < 0)
+        return error_set_errno(err, -errno, "make the places in " STAGE);
+    if ((r = bind_read_only(trees, STAGE "/trees")) < 0)
+        return error_set_errno(err, r, "bind the store's trees");
+    if (syscall(SYS_pivot_root, STAGE, STAGE "/old") < 0 || chdir("/") < 0 ||
+        umount2("/old", MNT_DETACH) < 0 || rmdir("/old") < 0)
+        return error_set_errno(err, -errno, "leave the host's mounts");
+    return 0;
+}
+
+// ---- in the sandbox's first process -------------------------------------------------------------
+
+static void hex_write(char *to, const uint8_t *bytes, size_t count)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < count; i++) {
+        *to++ = digits[bytes[i] >> 4];
+        *to++ = digits[bytes[i] & 15];
+    }
+    *to = '\0';
+}
+
+// Opened without following anything: `trees` belongs to the unprivileged user.
+static int tree_open(const uint8_t tree_id[32])
+{
+    char name[65];
+    hex_write(name, tree_id, 32);
+    int trees = open("/trees", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (trees < 0)
+        return -errno;
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+                                      RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
+    int tree = (int) syscall(SYS_openat2, trees, name, &how, sizeof(how));
+    int error = errno;
+    close(trees);
+    return tree < 0 ? -error : tree;
+}
+
+// /trees is mounted read-only, nosuid and nodev: its clone is, too.
+static int tree_mount(const uint8_t tree_id[32])
+{
+    int tree = tree_open(tree_id);
+    if (tree < 0)
+        return tree;
+    int clone =
+        (int) syscall(SYS_open_tree, tree, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int error = errno;
+    close(tree);
+    if (clone < 0)
+        return -error;
+    int moved =
+        (int) syscall(SYS_move_mount, clone, "", AT_FDCWD, "var/task", MOVE_MOUNT_F_EMPTY_PATH);
+    error = errno;
+    close(clone);
+    return moved < 0 ? -error : 0;
+}
+
+static int tmp_mount(uint64_t bytes)
+{
+    // nr_inodes: an inode costs a kilobyte of kernel memory that no size limits.
+    char options[96];
+    (void) snprintf(options, sizeof(options), "mode=1777,size=%llu,nr_inodes=%llu",
+                    (unsigned long long) bytes, (unsigned long long) (1024 + bytes / 16384));
+    return mount("tmp", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0 ? -errno : 0;
+}
+
+int root_enter(const struct init_root *order, uint32_t *ret_step)
+{
+    int r = 0;
+    *ret_step = SPAWN_STEP_MOUNT;
+    if (chdir("/base") < 0)
+        return -errno;
+    if (order->has_tree) {
+        *ret_step = SPAWN_STEP_TREE;
+        if ((r = tree_mount(order->tree_id)) < 0)
+            return r;
+    }
+    *ret_step = SPAWN_STEP_MOUNT;
+    if (order->tmp_bytes > 0 && (r = tmp_mount(order->tmp_bytes)) < 0)
+        return r;
+    // Only processes, and only one's own: no /proc/sys, meminfo, kallsyms, keys, sched_debug.
+    if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "subset=pid,hidepid=invisible") < 0)
+        return -errno;
+    *ret_step = SPAWN_STEP_ROOT;
+    // The old root is stacked on the new one and taken away: nothing of it stays reachable.
+    if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return -errno;
+    return 0;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+//
+// The file system that a sandbox sees.
+//
+// root_prepare (once, at start) moves lamina-spawn into a small mount namespace of its own, which
+// holds nothing but
+//
+//     /base        the sandbox root, read-only: usr (the host's), etc (synthesised), opt/lamina,
+//                  dev, and empty places for var/task, tmp and proc
+//     /trees       the store's directory of unpacked trees, read-only
+//
+// A sandbox's first process gets a copy of that namespace with its clone (six mounts: cheap),
+// completes /base with root_enter and makes it its root. The host's other mounts are in no
+// sandbox's namespace at any time.
+
+#ifndef LAMINA_SPAWN_ROOT_H
+#define LAMINA_SPAWN_ROOT_H
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "wire/init.h"
+
+#include <stdint.h>
+
+// `trees_fd` is the store's trees directory; `runtime_dir` becomes /opt/lamina (NULL: empty there).
+// After it, no path of the host resolves in this process any more.
+int root_prepare(int trees_fd, const char *runtime_dir, struct error *err) MUST_CHECK;
+
+// In the sandbox's first process: mounts what is its own and makes it the root. 0, or -errno with
+// *ret_step (enum spawn_step) saying where. No malloc, no stdio.
+int root_enter(const struct init_root *order, uint32_t *ret_step) MUST_CHECK;
+
+#endif

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+
+#include "spawn/sandbox.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "wire/init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static uint32_t micros_since(int64_t begin_ns)
+{
+    return (uint32_t) ((clock_monotonic_ns() - begin_ns) / CLOCK_NS_PER_US);
+}
+
+// Returns twice, like fork. The network namespace is a function's own work, done while its parent
+// makes the cgroups; v2's clone starts inside its group.
+static pid_t clone_first(const struct sandbox_order *order, int group_fd, int *ret_pid_fd)
+{
+    struct clone_args arguments = {
+        .flags = CLONE_PIDFD | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS,
+        .pidfd = (uint64_t) (uintptr_t) ret_pid_fd,
+        // With CLONE_PARENT the kernel takes the maker's own exit signal, which is SIGCHLD too.
+        .exit_signal = order->is_for_parent ? 0 : SIGCHLD,
+    };
+    if (order->kind == CHILD_WORK)
+        arguments.flags |= CLONE_NEWNET;
+    if (order->is_for_parent)
+        arguments.flags |= CLONE_PARENT;
+    if (group_fd >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t) group_fd;
+    }
+    long pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
+    return pid < 0 ? -errno : (pid_t) pid;
+}
+
+static int pipes_open(const struct sandbox_order *order, struct sandbox_parts *parts,
+                      int *ret_child_control, int *ret_child_log)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    parts->control_fd = pair[0];
+    *ret_child_control = pair[1];
+    if (order->kind == CHILD_WORK)
+        return 0;
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return -errno;
+    parts->log_fd = pair[0];
+    *ret_child_log = pair[1];
+    return fd_set_nonblocking(parts->log_fd, true);
+}
+
+// v1: the groups are made and entered after the clone. Waiting for the kernel's readers (after
+// idling, a grace period of RCU) happens here, while the child makes its network.
+static int groups_enter(const struct sandbox_tools *tools, const struct sandbox_order *order,
+                        pid_t pid, struct spawn_timings *timings, uint32_t *ret_step)
+{
+    const struct cgroup_manager *manager = tools->groups.manager;
+    int64_t begin_ns = clock_monotonic_ns();
+    *ret_step = SPAWN_STEP_CGROUP;
+    int r = manager->make(&tools->groups, order->slot);
+    if (r == 0 && order->limits)
+        r = manager->limit(&tools->groups, order->slot, order->limits);
+    timings->cgroup_us = micros_since(begin_ns);
+    if (r < 0 || pid == 0)
+        return r;
+    begin_ns = clock_monotonic_ns();
+    *ret_step = SPAWN_STEP_ATTACH;
+    r = manager->attach(&tools->groups, order->slot, pid);
+    timings->attach_us = micros_since(begin_ns);
+    return r;
+}
+
+static int clone_and_enter(const struct sandbox_tools *tools, const struct sandbox_order *order,
+                           const struct child_plan *plan, struct sandbox_parts *parts,
+                           struct spawn_timings *timings, uint32_t *ret_step)
+{
+    const struct cgroup_manager *manager = tools->groups.manager;
+    AUTO_FD int group_fd = -1;
+    if (manager->version == 2) {
+        int r = groups_enter(tools, order, 0, timings, ret_step);
+        if (r == 0)
+            r = group_fd = manager->open_for_clone(&tools->groups, order->slot);
+        if (r < 0)
+            return r;
+    }
+    const int64_t begin_ns = clock_monotonic_ns();
+    *ret_step = SPAWN_STEP_CLONE;
+    parts->pid = clone_first(order, group_fd, &parts->pid_fd);
+    if (parts->pid == 0)
+        child_run(plan);
+    timings->clone_us = micros_since(begin_ns);
+    if (parts->pid < 0)
+        return parts->pid;
+    if (manager->version == 1)
+        return groups_enter(tools, order, parts->pid, timings, ret_step);
+    return 0;
+}
+
+int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *order,
+                 struct sandbox_parts *ret_parts, struct spawn_timings *ret_timings,
+                 uint32_t *ret_step)
+{
+    struct sandbox_parts parts = {
+        .pid = -1, .pid_fd = -1, .control_fd = -1, .log_fd = -1, .peak_fd = -1};
+    struct spawn_timings timings = {0};
+    AUTO_FD int child_control = -1;
+    AUTO_FD int child_log = -1;
+    *ret_step = SPAWN_STEP_CLONE;
+    int r = pipes_open(order, &parts, &child_control, &child_log);
+    if (r == 0) {
+        const bool is_work = order->kind == CHILD_WORK;
+        static char init_name[] = "lamina-init";
+        static char *const init_arguments[] = {init_name, NULL};
+        const struct child_plan plan = {
+            .kind = order->kind,
+            .control_fd = child_control,
+            .in_fd = is_work ? order->in_fd : tools->null_fd,
+            .out_fd = is_work ? order->out_fd : child_log,
+            .error_fd = is_work ? tools->null_fd : child_log,
+            .program_fd = is_work ? tools->work_fd : tools->init_fd,
+            .arguments = is_work ? order->arguments : init_arguments,
+            .uid = tools->uid_first + order->slot,
+            .cpu_seconds = order->cpu_seconds,
+        };
+        r = clone_and_enter(tools, order, &plan, &parts, &timings, ret_step);
+    }
+    if (r == 0 && order->kind == CHILD_FUNCTION)
+        parts.peak_fd = tools->groups.manager->open_peak(&tools->groups, order->slot);
+    *ret_timings = timings;
+    if (r < 0 && parts.pid_fd >= 0)
+        (void) syscall(SYS_pidfd_send_signal, parts.pid_fd, SIGKILL, NULL, 0);
+    if (r < 0)
+        sandbox_parts_close(&parts);
+    else
+        *ret_parts = parts;
+    return r;
+}
+
+int sandbox_send_root(const struct sandbox_parts *parts, const struct sandbox_shape *shape)
+{
+    struct init_root root = {.type = INIT_ROOT, .tmp_bytes = shape->tmp_bytes};
+    memcpy(root.tree_id, shape->tree_id, sizeof(root.tree_id));
+    for (size_t i = 0; i < sizeof(root.tree_id); i++)
+        root.has_tree |= root.tree_id[i] != 0;
+    return fd_send_packet(parts->control_fd, &root, sizeof(root), NULL, 0);
+}
+
+int sandbox_send_run(const struct sandbox_parts *parts, const char *env, uint32_t env_size)
+{
+    struct init_run run = {.type = INIT_RUN, .env_size = env_size};
+    memcpy(run.env, env, env_size);
+    return fd_send_packet(parts->control_fd, &run, offsetof(struct init_run, env) + env_size, NULL,
+                          0);
+}
+
+void sandbox_parts_close(struct sandbox_parts *parts)
+{
+    parts->pid_fd = fd_close(parts->pid_fd);
+    parts->control_fd = fd_close(parts->control_fd);
+    parts->log_fd = fd_close(parts->log_fd);
+    parts->peak_fd = fd_close(parts->peak_fd);
+}

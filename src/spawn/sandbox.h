@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+//
+// One sandbox: its states, and making one.
+//
+//              keeper makes it          ROOT sent              READY, no id
+//     FREE --> ORDERED --> GENERIC ---> ROOTING ----------------> WAITER
+//       |                                ^   |                      |
+//       +---- START with empty pool -----+   | READY, has an id     | RUN sent (START)
+//                                            +------> RUNNING <-----+
+//     every state but FREE --(its process has ended)--> ENDING --(cgroups removed)--> FREE
+//
+// ORDERED waits for the keeper; ROOTING for the process's READY; GENERIC and WAITER for a START;
+// RUNNING for the end of the process; ENDING for the keeper's removal. What waits has a process
+// whose death ends the wait.
+
+#ifndef LAMINA_SPAWN_SANDBOX_H
+#define LAMINA_SPAWN_SANDBOX_H
+
+#include "base/compiler.h"
+#include "spawn/cgroup.h"
+#include "spawn/child.h"
+#include "wire/spawn.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum sandbox_state {
+    SANDBOX_FREE,
+    SANDBOX_ORDERED,
+    SANDBOX_GENERIC,
+    SANDBOX_ROOTING,
+    SANDBOX_WAITER,
+    SANDBOX_RUNNING,
+    SANDBOX_ENDING,
+};
+
+// What is opened once, at start, and used for each sandbox.
+struct sandbox_tools {
+    struct cgroups groups;
+    int proc_fd; // the host's /proc
+    int null_fd, init_fd, work_fd;
+    uid_t uid_first; // the uid of slot 0
+};
+
+// What a sandbox is made of, for its owner.
+struct sandbox_parts {
+    pid_t pid;
+    int pid_fd, control_fd, log_fd, peak_fd; // -1: not there
+};
+
+// What a prepared root was made for. A START whose values equal them may have it.
+struct sandbox_shape {
+    uint8_t tree_id[SPAWN_TREE_ID_SIZE];
+    uint64_t memory_bytes, tmp_bytes;
+    uint32_t cpu_millis, pids_max;
+};
+
+struct sandbox {
+    enum sandbox_state state;
+    enum child_kind kind;
+    uint32_t slot; // its index, its cgroups' name, its uid's offset
+    uint64_t id;   // laminad's, 0: none yet
+    struct sandbox_parts parts;
+    int listeners[2];
+    int status_fd; // CHILD_WORK: where WORK_EXIT goes
+    struct sandbox_shape shape;
+    struct spawn_timings timings;
+    int64_t arrived_ns; // the START
+    enum spawn_path path;
+    bool is_killed;      // KILL was asked for
+    int64_t freezing_ns; // since when FREEZE waits, 0: it does not
+    // What it said before its end.
+    bool has_failed, has_exit;
+    uint32_t failed_step, failed_error;
+    int32_t exit_status;
+    uint32_t exec_errno;
+};
+
+struct sandbox_order {
+    enum child_kind kind;
+    uint32_t slot;
+    bool is_for_parent; // the maker is the keeper: lamina-spawn's main process becomes the parent
+    const struct cgroup_limits *limits; // NULL: none yet
+    // CHILD_WORK
+    int in_fd, out_fd;
+    char *const *arguments;
+    uint32_t cpu_seconds;
+};
+
+// Clones the first process and puts it into its groups; it works on its network meanwhile. 0, or
+// -errno with *ret_step, and nothing is left then but empty groups, which `remove` takes away.
+int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *order,
+                 struct sandbox_parts *ret_parts, struct spawn_timings *ret_timings,
+                 uint32_t *ret_step) MUST_CHECK;
+
+int sandbox_send_root(const struct sandbox_parts *parts,
+                      const struct sandbox_shape *shape) MUST_CHECK;
+int sandbox_send_run(const struct sandbox_parts *parts, const char *env,
+                     uint32_t env_size) MUST_CHECK;
+
+void sandbox_parts_close(struct sandbox_parts *parts);
+
+#endif

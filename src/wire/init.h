@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+//
+// What lamina-spawn says to the first process of a sandbox, over one SEQPACKET pair per sandbox.
+//
+// That process is first a copy of lamina-spawn (src/spawn/child.c) and then, by exec, lamina-init
+// (src/init): both find the socket at INIT_FD_CONTROL. In the order of a start:
+//
+//     process -> spawn   NET      the two listeners, made inside its network namespace
+//     spawn -> process   ROOT     it is in its cgroups: mount this tree, drop everything, exec init
+//     process -> spawn   READY    lamina-init runs
+//     spawn -> process   RUN      the environment: run the bootstrap
+//     process -> spawn   EXIT     the bootstrap has ended; init exits next, and with it all the rest
+//     process -> spawn   FAILED   instead of NET or READY; the process is gone
+//
+// Nothing has to be waited for: spawn may send ROOT and RUN at once. A generic sandbox of the pool
+// waits for ROOT, a prepared waiter for RUN. End of file on the socket ends the sandbox.
+//
+// After READY the sender may be under the function's control (same uid): spawn takes from it only
+// the status that is shown to the function's owner.
+
+#ifndef LAMINA_WIRE_INIT_H
+#define LAMINA_WIRE_INIT_H
+
+#include <stdint.h>
+
+enum { INIT_FD_CONTROL = 3 };
+
+enum init_type {
+    INIT_NET = 1,
+    INIT_ROOT = 2,
+    INIT_READY = 3,
+    INIT_RUN = 4,
+    INIT_EXIT = 5,
+    INIT_FAILED = 6,
+};
+
+// NET (with two descriptors), READY, EXIT, FAILED.
+struct init_word {
+    uint32_t type;
+    uint32_t step;  // FAILED: enum spawn_step
+    int32_t status; // EXIT: as wait(2) has it
+    uint32_t error; // FAILED: errno; EXIT: errno of the exec, 0 when it worked
+};
+
+struct init_root {
+    uint32_t type;
+    uint32_t has_tree;
+    uint8_t tree_id[32];
+    uint64_t tmp_bytes; // 0: no /tmp
+};
+
+enum { INIT_ENV_MAX = 8192, INIT_VARIABLES_MAX = 512 };
+
+// Sent without what is unused of env.
+struct init_run {
+    uint32_t type;
+    uint32_t env_size;
+    char env[INIT_ENV_MAX]; // NAME=value\0NAME=value\0
+};
+
+_Static_assert(sizeof(struct init_word) == 16, "init_word has a fixed size");
+_Static_assert(sizeof(struct init_root) == 48, "init_root has a fixed size");
+_Static_assert(sizeof(struct init_run) == 8 + INIT_ENV_MAX, "init_run has a fixed size");
+
+#endif

@@ -2,9 +2,9 @@
  *
  * config: every setting of laminad, from one table: flag > environment > file > default.
  *
- * The table (config.c) names each setting once: its flag, its environment variable, its key in
- * /etc/lamina/lamina.conf (`key = value`, '#' starts a comment), its default and its range. Flags are
- * the key with two dashes: `--data-dir DIR` or `--data-dir=DIR`.
+ * The table (config.c) names each setting once: its key in /etc/lamina/lamina.conf (`key = value`, '#'
+ * starts a comment), its environment variable, its default, its range and what it does. The flag is the
+ * key with two dashes: `--data-dir DIR` or `--data-dir=DIR`.
  * Thread: read once at start, then constant.
  */
 #ifndef LAMINA_DAEMON_CONFIG_H
@@ -26,25 +26,26 @@ struct config {
     char *listen; /* address:port; port 0 takes a free one, DIR/endpoint tells which */
     char *region;
     char *account_id;
-    char *user; /* whom lamina-spawn starts laminad as: a name or uid */
-    char *sandbox_uids;
+    char *user;         /* whom laminad runs as: NAME or UID[:GID]; "" leaves it to lamina-spawn */
+    char *sandbox_uids; /* FIRST-LAST; "" leaves it to lamina-spawn */
     char *log_level;
-    enum aws_limits_mode aws_limits;
+    uint64_t aws_limits; /* enum aws_limits_mode */
     uint64_t concurrency;
     uint64_t queue;
-    uint64_t queue_bytes;
+    uint64_t queue_mb;
     uint64_t queue_wait_ms;
     uint64_t starts_at_once;
     uint64_t freeze_after_ms;
     uint64_t keepalive_s;
     uint64_t memory_reserve_mb;
     uint64_t drain_s;
-    uint64_t connections_max;
+    uint64_t connections;
 };
 
 enum config_outcome { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 
-/* Reads everything. `environment` is environ, or a test's. -EINVAL with a text for a person. */
+/* Reads everything; `environment` is environ, or a test's. -EINVAL with a text for a person, -ENOMEM, or
+ * what opening a configuration file that was named explicitly gives. */
 MUST_CHECK int config_load(struct config *config, int argc, char *const *argv,
                            char *const *environment, enum config_outcome *ret_outcome,
                            struct error *err);

@@ -12,7 +12,8 @@
  * Limits: at most `concurrency` invocations run at once over all functions. Those beyond wait, oldest
  * first, at most `queue_max` of them, holding at most `queue_bytes_max` of payload, each for at most
  * `queue_wait_ms`; the next is throttled (429 TooManyRequestsException with Retry-After).
- * At most `concurrency` instances exist at once; the longest idle one makes room for a new one.
+ * At most `concurrency` instances exist at once; the longest idle one makes room for a new one. No instance is
+ * started that the memory which is available does not carry (admission.h).
  */
 #ifndef LAMINA_FUNCTION_SCHEDULER_H
 #define LAMINA_FUNCTION_SCHEDULER_H
@@ -75,6 +76,7 @@ struct invocation_result {
     struct str log_tail;    /* raw bytes, at most INVOCATION_LOG_TAIL_MAX; only if asked for */
     const char *request_id; /* the UUID the function saw; also the answer's x-amzn-RequestId */
     struct str trace_id;
+    struct str model_digest; /* 64 hex digits for X-Lamina-Model-Digest, or empty */
     bool is_cold;
     uint64_t phase_us[COLD_PHASES]; /* filled if is_cold, else only COLD_FIRST_ANSWER */
     uint64_t duration_us;           /* what REPORT calls Duration */
@@ -114,11 +116,10 @@ struct scheduler_config {
     struct loop *loop;          /* borrowed */
     struct instance_host *host; /* borrowed */
     struct scheduler_limits limits;
-    struct str region;
-    struct str account_id;
 };
 
-struct scheduler *scheduler_new(const struct scheduler_config *config, struct error *err) MUST_CHECK;
+MUST_CHECK int scheduler_new(const struct scheduler_config *config,
+                             struct scheduler **ret_scheduler, struct error *err);
 
 /* Refuses new invocations (they are throttled) and calls `done` once none is left running. */
 void scheduler_drain(struct scheduler *scheduler, void (*done)(void *arg), void *arg);
@@ -129,6 +130,11 @@ void scheduler_free(struct scheduler *scheduler);
 /* `version` was replaced or deleted: no new call will name it. Its idle instances end now, the busy
  * ones when they have answered; calls already accepted for it are still answered by it. */
 void scheduler_retire(struct scheduler *scheduler, const struct version *version);
+
+/* Every version that runs or will run something: its tree must stay in the store, although the catalog may know it
+ * no more. */
+void scheduler_each_version(const struct scheduler *scheduler,
+                            void (*visit)(void *arg, const struct version *version), void *arg);
 
 /* Ends the idle and frozen instances of a function (all its versions); busy ones are left alone.
  * Calls `done` when they are gone, with how many there were. For `lamina compare`. */
@@ -141,7 +147,7 @@ struct instance_info {
     uint64_t id;
     struct str function;
     struct str version; /* "$LATEST" or a number */
-    const char *state;  /* STARTING INIT IDLE BUSY ANSWERED FROZEN ENDING */
+    const char *state;  /* STARTING INIT IDLE BUSY SETTLING FROZEN ENDING */
     uint32_t memory_mb;
     uint64_t age_ms;
     uint64_t idle_ms;

@@ -49,6 +49,8 @@ void instance_host_free(struct instance_host *host);
 bool instance_host_is_connected(const struct instance_host *host);
 /* How many instances are in any state but DEAD. */
 unsigned instance_host_count(const struct instance_host *host);
+/* No version runs this tree any more: lamina-spawn drops what it prepared for it. */
+void instance_host_forget_tree(struct instance_host *host, const uint8_t *tree_id);
 
 struct instance_variable {
     const char *name;
@@ -72,8 +74,8 @@ struct instance_spec {
 
 /* One call. The instance reads it and never frees it; it must live until `answered`. */
 struct instance_request {
-    const char *id; /* UUID */
-    struct str payload;
+    const char *id;      /* UUID */
+    struct buf *payload; /* moved out by instance_invoke: it is not sent twice */
     struct str client_context;
     struct str cognito;
     struct str trace_id;
@@ -88,10 +90,12 @@ struct instance_failure {
     char type[128];
     char text[256];
     const char *status; /* for REPORT: "error" or "timeout" */
+    bool has_id;        /* the message begins with the request's id */
     struct buf body;
 };
 void instance_failure_done(struct instance_failure *failure);
-/* The JSON that the caller gets: `body`, or {"errorType","errorMessage"} as AWS writes them. */
+void instance_failure_copy(struct instance_failure *to, const struct instance_failure *from);
+/* The JSON that the caller gets: `body` (moved out), or {"errorType","errorMessage"} as AWS writes them. */
 void instance_failure_payload(struct instance_failure *failure, const char *request_id,
                               struct buf *ret_payload);
 
@@ -100,6 +104,7 @@ struct instance_answer {
     struct buf payload;               /* may be moved out */
     struct instance_failure *failure; /* borrowed */
     struct str log_tail;              /* raw, <= 4096 bytes; only if it was asked for */
+    struct str model_digest;          /* 64 hex digits, or empty */
     uint64_t duration_us;             /* payload given -> response posted */
 };
 
@@ -112,8 +117,12 @@ struct instance_end {
 };
 
 struct instance_events {
+    /* lamina-spawn has made the sandbox; the runtime begins. Once, before the first idle. */
+    void (*started)(void *arg, struct instance *instance);
     /* It waits for work: after its first `next`, and again after each call. */
     void (*idle)(void *arg, struct instance *instance);
+    /* It no longer does, though it got none: its `next` broke off, or it is dying. */
+    void (*unready)(void *arg, struct instance *instance);
     /* The call given by instance_invoke has its outcome; the instance may be dying already. */
     void (*answered)(void *arg, struct instance *instance, struct instance_answer *answer);
     /* It is gone. Exactly once, the last call. Never from inside instance_new. */
@@ -142,11 +151,14 @@ void instance_log_failed_call(struct instance *instance, const struct instance_r
 uint64_t instance_id(const struct instance *instance);
 const char *instance_state_name(const struct instance *instance);
 bool instance_is_frozen(const struct instance *instance);
-/* Microseconds of START sent -> sandbox there -> first `next`; 0 while not yet passed. */
+/* Where the time from START sent to the first `next` went; 0 while not yet passed. A runtime that tells (header
+ * Lamina-Init-Phases) has its load and warm-up apart; for others all that follows the sandbox is load. */
 uint64_t instance_sandbox_us(const struct instance *instance);
 uint64_t instance_load_us(const struct instance *instance);
+uint64_t instance_warm_us(const struct instance *instance);
 uint64_t instance_memory_peak(const struct instance *instance);
 uint64_t instance_requests(const struct instance *instance);
+uint64_t instance_log_lines_dropped(const struct instance *instance);
 int32_t instance_pid(const struct instance *instance);
 
 /* Asks lamina-spawn what the instance's processes use. The callback runs exactly once, also when the

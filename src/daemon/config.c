@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define CONFIG_FILE_BYTES_MAX ((size_t) 64 * 1024)
+
+/* From the strongest to the weakest. A setting remembers where its value came from, so that a weaker
+ * source, read later, does not replace it. */
+enum source { SOURCE_NONE, SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
+
+enum kind { KIND_TEXT, KIND_NUMBER, KIND_CHOICE };
+
+struct setting {
+    const char *key;
+    const char *variable;
+    const char *fallback;
+    enum kind kind;
+    size_t offset; /* of the char * or uint64_t in struct config */
+    uint64_t minimum, maximum;
+    const char *const *choices; /* KIND_CHOICE: ends with NULL, the value is the index */
+    const char *what;
+};
+
+static const char *const aws_limits_choices[] = {"enforce", "warn", "off", NULL};
+
+#define TEXT(member) KIND_TEXT, offsetof(struct config, member), 0, 0, NULL
+#define NUMBER(member, minimum, maximum) \
+    KIND_NUMBER, offsetof(struct config, member), (minimum), (maximum), NULL
+#define CHOICE(member, choices) KIND_CHOICE, offsetof(struct config, member), 0, 0, (choices)
+
+static const struct setting settings[] = {
+    {"config", "LAMINA_CONFIG", CONFIG_FILE_DEFAULT, TEXT(config_file), "configuration file"},
+    {"data-dir", "LAMINA_DATA_DIR", "/var/lib/lamina", TEXT(data_dir),
+     "where everything is kept; made when missing"},
+    {"listen", "LAMINA_LISTEN", "127.0.0.1:4566", TEXT(listen),
+     "address:port of the API; port 0 takes a free one (see DIR/endpoint)"},
+    {"region", "LAMINA_REGION", "us-east-1", TEXT(region), "region in ARNs and signatures"},
+    {"account-id", "LAMINA_ACCOUNT_ID", "000000000000", TEXT(account_id), "account in ARNs"},
+    {"user", "LAMINA_UID", "", TEXT(user), "user (NAME or UID[:GID]) that laminad runs as"},
+    {"sandbox-uids", "LAMINA_SANDBOX_UIDS", "", TEXT(sandbox_uids),
+     "FIRST-LAST: the uids of sandboxes (900000-999999)"},
+    {"log-level", "LAMINA_LOG_LEVEL", "info", TEXT(log_level), "error, warn, info or debug"},
+    {"aws-limits", "LAMINA_AWS_LIMITS", "enforce", CHOICE(aws_limits, aws_limits_choices),
+     "AWS's size limits: enforce, warn or off"},
+    {"concurrency", "LAMINA_CONCURRENCY", "1000", NUMBER(concurrency, 1, 2000),
+     "invocations, and instances, at once"},
+    {"queue", "LAMINA_QUEUE", "1000", NUMBER(queue, 0, 100000),
+     "invocations that may wait beyond those; more are throttled"},
+    {"queue-mb", "LAMINA_QUEUE_MB", "64", NUMBER(queue_mb, 1, 65536),
+     "payload, in MB, that may wait"},
+    {"queue-wait-ms", "LAMINA_QUEUE_WAIT_MS", "10000", NUMBER(queue_wait_ms, 1, 900000),
+     "longest wait before an invocation is throttled"},
+    {"starts-at-once", "LAMINA_STARTS_AT_ONCE", "64", NUMBER(starts_at_once, 1, 2000),
+     "instances in their init phase at the same moment"},
+    {"freeze-after-ms", "LAMINA_FREEZE_AFTER_MS", "1000", NUMBER(freeze_after_ms, 0, 86400000),
+     "idle time after which an instance is frozen"},
+    {"keepalive-s", "LAMINA_KEEPALIVE_S", "600", NUMBER(keepalive_s, 0, 604800),
+     "idle time after which an instance is ended"},
+    {"memory-reserve-mb", "LAMINA_MEMORY_RESERVE_MB", "256", NUMBER(memory_reserve_mb, 0, 1048576),
+     "available memory, in MB, that no new instance may take"},
+    {"drain-s", "LAMINA_DRAIN_S", "20", NUMBER(drain_s, 0, 3600),
+     "longest wait for running invocations at SIGTERM"},
+    {"connections", "LAMINA_CONNECTIONS", "10000", NUMBER(connections, 16, 100000),
+     "client connections at once"},
+};
+
+/* What config_load carries around. */
+struct loader {
+    struct config *config;
+    enum source from[ARRAY_SIZE(settings)];
+    struct error *err;
+};
+
+static const struct setting *setting_find(struct str key)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+        if (str_equal_text(key, settings[i].key))
+            return &settings[i];
+    return NULL;
+}
+
+static int choice_parse(const struct setting *setting, struct str value, uint64_t *ret_index)
+{
+    for (uint64_t i = 0; setting->choices[i]; i++)
+        if (str_equal_text(value, setting->choices[i])) {
+            *ret_index = i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static int text_assign(char **member, struct str value)
+{
+    char *copy = NULL;
+    if (memchr(value.data ? value.data : "", '\0', value.size))
+        return -EINVAL;
+    copy = str_copy_heap(value);
+    if (!copy)
+        return -ENOMEM;
+    free(*member);
+    *member = copy;
+    return 0;
+}
+
+/* Takes `value` unless a stronger source has spoken. `where` is for the message: "--listen". */
+static int loader_assign(struct loader *loader, const struct setting *setting, enum source source,
+                         struct str value, const char *where)
+{
+    size_t index = (size_t) (setting - settings);
+    char *member = (char *) loader->config + setting->offset;
+    int r = 0;
+    if (loader->from[index] > source)
+        return 0;
+    if (setting->kind == KIND_TEXT)
+        r = text_assign((char **) (void *) member, value);
+    else if (setting->kind == KIND_CHOICE)
+        r = choice_parse(setting, value, (uint64_t *) (void *) member);
+    else
+        r = str_to_u64(value, setting->maximum, (uint64_t *) (void *) member);
+    if (r == 0 && setting->kind == KIND_NUMBER && *(uint64_t *) (void *) member < setting->minimum)
+        r = -ERANGE;
+    if (r == -ERANGE)
+        return error_set(loader->err, -EINVAL, "%s%s: '" STR_FORMAT "' is outside %llu to %llu", where,
+                         setting->key, STR_ARGUMENTS(value), (unsigned long long) setting->minimum,
+                         (unsigned long long) setting->maximum);
+    if (r < 0)
+        return error_set(loader->err, r, "%s%s: '" STR_FORMAT "' is not a valid value (%s)", where,
+                         setting->key, STR_ARGUMENTS(value), setting->what);
+    loader->from[index] = source;
+    return 0;
+}
+
+static int load_defaults(struct loader *loader)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+        int r = loader_assign(loader, &settings[i], SOURCE_DEFAULT, str_of(settings[i].fallback),
+                              "default of ");
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int load_flag(struct loader *loader, int argc, char *const *argv, int *index)
+{
+    struct str key = {0}, value = {0};
+    const struct setting *setting = NULL;
+    bool has_value = str_cut(str_skip(str_of(argv[*index]), 2), '=', &key, &value);
+    setting = setting_find(key);
+    if (!setting)
+        return error_set(loader->err, -EINVAL, "unknown option --" STR_FORMAT, STR_ARGUMENTS(key));
+    if (!has_value) {
+        if (*index + 1 >= argc)
+            return error_set(loader->err, -EINVAL, "--%s needs a value", setting->key);
+        value = str_of(argv[++*index]);
+    }
+    return loader_assign(loader, setting, SOURCE_FLAG, value, "--");
+}
+
+static int load_flags(struct loader *loader, int argc, char *const *argv,
+                      enum config_outcome *ret_outcome)
+{
+    for (int i = 1; i < argc; i++) {
+        int r = 0;
+        if (str_equal_text(str_of(argv[i]), "--help") || str_equal_text(str_of(argv[i]), "-h"))
+            *ret_outcome = CONFIG_HELP;
+        else if (str_equal_text(str_of(argv[i]), "--version"))
+            *ret_outcome = CONFIG_VERSION;
+        else if (str_has_prefix(str_of(argv[i]), STR("--")))
+            r = load_flag(loader, argc, argv, &i);
+        else
+            r = error_set(loader->err, -EINVAL, "unexpected argument '%s'", argv[i]);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int load_environment(struct loader *loader, char *const *environment)
+{
+    for (; environment && *environment; environment++) {
+        struct str name = {0}, value = {0};
+        if (!str_cut(str_of(*environment), '=', &name, &value) || value.size == 0)
+            continue; /* set to nothing counts as not set */
+        for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+            int r = 0;
+            if (str_equal_text(name, settings[i].variable))
+                r = loader_assign(loader, &settings[i], SOURCE_ENVIRONMENT, value,
+                                  "environment: ");
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+static int load_line(struct loader *loader, struct str line, unsigned number)
+{
+    struct str key = {0}, value = {0};
+    const struct setting *setting = NULL;
+    line = str_trim(line);
+    if (line.size == 0 || line.data[0] == '#')
+        return 0;
+    if (!str_cut(line, '=', &key, &value))
+        return error_set(loader->err, -EINVAL, "%s, line %u: not `key = value`",
+                         loader->config->config_file, number);
+    setting = setting_find(str_trim(key));
+    if (!setting || setting == setting_find(STR("config")))
+        return error_set(loader->err, -EINVAL, "%s, line %u: unknown setting '" STR_FORMAT "'",
+                         loader->config->config_file, number, STR_ARGUMENTS(str_trim(key)));
+    return loader_assign(loader, setting, SOURCE_FILE, str_trim(value), "configuration file: ");
+}
+
+static int load_file(struct loader *loader)
+{
+    const char *path = loader->config->config_file;
+    AUTO_BUF struct buf text = BUF_INIT(CONFIG_FILE_BYTES_MAX);
+    struct str rest = {0}, line = {0};
+    bool is_named = loader->from[setting_find(STR("config")) - settings] > SOURCE_DEFAULT;
+    int r = fs_read_file(AT_FDCWD, path, &text);
+    if (r == -ENOENT && !is_named)
+        return 0;
+    if (r < 0)
+        return error_set_errno(loader->err, r, "read the configuration file '%s'", path);
+    rest = buf_str(&text);
+    for (unsigned number = 1; rest.size > 0; number++) {
+        (void) str_cut(rest, '\n', &line, &rest);
+        r = load_line(loader, line, number);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static bool is_account_id(const char *text)
+{
+    return strlen(text) == 12 && strspn(text, "0123456789") == 12;
+}
+
+static bool is_region(const char *text)
+{
+    size_t size = strlen(text);
+    return size >= 1 && size <= 32 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
+}
+
+static int config_check(const struct config *config, struct error *err)
+{
+    if (!is_account_id(config->account_id))
+        return error_set(err, -EINVAL, "account-id: '%s' is not twelve digits", config->account_id);
+    if (!is_region(config->region))
+        return error_set(err, -EINVAL, "region: '%s' is not a region's name", config->region);
+    if (config->data_dir[0] != '/')
+        return error_set(err, -EINVAL, "data-dir: '%s' is not an absolute path", config->data_dir);
+    if (log_level_parse(config->log_level) < 0)
+        return error_set(err, -EINVAL, "log-level: '%s' is not error, warn, info or debug",
+                         config->log_level);
+    return 0;
+}
+
+int config_load(struct config *config, int argc, char *const *argv, char *const *environment,
+                enum config_outcome *ret_outcome, struct error *err)
+{
+    struct loader loader = {.config = config, .err = err};
+    enum config_outcome outcome = CONFIG_RUN;
+    int r = 0;
+    *config = (struct config){0};
+    r = load_defaults(&loader);
+    if (r == 0)
+        r = load_flags(&loader, argc, argv, &outcome);
+    if (r == 0 && outcome == CONFIG_RUN)
+        r = load_environment(&loader, environment);
+    if (r == 0 && outcome == CONFIG_RUN)
+        r = load_file(&loader);
+    if (r == 0 && outcome == CONFIG_RUN)
+        r = config_check(config, err);
+    if (r < 0) {
+        config_done(config);
+        return r;
+    }
+    *ret_outcome = outcome;
+    return 0;
+}
+
+void config_done(struct config *config)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+        if (settings[i].kind == KIND_TEXT) {
+            char **member = (char **) (void *) ((char *) config + settings[i].offset);
+            free(*member);
+            *member = NULL;
+        }
+}
+
+void config_print_help(FILE *out)
+{
+    fputs("usage: laminad [OPTION VALUE]...\n\n"
+          "A setting is a flag, else an environment variable, else a line `key = value` of the\n"
+          "configuration file, else its default.\n\n",
+          out);
+    for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+        fprintf(out, "  --%-18s %-26s %s [%s]\n", settings[i].key, settings[i].variable,
+                settings[i].what, settings[i].fallback);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * keepalive: what becomes of instances that nobody calls: frozen after freeze_after_ms, ended after keepalive_ms.
+ *
+ *     used ---> idle, awake --- freeze_after_ms ---> idle, frozen --- keepalive_ms since idle ---> ended
+ *                   ^ |                                   |
+ *                   | +---------------- called -----------+--> used
+ *
+ * Two lists in order of idleness and one timer that looks at their heads: a call costs two list operations and no
+ * timer, so calls closer together than freeze_after_ms pay nothing.
+ * Thread: loop only. Work per turn: KEEPALIVE_PER_TURN entries.
+ */
+#ifndef LAMINA_FUNCTION_KEEPALIVE_H
+#define LAMINA_FUNCTION_KEEPALIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "loop/loop.h"
+
+#define KEEPALIVE_PER_TURN 64
+
+struct keepalive_entry {
+    struct list link;
+    int64_t since_ms; /* when it became idle */
+};
+
+struct keepalive_events {
+    void (*freeze)(void *arg, struct keepalive_entry *entry); /* it stays an entry, now a frozen one */
+    void (*end)(void *arg, struct keepalive_entry *entry);    /* it is no entry any more */
+    void *arg;
+};
+
+struct keepalive {
+    struct loop *loop; /* borrowed */
+    uint32_t freeze_after_ms;
+    uint64_t keepalive_ms;
+    struct keepalive_events events;
+    struct list awake, frozen; /* the longest idle first */
+    struct loop_timer timer;
+};
+
+void keepalive_init(struct keepalive *keepalive, struct loop *loop, uint32_t freeze_after_ms,
+                    uint64_t keepalive_ms, const struct keepalive_events *events);
+void keepalive_done(struct keepalive *keepalive);
+
+/* It is idle from now on. */
+void keepalive_add(struct keepalive *keepalive, struct keepalive_entry *entry);
+/* It is used, or gone. Harmless for what is no entry. */
+void keepalive_remove(struct keepalive *keepalive, struct keepalive_entry *entry);
+/* The longest idle entry, frozen ones first; NULL if there is none. It stays an entry. */
+struct keepalive_entry *keepalive_oldest(const struct keepalive *keepalive);
+
+#endif

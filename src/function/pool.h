@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pool: the instances of one version, and the invocations that wait for one.
+ *
+ *     queue -> an idle instance? the one that was idle shortest -> run
+ *              one that answered a moment ago and comes back?   -> wait for it, SETTLE_PATIENCE_MS at most
+ *              fewer being started than wait?                   -> start one, if limits and memory allow
+ *              else                                             -> blocked: tried again when something ends
+ *
+ * Whichever instance is free first takes the oldest call, so a start that became needless leaves a spare.
+ * When an instance fails its init phase, the oldest call answers for it: the first time the phase is repeated
+ * within the call's own time-out (as Lambda does), the second time the call fails.
+ *
+ * A pool is made by the first call and goes with its last instance. Thread: loop only. Private to src/function.
+ */
+#ifndef LAMINA_FUNCTION_POOL_H
+#define LAMINA_FUNCTION_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "function/keepalive.h"
+#include "function/scheduler.h"
+
+#define SETTLE_PATIENCE_MS 10
+
+struct instance;
+struct invocation;
+struct stopping;
+
+/* An instance as its pool sees it. */
+struct worker {
+    struct pool *pool;
+    struct instance *instance;
+    struct list link;     /* in pool->idle or pool->settling, or in neither */
+    struct list all_link; /* in scheduler->workers */
+    struct keepalive_entry keep;
+    struct invocation *invocation; /* being served; borrowed */
+    uint64_t need;                 /* memory taken off until it is ready */
+    int64_t created_ms, created_ns;
+    int64_t answered_ms;
+    uint64_t dropped_counted; /* log lines already counted in the statistics */
+    bool is_sandboxed; /* STARTED */
+    bool is_ready;     /* first idle */
+    bool is_fresh;     /* it becomes idle for the first time in this very call */
+    bool is_stopping;
+    struct stopping *stopping; /* whom to tell when it has ended; borrowed */
+};
+
+struct pool {
+    struct scheduler *scheduler; /* borrowed */
+    const struct version *version;
+    struct list queue; /* invocations, oldest first */
+    uint32_t queue_count;
+    struct list idle;     /* workers, the one that was idle shortest first; frozen ones are last */
+    struct list settling; /* workers that have answered, the earliest first */
+    uint32_t worker_count;
+    uint32_t starting; /* workers not yet ready */
+    struct list blocked_link;
+    bool is_retired;
+    bool is_scheduling; /* pool_schedule is running: an inner call leaves the work to the outer */
+};
+
+struct pool *pool_new(struct scheduler *scheduler, const struct version *version);
+
+/* `invocation` has its permit. */
+void pool_enqueue(struct pool *pool, struct invocation *invocation);
+/* The queued invocation goes away. */
+void pool_dequeue(struct pool *pool, struct invocation *invocation);
+bool pool_has_idle(const struct pool *pool);
+/* Moves what can be moved. The pool may be gone afterwards. */
+void pool_schedule(struct pool *pool);
+/* The same, after throttling what was accepted before `since_ms` and has no instance on its way. */
+void pool_schedule_since(struct pool *pool, int64_t since_ms);
+void pool_retire(struct pool *pool);
+/* Frees the pool if it has neither instances nor calls. */
+void pool_release(struct pool *pool);
+
+/* Ends a worker that serves nothing. */
+void worker_stop(struct worker *worker);
+bool worker_is_idle(const struct worker *worker);
+void worker_info(const struct worker *worker, struct instance_info *ret_info);
+
+/* Someone who waits until some workers have ended. */
+struct stopping {
+    unsigned remaining, total;
+    struct loop_deferred deferred;
+    scheduler_stopped_cb *done;
+    void *arg;
+};
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * host: what all instances share. Private to src/instance; the public half is in instance/instance.h.
+ */
+#ifndef LAMINA_INSTANCE_HOST_H
+#define LAMINA_INSTANCE_HOST_H
+
+#include "instance/instance.h"
+#include "instance/spawn_client.h"
+
+struct http_server;
+
+struct instance_host {
+    struct loop *loop;             /* borrowed */
+    struct log_writer *log_writer; /* borrowed; may be NULL */
+    struct spawn_client *spawn;
+    struct http_server *server; /* for the listeners of all sandboxes */
+    char *region;
+    unsigned count; /* instances not DEAD */
+};
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "instance/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "instance/failure.h"
+
+/* The region of AWS's own runtimes is the function's, the account is empty. */
+void report_init_start(struct log_stream *log, const char *runtime, const char *region)
+{
+    log_stream_line(log, "INIT_START Runtime Version: %s\tRuntime Version ARN: arn:aws:lambda:%s::runtime:%s",
+                    runtime, region, runtime);
+}
+
+void report_init_failed(struct log_stream *log, uint64_t init_us, bool is_repeated,
+                        const struct instance_failure *failure)
+{
+    bool is_timeout = strcmp(failure->status, "timeout") == 0;
+    log_stream_line(log, "INIT_REPORT Init Duration: %.2f ms\tPhase: %s\tStatus: %s\t%s%s%s",
+                    (double) init_us / 1000.0, is_repeated ? "invoke" : "init", failure->status,
+                    is_timeout ? "" : "Error Type: ", is_timeout ? "" : failure->type,
+                    is_timeout ? "" : "\t");
+}
+
+void report_start(struct log_stream *log, const char *request_id, const char *version)
+{
+    log_stream_line(log, "START RequestId: %s Version: %s", request_id, version);
+}
+
+/* The runtime tells of its own errors itself; what ended it, only we know. */
+static void report_failure(struct log_stream *log, const struct report *report)
+{
+    char text[FAILURE_MESSAGE_MAX], now[CLOCK_TEXT_MAX];
+    if (report->failure->body.size > 0)
+        return;
+    failure_message(report->failure, report->request_id, text);
+    if (strcmp(report->failure->status, "timeout") == 0) {
+        log_stream_line(log, "%s %s %s", clock_iso_z(clock_wall_ms(), now), report->request_id,
+                        report->failure->text);
+        return;
+    }
+    log_stream_line(log, "%s", text);
+    log_stream_line(log, "%s", report->failure->type);
+}
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+    return (value + unit - 1) / unit;
+}
+
+/* The optional fields. */
+static void report_rest(const struct report *report, char *text, size_t size)
+{
+    const struct instance_failure *failure = report->failure;
+    char init[64] = "", digest[96] = "", status[192] = "";
+    if (report->has_init)
+        snprintf(init, sizeof(init), "Init Duration: %.2f ms\t", (double) report->init_us / 1000.0);
+    if (report->model_digest.size > 0)
+        snprintf(digest, sizeof(digest), "Model Digest: " STR_FORMAT "\t",
+                 STR_ARGUMENTS(report->model_digest));
+    if (failure && strcmp(failure->status, "timeout") == 0)
+        snprintf(status, sizeof(status), "Status: timeout");
+    else if (failure)
+        snprintf(status, sizeof(status), "Status: error\tError Type: %s", failure->type);
+    snprintf(text, size, "%s%s%s", init, digest, status);
+}
+
+void report_end(struct log_stream *log, const struct report *report)
+{
+    char rest[384];
+    uint64_t billed_us = report->duration_us + (report->has_init ? report->init_us : 0);
+    if (report->failure)
+        report_failure(log, report);
+    log_stream_report_dropped(log);
+    log_stream_line(log, "END RequestId: %s", report->request_id);
+    report_rest(report, rest, sizeof(rest));
+    log_stream_line(log,
+                    "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %llu ms\t"
+                    "Memory Size: %u MB\tMax Memory Used: %llu MB\t%s",
+                    report->request_id, (double) report->duration_us / 1000.0,
+                    (unsigned long long) round_up(billed_us, 1000), report->memory_mb,
+                    (unsigned long long) round_up(report->memory_peak_bytes, 1u << 20), rest);
+}

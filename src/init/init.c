@@ -67,6 +67,7 @@ static _Noreturn void bootstrap_exec(int report)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
+    (void) !chdir("/var/task"); // always there
     int error = ENOENT;
     for (size_t i = 0; i < sizeof(bootstraps) / sizeof(bootstraps[0]) && error == ENOENT; i++) {
         char *arguments[] = {bootstraps[i], NULL};

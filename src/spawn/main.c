@@ -114,6 +114,10 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
     if (r == 0)
         r = loop_open(monitor, err);
     if (r == 0)
+        r = laminad_place_open(&place, err);
+    if (r == 0)
+        r = root_begin(err);
+    if (r == 0)
         r = service_open(&service, options, MONITOR_SLOTS_MAX, err);
     if (r == 0)
         r = cgroups_open(&monitor->tools.groups, service.key, err);
@@ -121,8 +125,6 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
         r = cgroups_sweep(&monitor->tools.groups, 30000, err);
     if (r == 0)
         r = tools_open(&monitor->tools, err);
-    if (r == 0)
-        r = laminad_place_open(&place, err);
     if (r == 0)
         r = root_make(options, service.trees_fd, err);
     if (r < 0)

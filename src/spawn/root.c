@@ -230,12 +230,17 @@ static int make_base(const char *runtime_dir, struct error *err)
     return 0;
 }
 
+int root_begin(struct error *err)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return error_set_errno(err, -errno, "make a mount namespace");
+    return 0;
+}
+
 int root_prepare(int trees_fd, const char *runtime_dir, struct error *err)
 {
     char trees[32];
     (void) snprintf(trees, sizeof(trees), "/proc/self/fd/%d", trees_fd);
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return error_set_errno(err, -errno, "make a mount namespace");
     if (mkdir(STAGE, 0755) < 0 && errno != EEXIST)
         return error_set_errno(err, -errno, "make " STAGE);
     if (mount("lamina", STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k") < 0)

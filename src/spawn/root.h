@@ -22,6 +22,10 @@
 
 #include <stdint.h>
 
+// Enters a mount namespace of one's own. What is to be bound must be opened after it: a directory
+// descriptor of another mount namespace cannot be bound (EINVAL, docs/kernel/foreign-mounts.md).
+int root_begin(struct error *err) MUST_CHECK;
+
 // `trees_fd` is the store's trees directory; `runtime_dir` becomes /opt/lamina (NULL: empty there).
 // After it, no path of the host resolves in this process any more.
 int root_prepare(int trees_fd, const char *runtime_dir, struct error *err) MUST_CHECK;

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: MIT
+"""A client of lamina-spawn for tests: speaks src/wire/spawn.h in laminad's place.
+
+`Spawn` starts a real lamina-spawn on a data directory of its own, with build/tests/relay as its
+"laminad", which hands both channels to this process. Every wait has a generous deadline; close()
+ends the service and checks that no process and no cgroup of it is left.
+"""
+import array
+import contextlib
+import glob
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+DEADLINE_S = 120
+VERSION = 1
+(START, KILL, FREEZE, THAW, STATS, INIT_DONE, TREE_FORGET) = range(1, 8)
+(HELLO, STARTED, START_FAILED, EXIT, FROZEN, THAWED, STATS_ARE) = range(32, 39)
+WORK, WORK_EXIT = 64, 65
+HOT, FROM_NOTHING, NO_WAITER = 1, 2, 4
+PATHS = ("nothing", "pool", "waiter")
+STEPS = ("none", "request", "cgroup", "clone", "attach", "net", "listen", "tree", "mount", "root",
+         "limits", "user", "seccomp", "exec", "died")
+EXIT_OOM, EXIT_KILLED = 1, 2
+HEAD = struct.Struct("=HHIQ")
+MIB = 1 << 20
+
+
+def message(kind, ident, body=b""):
+    return HEAD.pack(VERSION, kind, HEAD.size + len(body), ident) + body
+
+
+def start_message(ident, tree=bytes(32), memory=128 * MIB, tmp=16 * MIB, cpu=0, pids=0, flags=0,
+                  env=None):
+    block = b"".join(f"{k}={v}".encode() + b"\0" for k, v in (env or {}).items())
+    return message(START, ident, tree + struct.pack("=QQIIII", memory, tmp, cpu, pids, flags,
+                                                    len(block)) + block)
+
+
+class Instance:
+    """A started sandbox: its answer, its descriptors, what it has written."""
+
+    def __init__(self, ident, body, fds):
+        self.id = ident
+        path, self.uid, self.pid, _ = struct.unpack("=IIII", body[:16])
+        self.path = PATHS[path]
+        self.timings = dict(zip(("clone", "cgroup", "attach", "net", "mount", "total"),
+                                struct.unpack("=6I", body[16:40])))
+        self.runtime = socket.socket(fileno=fds[0])
+        self.platform = socket.socket(fileno=fds[1])
+        self.log_fd, self.peak_fd = fds[2], fds[3]
+
+    def log(self):
+        """All that it writes, until it has ended."""
+        text = b""
+        end = time.monotonic() + DEADLINE_S
+        while True:
+            ready, _, _ = select.select([self.log_fd], [], [], max(0, end - time.monotonic()))
+            assert ready, f"instance {self.id} does not end; so far: {text!r}"
+            data = os.read(self.log_fd, 65536)
+            if not data:
+                return text.decode(errors="replace")
+            text += data
+
+    def wait_log(self, marker):
+        """What it has written, up to and with the marker."""
+        text = b""
+        end = time.monotonic() + DEADLINE_S
+        while marker.encode() not in text:
+            ready, _, _ = select.select([self.log_fd], [], [], max(0, end - time.monotonic()))
+            assert ready, f"no {marker!r} in {text!r}"
+            data = os.read(self.log_fd, 65536)
+            assert data, f"it ended without {marker!r}: {text!r}"
+            text += data
+        return text.decode(errors="replace")
+
+    def close(self):
+        self.runtime.close()
+        self.platform.close()
+        for fd in (self.log_fd, self.peak_fd):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+class Spawn:
+    def __init__(self, build, *, keep_data=None, environment=None):
+        self.build = str(build)
+        self.data = keep_data or tempfile.mkdtemp(prefix="lamina-spawn-")
+        self.owns_data = keep_data is None
+        self.programs = tempfile.mkdtemp(prefix="lamina-programs-")
+        os.chmod(self.programs, 0o755)
+        for name, source in (("lamina-spawn", "lamina-spawn"), ("lamina-init", "lamina-init"),
+                             ("lamina-work", "lamina-work"), ("laminad", "tests/relay")):
+            shutil.copy(os.path.join(self.build, source), os.path.join(self.programs, name))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.stderr = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            [os.path.join(self.programs, "lamina-spawn"), "--data-dir", self.data, "--"],
+            stdin=theirs, stderr=self.stderr, env={**os.environ, **(environment or {})})
+        theirs.close()
+        self.leash = ours
+        self.next_id = 0
+        self.instances = []
+        self.unread = []
+        try:
+            ours.settimeout(DEADLINE_S)
+            data, fds, _, _ = socket.recv_fds(ours, 1, 2)
+            if not data:
+                raise RuntimeError("lamina-spawn did not start: " + self.errors())
+            self.channel = socket.socket(fileno=fds[0])
+            self.work_channel = socket.socket(fileno=fds[1])
+            self.channel.settimeout(DEADLINE_S)
+            kind, _, body, _ = self.receive()
+            assert kind == HELLO
+            self.cgroup_version, self.instances_max, self.uid_first, self.uid_count = \
+                struct.unpack("=4I", body)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    # ---- life
+
+    def errors(self):
+        self.stderr.seek(0)
+        return self.stderr.read().decode(errors="replace")
+
+    def key(self):
+        stat = os.stat(self.data)
+        return f"{stat.st_dev:x}-{stat.st_ino:x}"
+
+    def cgroups(self):
+        return [path for path in glob.glob(f"/sys/fs/cgroup/**/lamina-{self.key()}",
+                                           recursive=True)]
+
+    def close(self):
+        """Ends the service as laminad's end does it; nothing of it may be left."""
+        for instance in self.instances:
+            instance.close()
+        self.channel.close()
+        self.work_channel.close()
+        self.leash.close()
+        status = self.process.wait(timeout=DEADLINE_S)
+        left = self.cgroups()
+        text = self.errors()
+        shutil.rmtree(self.programs, ignore_errors=True)
+        if self.owns_data:
+            shutil.rmtree(self.data, ignore_errors=True)
+        assert status == 0, text
+        assert left == [], text
+        assert "ERROR" not in text and "Sanitizer" not in text, text
+
+    def kill(self):
+        """SIGKILL to lamina-spawn; the data directory and what was left stay."""
+        self.process.kill()
+        self.process.wait(timeout=DEADLINE_S)
+        self.channel.close()
+        self.work_channel.close()
+        self.leash.close()
+        for instance in self.instances:
+            instance.close()
+        shutil.rmtree(self.programs, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is None:
+            self.close()
+        else:
+            print(self.errors())
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.close()
+            except (AssertionError, subprocess.TimeoutExpired) as error:
+                print("while cleaning up:", error)
+                self.process.kill()
+                self.process.wait()
+
+    # ---- messages
+
+    def receive(self):
+        data, fds, flags, _ = socket.recv_fds(self.channel, 16384, 16)
+        assert data, "lamina-spawn is gone: " + self.errors()
+        assert not flags & socket.MSG_CTRUNC
+        version, kind, size, ident = HEAD.unpack(data[:HEAD.size])
+        assert version == VERSION and size == len(data)
+        return kind, ident, data[HEAD.size:], fds
+
+    def expect(self, ident, *kinds):
+        """The next message about the instance that is one of these kinds; others wait their turn."""
+        for at, one in enumerate(self.unread):
+            if one[1] == ident and one[0] in kinds:
+                return self.unread.pop(at)
+        while True:
+            one = self.receive()
+            if one[1] == ident and one[0] in kinds:
+                return one
+            self.unread.append(one)
+
+    def new_id(self):
+        self.next_id += 1
+        return self.next_id
+
+    def send(self, kind, ident, body=b""):
+        self.channel.send(message(kind, ident, body))
+
+    # ---- trees
+
+    def tree(self, files):
+        """Puts a tree into the store's farm; returns its id. files: name -> bytes or (bytes, mode)"""
+        ident = os.urandom(32)
+        base = os.path.join(self.data, "trees", ident.hex())
+        os.mkdir(base)
+        for name, content in files.items():
+            content, mode = content if isinstance(content, tuple) else (content, 0o555)
+            path = os.path.join(base, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(content)
+            os.chmod(path, mode)
+        os.chmod(base, 0o555)
+        return ident
+
+    def script(self, text):
+        return self.tree({"bootstrap": ("#!/bin/sh\n" + text).encode()})
+
+    def program(self, name):
+        with open(os.path.join(self.build, "tests", name), "rb") as file:
+            return self.tree({"bootstrap": file.read()})
+
+    # ---- instances
+
+    def start(self, tree=bytes(32), **options):
+        ident = self.new_id()
+        self.channel.send(start_message(ident, tree, **options))
+        kind, _, body, fds = self.expect(ident, STARTED, START_FAILED)
+        if kind == START_FAILED:
+            step, error = struct.unpack("=II", body)
+            raise StartFailed(STEPS[step], error)
+        instance = Instance(ident, body, fds)
+        self.instances.append(instance)
+        return instance
+
+    def exit(self, instance):
+        _, _, body, _ = self.expect(instance.id, EXIT)
+        names = ("status", "flags", "exec_errno", "reserved", "peak", "cpu_us")
+        return dict(zip(names, struct.unpack("=iIIIQQ", body)))
+
+    def run(self, tree=bytes(32), **options):
+        """Starts, reads the log to its end, waits for the exit. -> (exit, log)"""
+        instance = self.start(tree, **options)
+        text = instance.log()
+        gone = self.exit(instance)
+        instance.close()
+        self.instances.remove(instance)
+        return gone, text
+
+    def done(self, instance, request, answer):
+        self.send(request, instance.id)
+        _, _, body, _ = self.expect(instance.id, answer)
+        return struct.unpack("=II", body)[0]
+
+    def stats(self, instance):
+        self.send(STATS, instance.id)
+        _, _, body, _ = self.expect(instance.id, STATS_ARE)
+        names = ("memory", "peak", "pss", "private", "page_tables", "cpu_us", "processes", "error")
+        return dict(zip(names, struct.unpack("=6QII", body)))
+
+
+class StartFailed(Exception):
+    def __init__(self, step, error):
+        super().__init__(f"{step}: {os.strerror(error) if error < 200 else error}")
+        self.step, self.error = step, error

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * laminad. Started as root it only resolves its configuration and execs lamina-spawn, which starts it again without
+ * privileges, with two sockets (wire/spawn.h) and LAMINA_SPAWN_FDS set: then it serves.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "daemon/config.h"
+#include "daemon/paths.h"
+#include "daemon/server.h"
+#include "wire/spawn.h"
+
+#define EXIT_USAGE 2
+#define SPAWN_ARGUMENTS_MAX 10
+
+/* lamina-spawn --data-dir DIR [--user U] [--sandbox-uids A-B] -- our own arguments */
+static int exec_spawn(const struct config *config, int argc, char **argv, struct error *err)
+{
+    char path[PATH_MAX];
+    AUTO_FREE const char **arguments =
+        calloc(SPAWN_ARGUMENTS_MAX + (size_t) argc, sizeof(*arguments));
+    size_t count = 0;
+    int r = arguments ? paths_sister("lamina-spawn", path, err) : -ENOMEM;
+    if (r < 0)
+        return r;
+    arguments[count++] = path;
+    arguments[count++] = "--data-dir";
+    arguments[count++] = config->data_dir;
+    if (config->user[0]) {
+        arguments[count++] = "--user";
+        arguments[count++] = config->user;
+    }
+    if (config->sandbox_uids[0]) {
+        arguments[count++] = "--sandbox-uids";
+        arguments[count++] = config->sandbox_uids;
+    }
+    arguments[count++] = "--";
+    for (int i = 1; i < argc; i++)
+        arguments[count++] = argv[i];
+    arguments[count] = NULL;
+    execv(path, (char *const *) (uintptr_t) arguments);
+    return error_set_errno(err, -errno, "run %s", path);
+}
+
+static int fail(const char *event, const struct error *err, int status)
+{
+    fprintf(stderr, "laminad: %s\n", err->text);
+    if (status != EXIT_USAGE)
+        log_error(event, "error=%s", LOG_TEXT(err->text));
+    return status;
+}
+
+static int serve(const struct config *config)
+{
+    struct error err = {0};
+    int status = 0;
+    unsetenv(SPAWN_ENV_FDS);
+    if (fd_set_cloexec(SPAWN_FD_INSTANCES, true) < 0 || fd_set_cloexec(SPAWN_FD_WORK, true) < 0) {
+        error_set(&err, -EBADF, "%s is set, but the descriptors are not there", SPAWN_ENV_FDS);
+        return fail("daemon.failed", &err, 1);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    umask(077);
+    status = server_run(config, SPAWN_FD_INSTANCES, SPAWN_FD_WORK, &err);
+    return err.code ? fail("daemon.failed", &err, status) : status;
+}
+
+int main(int argc, char **argv)
+{
+    struct config config = {0};
+    enum config_outcome outcome = CONFIG_RUN;
+    struct error err = {0};
+    if (config_load(&config, argc, argv, environ, &outcome, &err) < 0)
+        return fail("daemon.usage", &err, EXIT_USAGE);
+    if (outcome == CONFIG_HELP) {
+        config_print_help(stdout);
+        return 0;
+    }
+    if (outcome == CONFIG_VERSION) {
+        puts("laminad " LAMINA_VERSION);
+        return 0;
+    }
+    log_set_level((enum log_level) log_level_parse(config.log_level));
+    if (getenv(SPAWN_ENV_FDS))
+        return serve(&config);
+    if (geteuid() != 0) {
+        error_set(&err, -EPERM, "must be started as root: it hands over to lamina-spawn, which makes "
+                                "the sandboxes and runs laminad itself without privileges");
+        return fail("daemon.failed", &err, 1);
+    }
+    (void) exec_spawn(&config, argc, argv, &err);
+    return fail("daemon.failed", &err, 1);
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "api/auth.h"
+#include "aws/credentials.h"
+#include "base/fd.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/notify.h"
+#include "daemon/paths.h"
+#include "deploy/deploy.h"
+#include "fetch/spool.h"
+#include "function/catalog.h"
+#include "function/scheduler.h"
+#include "http/server.h"
+#include "instance/instance.h"
+#include "instance/log_writer.h"
+#include "loop/job.h"
+#include "loop/loop.h"
+#include "meta/registry.h"
+#include "store/store.h"
+
+#define FILE_THREADS 2
+#define FILE_JOBS_MAX 4096
+/* Per instance: two listeners, the log pipe, the peak file, a connection of each listener, and one to spare. */
+#define FDS_PER_INSTANCE 7
+#define FDS_OWN 256
+#define ADDRESS_MAX 64
+
+struct server {
+    const struct config *config; /* borrowed */
+    int spawn_fd, work_fd, data_dir_fd;
+    struct loop *loop;
+    struct store *store;
+    struct registry *registry;
+    struct log_writer *log_writer;
+    struct catalog *catalog;
+    struct instance_host *host;
+    struct scheduler *scheduler;
+    struct deploy *deploy;
+    struct spooler *spooler;
+    struct auth *auth;
+    struct api *api;
+    struct job_pool *file_pool;
+    struct http_server *http;
+    struct http_listener *listener;
+    struct loop_timer drain_timer;
+    bool is_draining;
+    bool is_ready;
+    int status;
+};
+
+/* ---- the arrows that go up */
+
+static void on_spawn_lost(void *arg)
+{
+    struct server *server = arg;
+    server->status = 1;
+    loop_stop(server->loop);
+}
+
+static void on_retired(void *arg, const struct version *version)
+{
+    struct server *server = arg;
+    scheduler_retire(server->scheduler, version);
+    deploy_collect_soon(server->deploy);
+}
+
+static void live_add(void *arg, const struct version *version)
+{
+    const struct version_code *code = &version->code;
+    deploy_live_add(arg, code->has_tree ? code->tree_id : NULL, code->zip_sha256);
+}
+
+static void on_live(void *arg, struct deploy_live *live)
+{
+    struct server *server = arg;
+    catalog_each_version(server->catalog, live_add, live);
+    scheduler_each_version(server->scheduler, live_add, live);
+}
+
+static void on_forget(void *arg, const struct digest *tree_id)
+{
+    struct server *server = arg;
+    instance_host_forget_tree(server->host, tree_id->bytes);
+}
+
+static int check_tree(void *arg, const struct version *version, struct error *err)
+{
+    struct server *server = arg;
+    struct digest tree_id;
+    bool is_rebuilt = false;
+    int r = 0;
+    memcpy(tree_id.bytes, version->code.tree_id, sizeof(tree_id.bytes));
+    r = store_tree_check(server->store, &tree_id, &is_rebuilt, err);
+    if (r == 0 && is_rebuilt)
+        log_info("store.rebuilt", "function=%s version=%s", version->name, version->qualifier);
+    if (r < 0)
+        log_error("function.damaged", "function=%s version=%s error=%s", version->name,
+                  version->qualifier, LOG_TEXT(err->text));
+    return r;
+}
+
+/* ---- the end */
+
+static void on_drained(void *arg)
+{
+    struct server *server = arg;
+    loop_stop(server->loop);
+}
+
+static void on_drain_timeout(void *arg)
+{
+    struct server *server = arg;
+    log_warn("daemon.drain_timeout", "left=running calls are cut off");
+    loop_stop(server->loop);
+}
+
+/* SIGTERM: no new connections; what is running is answered, for drain_s at most. A second one does not wait. */
+static void on_signal(void *arg, int signal_number)
+{
+    struct server *server = arg;
+    if (server->is_draining || !server->is_ready) {
+        loop_stop(server->loop);
+        return;
+    }
+    server->is_draining = true;
+    log_info("daemon.stopping", "signal=%d", signal_number);
+    notify("STOPPING=1");
+    api_set_ready(server->api, false);
+    if (loop_timer_start(server->loop, &server->drain_timer,
+                         (int64_t) server->config->drain_s * 1000, on_drain_timeout, server) < 0) {
+        loop_stop(server->loop);
+        return;
+    }
+    http_server_drain(server->http, on_drained, server);
+}
+
+/* What must not be lost is written; the rest is the kernel's to take back, and the sandboxes are lamina-spawn's to end
+ * when it reads end-of-file. */
+static void server_close(struct server *server)
+{
+    registry_close(server->registry);
+    log_writer_free(server->log_writer);
+    if (server->data_dir_fd >= 0 && server->listener)
+        paths_remove(server->data_dir_fd);
+    store_close(server->store);
+}
+
+/* ---- the beginning */
+
+static void raise_fd_limit(const struct config *config)
+{
+    struct rlimit limit = {0};
+    uint64_t wanted = config->concurrency * FDS_PER_INSTANCE + config->connections + FDS_OWN;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void) setrlimit(RLIMIT_NOFILE, &limit); /* the warning below tells */
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted)
+        log_warn("daemon.few_descriptors", "limit=%llu wanted=%llu effect=%s",
+                 (unsigned long long) limit.rlim_cur, (unsigned long long) wanted,
+                 LOG_TEXT("fewer connections or instances than configured; raise the hard limit of "
+                          "open files or lower --concurrency or --connections"));
+}
+
+static int open_data(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    AUTO_FD int logs_fd = -1;
+    int r = 0;
+    server->data_dir_fd = open(config->data_dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    if (server->data_dir_fd < 0)
+        return error_set_errno(err, -errno, "open the data directory '%s'", config->data_dir);
+    r = store_open(config->data_dir, &server->store, err);
+    if (r < 0)
+        return r;
+    r = registry_open(config->data_dir, server->loop, &server->registry, err);
+    if (r < 0)
+        return r;
+    logs_fd = fs_make_dir_open(server->data_dir_fd, "logs", 0700);
+    if (logs_fd < 0)
+        return error_set_errno(err, logs_fd, "open '%s/logs'", config->data_dir);
+    return log_writer_new(server->loop, TAKE_FD(logs_fd), &server->log_writer, err);
+}
+
+static int open_catalog(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    const struct catalog_config catalog = {.region = config->region,
+                                           .account = config->account_id,
+                                           .registry = server->registry};
+    int r = 0;
+    server->catalog = catalog_new(&catalog);
+    if (!server->catalog)
+        return error_set(err, -ENOMEM, "make the catalog: no memory");
+    r = catalog_load(server->catalog, err);
+    if (r < 0)
+        return r;
+    (void) catalog_check(server->catalog, check_tree, server); /* logged one by one */
+    return 0;
+}
+
+static int open_instances(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    const struct instance_host_config host = {.loop = server->loop,
+                                              .spawn_fd = TAKE_FD(server->spawn_fd),
+                                              .log_writer = server->log_writer,
+                                              .region = config->region,
+                                              .lost = on_spawn_lost,
+                                              .arg = server};
+    const struct catalog_listener listener = {.retired = on_retired, .arg = server};
+    struct scheduler_config scheduler = {
+        .loop = server->loop,
+        .limits = {.concurrency = (uint32_t) config->concurrency,
+                   .queue_max = (uint32_t) config->queue,
+                   .queue_bytes_max = config->queue_mb << 20,
+                   .queue_wait_ms = (uint32_t) config->queue_wait_ms,
+                   .starts_at_once = (uint32_t) config->starts_at_once,
+                   .memory_reserve = config->memory_reserve_mb << 20,
+                   .freeze_after_ms = (uint32_t) config->freeze_after_ms,
+                   .keepalive_s = (uint32_t) config->keepalive_s}};
+    int r = instance_host_new(&host, &server->host, err);
+    if (r < 0)
+        return r;
+    scheduler.host = server->host;
+    r = scheduler_new(&scheduler, &server->scheduler, err);
+    if (r < 0)
+        return r;
+    catalog_set_listener(server->catalog, &listener);
+    return 0;
+}
+
+static int open_deploy(struct server *server, struct error *err)
+{
+    const struct deploy_config deploy = {.loop = server->loop,
+                                         .store = server->store,
+                                         .work_fd = server->work_fd,
+                                         .live = on_live,
+                                         .forget = on_forget,
+                                         .arg = server};
+    int r = deploy_new(&deploy, &server->deploy);
+    if (r < 0)
+        return error_set_errno(err, r, "start the deployment threads");
+    server->spooler = spooler_new(server->loop, server->store);
+    if (!server->spooler)
+        return error_set(err, -ENOMEM, "start the spooling threads");
+    return 0;
+}
+
+static int open_auth(struct server *server, struct error *err)
+{
+    struct credentials credentials;
+    struct auth_config auth = {.region = server->config->region};
+    int r = credentials_load(server->data_dir_fd, &credentials, err);
+    if (r < 0)
+        return r;
+    auth.access_key = credentials.access_key;
+    auth.secret = credentials.secret;
+    r = auth_new(&auth, &server->auth);
+    credentials_wipe(&credentials);
+    return r < 0 ? error_set_errno(err, r, "set up authentication") : 0;
+}
+
+static enum api_limits api_limits_of(const struct config *config)
+{
+    static const enum api_limits limits[] = {
+        [AWS_LIMITS_ENFORCE] = API_LIMITS_ENFORCE,
+        [AWS_LIMITS_WARN] = API_LIMITS_WARN,
+        [AWS_LIMITS_OFF] = API_LIMITS_OFF,
+    };
+    return limits[config->aws_limits];
+}
+
+static int open_api(struct server *server, struct error *err)
+{
+    const struct api_config api = {.loop = server->loop,
+                                   .auth = server->auth,
+                                   .catalog = server->catalog,
+                                   .scheduler = server->scheduler,
+                                   .registry = server->registry,
+                                   .spooler = server->spooler,
+                                   .deploy = server->deploy,
+                                   .store = server->store,
+                                   .logs = server->log_writer,
+                                   .limits = api_limits_of(server->config)};
+    return api_new(&api, &server->api, err);
+}
+
+/* "127.0.0.1:4566", "[::1]:4566" */
+static int listen_split(const char *text, char address[ADDRESS_MAX], uint16_t *ret_port)
+{
+    struct str whole = str_of(text), host = {0};
+    ptrdiff_t colon = str_find_last(whole, ':');
+    uint64_t port = 0;
+    if (colon <= 0 || str_to_u64(str_skip(whole, (size_t) colon + 1), 65535, &port) < 0)
+        return -EINVAL;
+    host = str_part(whole, 0, (size_t) colon);
+    if (host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']')
+        host = str_part(host, 1, host.size - 2);
+    *ret_port = (uint16_t) port;
+    return str_copy(host, address, ADDRESS_MAX);
+}
+
+static int open_http(struct server *server, struct error *err)
+{
+    struct http_server_config http = {.connections_max = server->config->connections,
+                                      .has_date = true,
+                                      .on_head = api_on_head,
+                                      .format_fault = api_format_fault,
+                                      .user = server->api};
+    char address[ADDRESS_MAX];
+    uint16_t port = 0;
+    int r = listen_split(server->config->listen, address, &port);
+    if (r < 0)
+        return error_set(err, r, "listen: '%s' is not address:port", server->config->listen);
+    r = job_pool_new(server->loop, "files", FILE_THREADS, FILE_JOBS_MAX, &server->file_pool);
+    http.file_pool = server->file_pool;
+    if (r == 0)
+        r = http_server_new(server->loop, &http, &server->http);
+    if (r < 0)
+        return error_set_errno(err, r, "start the HTTP server");
+    r = http_listen_tcp(server->http, address, port, &server->listener, err);
+    if (r < 0)
+        return r;
+    api_set_server(server->api, server->http);
+    return paths_write_endpoint(server->data_dir_fd, address, http_listener_port(server->listener),
+                                err);
+}
+
+static int open_all(struct server *server, struct error *err)
+{
+    int (*const steps[])(struct server *, struct error *) = {
+        open_data, open_catalog, open_instances, open_deploy, open_auth, open_api,
+    };
+    server->loop = loop_new();
+    if (!server->loop)
+        return error_set(err, -ENOMEM, "make the event loop");
+    if (loop_signal(server->loop, SIGTERM, on_signal, server) < 0 ||
+        loop_signal(server->loop, SIGINT, on_signal, server) < 0)
+        return error_set(err, -EIO, "watch signals");
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        int r = steps[i](server, err);
+        if (r < 0)
+            return r;
+    }
+    /* The pid before the endpoint: who finds the endpoint may want to end us. */
+    int r = paths_write_pid(server->data_dir_fd, getppid(), err);
+    return r < 0 ? r : open_http(server, err);
+}
+
+static void announce(struct server *server)
+{
+    api_resume(server->api);
+    deploy_collect_soon(server->deploy);
+    api_set_ready(server->api, true);
+    server->is_ready = true;
+    log_info("daemon.ready", "version=%s listen=%s port=%u data_dir=%s", LAMINA_VERSION,
+             server->config->listen, (unsigned) http_listener_port(server->listener),
+             LOG_TEXT(server->config->data_dir));
+    notify("READY=1");
+}
+
+int server_run(const struct config *config, int spawn_fd, int work_fd, struct error *err)
+{
+    struct server server = {
+        .config = config, .spawn_fd = spawn_fd, .work_fd = work_fd, .data_dir_fd = -1};
+    raise_fd_limit(config);
+    if (open_all(&server, err) < 0) {
+        server_close(&server);
+        return 1;
+    }
+    announce(&server);
+    loop_run(server.loop);
+    log_info("daemon.stopped", "status=%d", server.status);
+    server_close(&server);
+    return server.status;
+}

@@ -41,7 +41,7 @@ enum deploy_limits {
 
 enum deploy_status {
     DEPLOY_OK = 0,
-    DEPLOY_BAD_ZIP,            // InvalidParameterValueException "Could not unzip uploaded file. ..."
+    DEPLOY_BAD_ZIP, // InvalidParameterValueException "Could not unzip uploaded file. ..."
     DEPLOY_UNZIPPED_TOO_LARGE, // InvalidParameterValueException "Unzipped size must be smaller ..."
     DEPLOY_ZIP_TOO_LARGE,      // RequestEntityTooLargeException "Zipped size must be smaller ..."
     DEPLOY_NO_PACKAGE,         // no package of this digest is in the store
@@ -51,9 +51,9 @@ enum deploy_status {
 
 struct deploy_result {
     enum deploy_status status;
-    struct error err;       // not OK: `text` is the message for the caller, in AWS's words where AWS
-                            // has them, followed by what is wrong with which entry
-    struct digest tree_id;  // OK: what lamina-spawn mounts
+    struct error err;      // not OK: `text` is the message for the caller, in AWS's words where AWS
+                           // has them, followed by what is wrong with which entry
+    struct digest tree_id; // OK: what lamina-spawn mounts
     struct digest zip_sha256;
     uint64_t zip_bytes;
     uint64_t tree_bytes; // sum of the files' sizes
@@ -64,7 +64,7 @@ struct deploy_result {
 };
 
 struct deploy_spec {
-    struct store_file *zip;       // a finished file from the spool: taken if deploy_start succeeds; or
+    struct store_file *zip; // a finished file from the spool: taken if deploy_start succeeds; or
     const struct digest *package; // NULL zip: a package in the store (copied)
     enum deploy_limits limits;
 };
@@ -72,9 +72,7 @@ struct deploy_spec {
 struct deploy_config {
     struct loop *loop;   // borrowed
     struct store *store; // borrowed
-    int work_fd;         // borrowed: SPAWN_FD_WORK; -1: run `work_program` directly, unconfined by
-                         // spawn (unit tests only)
-    const char *work_program;
+    int work_fd;         // borrowed: SPAWN_FD_WORK, the channel of wire/spawn.h
     // Collection: adds every tree and package that must stay (deploy_live_add), the versions of
     // running instances too. Loop thread. NULL: nothing is ever collected.
     void (*live)(void *arg, struct deploy_live *live);

@@ -50,13 +50,13 @@ enum spool_form { SPOOL_JSON, SPOOL_PLAIN };
 // What became of it. Everything but SPOOL_FAILED is the sender's doing.
 enum spool_status {
     SPOOL_OK = 0,
-    SPOOL_BAD_JSON,         // not JSON as far as the scanner looks, or the member twice
-    SPOOL_BAD_BASE64,       // the member is no base64 text
-    SPOOL_JSON_TOO_LARGE,   // the rest of the JSON is more than SPOOL_JSON_MAX
-    SPOOL_ZIP_TOO_LARGE,    // the decoded zip or the plain body is more than zip_bytes_max
-    SPOOL_DIGEST_DIFFERS,   // SPOOL_PLAIN
-    SPOOL_NO_SPACE,         // the disk is full
-    SPOOL_FAILED,           // any other error of ours
+    SPOOL_BAD_JSON,       // not JSON as far as the scanner looks, or the member twice
+    SPOOL_BAD_BASE64,     // the member is no base64 text
+    SPOOL_JSON_TOO_LARGE, // the rest of the JSON is more than SPOOL_JSON_MAX
+    SPOOL_ZIP_TOO_LARGE,  // the decoded zip or the plain body is more than zip_bytes_max
+    SPOOL_DIGEST_DIFFERS, // SPOOL_PLAIN
+    SPOOL_NO_SPACE,       // the disk is full
+    SPOOL_FAILED,         // any other error of ours
 };
 
 struct spool_result {
@@ -75,19 +75,20 @@ struct spool_spec {
     uint64_t zip_bytes_max;        // 0: no limit
     // Write again: the spool said "pause" and has room now.
     void (*resume)(void *arg);
-    // The end, once, after spool_end() or earlier when the body is refused (then stop sending:
-    // spool_write ignores what comes). The spool is freed after the call. Not after spool_cancel.
+    // The end, once, after spool_end() or earlier when the body is refused, maybe from inside
+    // spool_write() or spool_end(). The spool is gone then: forget the pointer (the functions below
+    // accept NULL). Not called after spool_cancel.
     void (*done)(void *arg, struct spool_result *result);
     void *arg;
 };
 
 // -EAGAIN: too many wait. -ENOMEM.
-int spool_start(struct spooler *spooler, const struct spool_spec *spec, struct spool **ret_spool)
-    MUST_CHECK;
+int spool_start(struct spooler *spooler, const struct spool_spec *spec,
+                struct spool **ret_spool) MUST_CHECK;
 // Takes all of the data, always. True: pause the sender until resume(). A sender that does not
-// pause within SPOOL_BATCH_MAX more bytes ends the spool with SPOOL_FAILED.
+// pause within 3 * SPOOL_BATCH_MAX more bytes ends the spool with SPOOL_FAILED.
 bool spool_write(struct spool *spool, const void *data, size_t size) MUST_CHECK;
-void spool_end(struct spool *spool);
+void spool_end(struct spool *spool); // accepts NULL
 // The sender has gone: no further call comes, the file is removed, the spool frees itself.
 void spool_cancel(struct spool *spool); // accepts NULL
 

@@ -58,8 +58,8 @@ static int run(struct database *database, sqlite3_stmt *statement, const char *w
                struct error *err)
 {
     int code = sqlite3_step(statement);
-    int r = code == SQLITE_DONE || code == SQLITE_ROW ? 0
-                                                      : database_fail(database, code, what, err);
+    int r =
+        code == SQLITE_DONE || code == SQLITE_ROW ? 0 : database_fail(database, code, what, err);
     sqlite3_reset(statement);
     return r;
 }
@@ -150,8 +150,7 @@ static int prepare(struct database *database, struct error *err)
                          "VALUES (?1, ?2, ?3, ?4) ON CONFLICT (kind, key) "
                          "DO UPDATE SET value = excluded.value, revision = excluded.revision"},
         {&database->remove, "DELETE FROM registry WHERE kind = ?1 AND key = ?2"},
-        {&database->list,
-         "SELECT key, value, revision FROM registry WHERE kind = ?1 ORDER BY key"},
+        {&database->list, "SELECT key, value, revision FROM registry WHERE kind = ?1 ORDER BY key"},
         {&database->next_revision, "UPDATE counter SET value = value + 1 "
                                    "WHERE name = 'revision' RETURNING value"},
     };
@@ -184,9 +183,9 @@ static int open_checked(struct database *database, const char *path, struct erro
     if (fd < 0)
         return error_set_errno(err, -errno, "open '%s'", path);
     close(fd);
-    int code = sqlite3_open_v2(path, &database->handle,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
-                               NULL);
+    int code =
+        sqlite3_open_v2(path, &database->handle,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
     if (code != SQLITE_OK)
         return database_fail(database, code, "open the registry", err);
     sqlite3_extended_result_codes(database->handle, 1);
@@ -218,8 +217,8 @@ int database_open(struct database *database, const char *path, struct error *err
 void database_close(struct database *database)
 {
     sqlite3_stmt *statements[] = {
-        database->begin,   database->commit, database->rollback, database->savepoint,
-        database->release, database->undo,   database->select,   database->put,
+        database->begin,   database->commit, database->rollback,      database->savepoint,
+        database->release, database->undo,   database->select,        database->put,
         database->remove,  database->list,   database->next_revision,
     };
     for (size_t i = 0; i < ARRAY_SIZE(statements); i++)
@@ -321,8 +320,7 @@ int database_put(struct database *database, const char *kind, const char *key, s
     return run(database, database->put, "write a row", err);
 }
 
-int database_remove(struct database *database, const char *kind, const char *key,
-                    struct error *err)
+int database_remove(struct database *database, const char *kind, const char *key, struct error *err)
 {
     bind_key(database->remove, kind, key);
     return run(database, database->remove, "remove a row", err);

@@ -36,8 +36,8 @@ int database_release(struct database *database, struct error *err) MUST_CHECK;
 int database_undo(struct database *database, struct error *err) MUST_CHECK;
 
 // The next revision of the whole registry.
-int database_next_revision(struct database *database, int64_t *ret_revision, struct error *err)
-    MUST_CHECK;
+int database_next_revision(struct database *database, int64_t *ret_revision,
+                           struct error *err) MUST_CHECK;
 // *ret_revision is 0 if there is no such row. *ret_value (may be NULL) lives until the next call.
 int database_get(struct database *database, const char *kind, const char *key,
                  int64_t *ret_revision, struct str *ret_value, struct error *err) MUST_CHECK;

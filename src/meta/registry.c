@@ -31,7 +31,7 @@ struct queue {
 };
 
 struct registry {
-    struct loop *loop; // borrowed
+    struct loop *loop;        // borrowed
     struct database database; // the thread's, once it runs
     pthread_t thread;
     bool has_thread; // started by the first commit: lists come before
@@ -92,9 +92,9 @@ static int operation_check(struct database *database, const struct registry_oper
     int r = database_get(database, operation->kind, operation->key, &revision, NULL, err);
     if (r < 0 || revision == expected)
         return r;
-    int code = expected == REGISTRY_ABSENT                               ? -EEXIST
+    int code = expected == REGISTRY_ABSENT                           ? -EEXIST
                : revision == 0 && operation->verb == REGISTRY_DELETE ? -ENOENT
-                                                                         : -ESTALE;
+                                                                     : -ESTALE;
     return error_set(err, code, "%s '%s' has revision %lld, not %lld", operation->kind,
                      operation->key, (long long) revision, (long long) expected);
 }

@@ -33,15 +33,15 @@
 
 struct registry;
 
-#define REGISTRY_KIND_MAX 32              // bytes of a kind: "function", "version"
-#define REGISTRY_KEY_MAX 512              // bytes of a key
-#define REGISTRY_VALUE_MAX (1024 * 1024)  // bytes of a value
-#define REGISTRY_OPERATIONS_MAX 16384     // in one change
-#define REGISTRY_WAITING_MAX 4096         // changes waiting; -EAGAIN beyond
+#define REGISTRY_KIND_MAX 32             // bytes of a kind: "function", "version"
+#define REGISTRY_KEY_MAX 512             // bytes of a key
+#define REGISTRY_VALUE_MAX (1024 * 1024) // bytes of a value
+#define REGISTRY_OPERATIONS_MAX 16384    // in one change
+#define REGISTRY_WAITING_MAX 4096        // changes waiting; -EAGAIN beyond
 
 // Revisions count up over the whole registry, from 1, and are never used twice.
-#define REGISTRY_ANY (-1)   // expected_revision: whatever is there, or nothing
-#define REGISTRY_ABSENT 0   // expected_revision: the row must not be there
+#define REGISTRY_ANY (-1) // expected_revision: whatever is there, or nothing
+#define REGISTRY_ABSENT 0 // expected_revision: the row must not be there
 
 enum registry_verb { REGISTRY_PUT, REGISTRY_DELETE };
 
@@ -56,9 +56,9 @@ struct registry_operation {
 
 struct registry_result {
     const struct error *err; // NULL: committed. -ESTALE: an expected revision was not the row's;
-                             // -EEXIST: a row that had to be absent; -ENOENT: DELETE of no row (only
-                             // when a revision was expected); -ENOSPC, -EIO
-    int64_t revision;        // that every row of this change now has
+        // -EEXIST: a row that had to be absent; -ENOENT: DELETE of no row (only
+        // when a revision was expected); -ENOSPC, -EIO
+    int64_t revision; // that every row of this change now has
 };
 
 // Opens or makes DIR/registry.db, checks it and brings its schema up to date. -EUCLEAN when it is
@@ -88,8 +88,8 @@ int registry_put(struct registry *registry, const char *kind, const char *key, s
                  void (*cb)(void *arg, const struct registry_result *result), void *arg) MUST_CHECK;
 int registry_delete(struct registry *registry, const char *kind, const char *key,
                     int64_t expected_revision,
-                    void (*cb)(void *arg, const struct registry_result *result), void *arg)
-    MUST_CHECK;
+                    void (*cb)(void *arg, const struct registry_result *result),
+                    void *arg) MUST_CHECK;
 
 // Reads one row behind everything submitted before. `cb`: result->err -ENOENT if it is not there.
 int registry_get(struct registry *registry, const char *kind, const char *key,

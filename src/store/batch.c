@@ -185,7 +185,10 @@ static int batch_add_file(struct store_batch *batch, struct str path, struct sto
     entry->is_executable = is_executable;
     entry->has_mtime = manifest_keeps_mtime(path);
     // What ext4 can store; a zip cannot say less than 1901.
-    entry->mtime = !entry->has_mtime ? 0 : mtime < INT32_MIN ? INT32_MIN : mtime > UINT32_MAX ? UINT32_MAX : mtime;
+    entry->mtime = !entry->has_mtime    ? 0
+                   : mtime < INT32_MIN  ? INT32_MIN
+                   : mtime > UINT32_MAX ? UINT32_MAX
+                                        : mtime;
     entry->size = store_file_bytes(file);
     batch->bytes += entry->size;
     if (entry->size == 0)

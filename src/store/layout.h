@@ -58,13 +58,13 @@ int object_publish(struct store *store, const char *tmp_name, const struct objec
                    uint64_t size, struct error *err) MUST_CHECK;
 
 // -EUCLEAN unless the file has this size and digest.
-int object_verify_at(int dir, const char *name, uint64_t size, const struct digest *digest)
-    MUST_CHECK;
+int object_verify_at(int dir, const char *name, uint64_t size,
+                     const struct digest *digest) MUST_CHECK;
 
 // Links the object to `path` beneath `dir`. When the object has as many links as the file system
 // allows (ext4: 65,000), it is replaced by a fresh copy first.
-int object_link(struct store *store, const struct object_key *key, int dir, const char *path)
-    MUST_CHECK;
+int object_link(struct store *store, const struct object_key *key, int dir,
+                const char *path) MUST_CHECK;
 
 // ---- file.c
 
@@ -99,6 +99,7 @@ struct store_pin *pin_new(struct store *store) MUST_CHECK;
 void pin_tree(struct store_pin *pin, const struct digest *tree);
 void pin_blob(struct store_pin *pin, const struct digest *blob);
 // Calls for each pin that counts, the kept ones too, under the lock.
-void pin_each(struct store *store, void (*visit)(void *arg, const struct store_pin *pin), void *arg);
+void pin_each(struct store *store, void (*visit)(void *arg, const struct store_pin *pin),
+              void *arg);
 
 #endif

@@ -167,7 +167,9 @@ int manifest_write(const struct manifest *manifest, struct buf *text)
 
 static int hex_value(char digit)
 {
-    return digit >= '0' && digit <= '9' ? digit - '0' : digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
+    return digit >= '0' && digit <= '9'   ? digit - '0'
+           : digit >= 'A' && digit <= 'F' ? digit - 'A' + 10
+                                          : -1;
 }
 
 // A NUL-terminated name, or NULL: bad escapes, or no memory.

@@ -28,7 +28,8 @@ void object_name(const struct object_key *key, char name[OBJECT_NAME_SIZE])
     digest_hex(&key->digest, hex);
     if (key->has_mtime)
         snprintf(mtime, sizeof(mtime), ".m%" PRId64, key->mtime);
-    snprintf(name, OBJECT_NAME_SIZE, "%.2s/%s%s%s", hex, hex, key->is_executable ? ".x" : "", mtime);
+    snprintf(name, OBJECT_NAME_SIZE, "%.2s/%s%s%s", hex, hex, key->is_executable ? ".x" : "",
+             mtime);
 }
 
 int object_prepare(int fd, const struct object_key *key)

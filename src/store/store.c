@@ -106,8 +106,9 @@ static int open_folders(struct store *store, int dir, struct error *err)
         int *fd;
         const char *name;
     } folders[] = {
-        {&store->objects, "objects"}, {&store->manifests, "manifests"}, {&store->trees, "trees"},
-        {&store->packages, "packages"}, {&store->tmp, "tmp"},
+        {&store->objects, "objects"}, {&store->manifests, "manifests"},
+        {&store->trees, "trees"},     {&store->packages, "packages"},
+        {&store->tmp, "tmp"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
         *folders[i].fd = fs_make_dir_open(dir, folders[i].name, 0755);

@@ -52,14 +52,14 @@ int store_bytes_free(const struct store *store, uint64_t *ret_bytes) MUST_CHECK;
 struct store_file;
 
 int store_file_new(struct store *store, struct store_file **ret_file, struct error *err) MUST_CHECK;
-int store_file_write(struct store_file *file, const void *data, size_t size, struct error *err)
-    MUST_CHECK;
+int store_file_write(struct store_file *file, const void *data, size_t size,
+                     struct error *err) MUST_CHECK;
 // No more writes. The file's descriptor is closed: any number of finished files costs none.
 int store_file_finish(struct store_file *file, struct error *err) MUST_CHECK;
 // Removes it. Accepts NULL.
 void store_file_free(struct store_file *file);
 
-uint64_t store_file_bytes(const struct store_file *file);      // written so far
+uint64_t store_file_bytes(const struct store_file *file);       // written so far
 struct digest store_file_digest(const struct store_file *file); // of a finished file
 // A finished file's content, read-only. A descriptor or -errno.
 int store_file_open(const struct store_file *file) MUST_CHECK;
@@ -71,8 +71,8 @@ int store_file_open(const struct store_file *file) MUST_CHECK;
 int store_blob_open(struct store *store, const struct digest *digest, int *ret_fd,
                     uint64_t *ret_bytes) MUST_CHECK;
 // -EUCLEAN when the bytes do not have this digest.
-int store_blob_verify(struct store *store, const struct digest *digest, struct error *err)
-    MUST_CHECK;
+int store_blob_verify(struct store *store, const struct digest *digest,
+                      struct error *err) MUST_CHECK;
 
 // Puts a finished file at packages/<its digest>, durable on return, for a later batch. Takes `file`
 // whatever happens. Fine if it is there already. Packages that no call has named within a day are
@@ -106,8 +106,8 @@ int store_batch_file(struct store_batch *batch, struct str path, struct store_fi
 int store_batch_link(struct store_batch *batch, struct str path, struct str target,
                      struct error *err) MUST_CHECK;
 // The package itself becomes an object too, so that GetFunction can hand it out. Takes `file`.
-int store_batch_blob(struct store_batch *batch, struct store_file *file, struct error *err)
-    MUST_CHECK;
+int store_batch_blob(struct store_batch *batch, struct store_file *file,
+                     struct error *err) MUST_CHECK;
 // The same for a package that is in the store (objects/ or packages/).
 int store_batch_blob_known(struct store_batch *batch, const struct digest *digest,
                            struct error *err) MUST_CHECK;
@@ -132,16 +132,16 @@ int store_tree_check(struct store *store, const struct digest *tree_id, bool *re
                      struct error *err) MUST_CHECK;
 
 // Reads every object of the tree and compares digests. -EUCLEAN names the first bad one.
-int store_tree_verify(struct store *store, const struct digest *tree_id, struct error *err)
-    MUST_CHECK;
+int store_tree_verify(struct store *store, const struct digest *tree_id,
+                      struct error *err) MUST_CHECK;
 
 // Bytes of the tree's files, each object counted once.
 int store_tree_bytes(struct store *store, const struct digest *tree_id, uint64_t *ret_bytes,
                      struct error *err) MUST_CHECK;
 
 // Drops the tree's pages from the page cache (for cold-start measurements), its files one by one.
-int store_tree_drop_cache(struct store *store, const struct digest *tree_id, struct error *err)
-    MUST_CHECK;
+int store_tree_drop_cache(struct store *store, const struct digest *tree_id,
+                          struct error *err) MUST_CHECK;
 
 // ---- Garbage collection
 //

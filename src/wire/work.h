@@ -41,10 +41,10 @@ enum work_argument {
     WORK_ARGUMENT_RESERVED_3 = 3,
 };
 
-#define WORK_PATH_MAX 4000  // bytes of a path; with "/var/task/" it stays below PATH_MAX
-#define WORK_NAME_MAX 255   // bytes of one name in it
-#define WORK_DEPTH_MAX 128  // names in it
-#define WORK_LINK_MAX 4000  // bytes of a symlink's target
+#define WORK_PATH_MAX 4000 // bytes of a path; with "/var/task/" it stays below PATH_MAX
+#define WORK_NAME_MAX 255  // bytes of one name in it
+#define WORK_DEPTH_MAX 128 // names in it
+#define WORK_LINK_MAX 4000 // bytes of a symlink's target
 #define WORK_DATA_MAX (256 * 1024)
 
 enum work_frame_type {
@@ -77,37 +77,37 @@ _Static_assert(sizeof(struct work_frame) == 32, "work_frame has a fixed size");
 
 // Why a package is refused: the name, and the words for a person ("the package ..." is the subject
 // where no entry is named, else the entry is).
-#define WORK_REASONS(X)                                                                        \
-    X(NOT_ZIP, "it is not a zip file")                                                         \
-    X(TRUNCATED, "the file is cut short")                                                      \
-    X(DAMAGED, "its directory is damaged")                                                     \
-    X(MULTI_VOLUME, "it is split over several files")                                          \
-    X(TOO_MANY, "it has too many entries")                                                     \
-    X(TOO_LARGE, "it is too large unzipped")                                                   \
-    X(ENCRYPTED, "the entry is encrypted")                                                     \
-    X(METHOD, "the entry is compressed in a way other than deflate")                           \
-    X(NAME_EMPTY, "an entry has no name")                                                      \
-    X(NAME_NUL, "the name holds a NUL byte")                                                   \
-    X(NAME_NOT_UTF8, "the name is marked as UTF-8 but is not")                                 \
-    X(NAME_ABSOLUTE, "the name is absolute")                                                   \
-    X(NAME_TRAVERSAL, "the name leads out of the package")                                     \
-    X(NAME_TOO_LONG, "the name is too long or too deep")                                       \
-    X(DUPLICATE, "the name is there twice")                                                    \
-    X(CONFLICT, "the name is both a file and a directory")                                     \
-    X(FILE_TYPE, "the entry is neither file, directory nor symbolic link")                     \
-    X(LINK_OUT, "the symbolic link leads out of the package")                                  \
-    X(HEADERS_DIFFER, "the entry's two headers contradict each other")                         \
-    X(OVERLAP, "the entry shares its bytes with another")                                      \
-    X(CHECKSUM, "the content does not have the checksum that is recorded")                     \
-    X(SIZE, "the content does not have the size that is recorded")                             \
-    X(COMPRESSED_DATA, "the compressed content is damaged")                                    \
+#define WORK_REASONS(X)                                                                            \
+    X(NOT_ZIP, "it is not a zip file")                                                             \
+    X(TRUNCATED, "the file is cut short")                                                          \
+    X(DAMAGED, "its directory is damaged")                                                         \
+    X(MULTI_VOLUME, "it is split over several files")                                              \
+    X(TOO_MANY, "it has too many entries")                                                         \
+    X(TOO_LARGE, "it is too large unzipped")                                                       \
+    X(ENCRYPTED, "the entry is encrypted")                                                         \
+    X(METHOD, "the entry is compressed in a way other than deflate")                               \
+    X(NAME_EMPTY, "an entry has no name")                                                          \
+    X(NAME_NUL, "the name holds a NUL byte")                                                       \
+    X(NAME_NOT_UTF8, "the name is marked as UTF-8 but is not")                                     \
+    X(NAME_ABSOLUTE, "the name is absolute")                                                       \
+    X(NAME_TRAVERSAL, "the name leads out of the package")                                         \
+    X(NAME_TOO_LONG, "the name is too long or too deep")                                           \
+    X(DUPLICATE, "the name is there twice")                                                        \
+    X(CONFLICT, "the name is both a file and a directory")                                         \
+    X(FILE_TYPE, "the entry is neither file, directory nor symbolic link")                         \
+    X(LINK_OUT, "the symbolic link leads out of the package")                                      \
+    X(HEADERS_DIFFER, "the entry's two headers contradict each other")                             \
+    X(OVERLAP, "the entry shares its bytes with another")                                          \
+    X(CHECKSUM, "the content does not have the checksum that is recorded")                         \
+    X(SIZE, "the content does not have the size that is recorded")                                 \
+    X(COMPRESSED_DATA, "the compressed content is damaged")                                        \
     X(READ, "it could not be read")
 
 enum work_reason {
 #define WORK_REASON_ENUM(name, text) WORK_REASON_##name,
     WORK_REASONS(WORK_REASON_ENUM)
 #undef WORK_REASON_ENUM
-    WORK_REASON_COUNT
+        WORK_REASON_COUNT
 };
 
 // The words; NULL for a number that is no reason.

@@ -31,8 +31,8 @@
 #endif
 
 #define LOAD(member) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
-#define ALLOW(number)                                            \
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (__NR_##number), 0, 1),  \
+#define ALLOW(number)                                                                              \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (__NR_##number), 0, 1),                                    \
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
 // pread64: the package. write: the stream. The rest is malloc, zlib and the way out. x32 calls have
@@ -49,6 +49,7 @@ static struct sock_filter filter[] = {
     ALLOW(munmap),
     ALLOW(mremap),
     ALLOW(madvise),
+    ALLOW(getrandom), // the heap's cookie
     ALLOW(rt_sigreturn),
     ALLOW(restart_syscall),
     ALLOW(exit_group),

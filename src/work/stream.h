@@ -15,7 +15,7 @@
 #define STREAM_BUFFER_SIZE (64 * 1024)
 
 struct stream {
-    int fd; // borrowed
+    int fd;         // borrowed
     uint32_t count; // entries sent
     uint64_t total; // bytes of files promised
     size_t used;

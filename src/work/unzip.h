@@ -8,7 +8,7 @@
 
 #include "work/zip.h"
 
-int unzip_run(const struct zip_source *source, const struct zip_limits *limits, int output)
-    MUST_CHECK;
+int unzip_run(const struct zip_source *source, const struct zip_limits *limits,
+              int output) MUST_CHECK;
 
 #endif

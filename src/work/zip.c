@@ -114,7 +114,8 @@ static int end_find(const struct zip_source *source, uint8_t *tail, size_t tail_
                     size_t *ret_position, struct zip_refusal *refusal)
 {
     for (size_t i = tail_size < END_SIZE ? 0 : tail_size - END_SIZE + 1; i-- > 0;) {
-        if (memcmp(tail + i, "PK\5\6", 4) == 0 && get16(tail + i + 20) == tail_size - i - END_SIZE) {
+        if (memcmp(tail + i, "PK\5\6", 4) == 0 &&
+            get16(tail + i + 20) == tail_size - i - END_SIZE) {
             *ret_position = i;
             return 0;
         }
@@ -432,8 +433,7 @@ static bool header_agrees(const uint8_t *header, const uint8_t *variable,
     struct zip_extra extra;
     uint64_t compressed = get32(header + 18), size = get32(header + 22);
     if ((get16(header + 6) ^ entry->flags) & FLAGS_THAT_MATTER ||
-        get16(header + 8) != entry->method ||
-        get16(header + 26) != entry->raw_name_size ||
+        get16(header + 8) != entry->method || get16(header + 26) != entry->raw_name_size ||
         memcmp(variable, entry->raw_name, entry->raw_name_size) != 0)
         return false;
     if (!extra_parse(variable + entry->raw_name_size, get16(header + 28), &extra) ||

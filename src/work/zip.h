@@ -30,14 +30,14 @@
 
 // Where the bytes are: a descriptor read by pread, or memory (tests) if `memory` is not NULL.
 struct zip_source {
-    int fd;               // borrowed
+    int fd;                // borrowed
     const uint8_t *memory; // borrowed
     uint64_t size;
 };
 
 // Reads exactly `size` bytes at `offset`. -ENODATA past the end, -errno.
-int zip_source_read(const struct zip_source *source, uint64_t offset, void *data, size_t size)
-    MUST_CHECK;
+int zip_source_read(const struct zip_source *source, uint64_t offset, void *data,
+                    size_t size) MUST_CHECK;
 
 struct zip_limits {
     uint64_t entries_max; // at least 1

@@ -62,7 +62,8 @@ static bool name_is_absolute(const char *name, size_t size)
 }
 
 // Drops empty and "." parts in place. Returns the new size, or -EBADMSG.
-static int name_join_parts(char *name, size_t size, uint32_t *ret_size, enum work_reason *ret_reason)
+static int name_join_parts(char *name, size_t size, uint32_t *ret_size,
+                           enum work_reason *ret_reason)
 {
     size_t used = 0, depth = 0;
     for (size_t i = 0; i < size;) {

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+//
+// One lamina-work job as the deployment thread sees it: asked of lamina-spawn over the work channel,
+// its output read with a deadline, its end waited for. Blocks. Closing kills the job: lamina-spawn
+// sees the status socket's end. Internal to deploy/.
+
+#ifndef LAMINA_DEPLOY_WORKER_H
+#define LAMINA_DEPLOY_WORKER_H
+
+#include "base/compiler.h"
+#include "base/error.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct worker {
+    int output; // read end of its pipe; owned
+    int status; // our end of its status socket; owned
+};
+
+struct worker_spec {
+    uint32_t kind; // enum work_kind
+    uint64_t arguments[4];
+    int input; // borrowed: a regular file, open for reading only
+};
+
+// -errno. *worker is closed on failure.
+int worker_start(struct worker *worker, int channel, const struct worker_spec *spec,
+                 struct error *err) MUST_CHECK;
+// The next bytes; 0 at end-of-file; -ETIME when none came for `stall_s` seconds; -errno.
+ssize_t worker_read(struct worker *worker, void *data, size_t size, int stall_s) MUST_CHECK;
+// After end-of-file: 0 if it ended well; -ECHILD with its end in words, -ETIME, -errno.
+int worker_wait(struct worker *worker, int stall_s, struct error *err) MUST_CHECK;
+// Kills it if it still runs. Harmless on a closed one.
+void worker_close(struct worker *worker);
+
+#endif

@@ -37,7 +37,7 @@ void auth_free(struct auth *auth); // wipes; accepts NULL
 enum auth_service {
     AUTH_SERVICE_LAMBDA, // Lambda's API and Lamina's own
     AUTH_SERVICE_STS,
-    AUTH_SERVICE_S3,        // known names whose API does not exist yet: the router answers that
+    AUTH_SERVICE_S3, // known names whose API does not exist yet: the router answers that
     AUTH_SERVICE_SAGEMAKER,
 };
 

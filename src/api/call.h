@@ -60,6 +60,7 @@ struct call {
     struct auth_ticket ticket;
     struct aws_error error; /* for checks: aws_error_set(&call->error, ...), then call_fail */
 
+    int retry_after_s;      /* of a 429; 0: 1 */
     uint64_t body_bytes;    /* of a streamed body, so far */
     struct spool *spool;    /* while a body is being spooled */
     struct store_file *zip; /* owned, or NULL */
@@ -98,6 +99,8 @@ MUST_CHECK int call_query(struct call *call, const char *name, struct str *ret_v
 /* ?MaxItems and ?Marker of the List operations: a page of 1 to LIMIT_LIST_PAGE_MAX, and the decoded
  * marker or "" in `marker`. */
 MUST_CHECK int call_paging(struct call *call, size_t *ret_page, char *marker, size_t marker_size);
+/* The version number in a marker; 0 if it is none ("$LATEST"). */
+uint64_t call_marker_number(const char *text);
 /* Appends ,"NextMarker":"..." for `last`, the last item's key. */
 void call_append_marker(struct buf *json, const char *last);
 

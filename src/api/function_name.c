@@ -8,8 +8,8 @@
 #include "api/validation.h"
 #include "aws/arn.h"
 
-#define PATTERN(name_characters)                                                             \
-    "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?"       \
+#define PATTERN(name_characters)                                                                   \
+    "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?"            \
     "(\\d{12}:)?(function:)?(" name_characters "+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?"
 
 #define SEGMENTS_MAX 8
@@ -107,15 +107,13 @@ static int check_label(struct str label, enum function_name_rule rule, struct lo
 {
     bool has_dots = rule == FUNCTION_NAME_NAMESPACED;
     if (label.size < 1)
-        validation_add(validation, label, "functionName",
-                       "have length greater than or equal to 1");
+        validation_add(validation, label, "functionName", "have length greater than or equal to 1");
     else if (label.size > label_max(rule, label))
-        validation_add(validation, label, "functionName",
-                       "have length less than or equal to %zu", label_max(rule, label));
+        validation_add(validation, label, "functionName", "have length less than or equal to %zu",
+                       label_max(rule, label));
     int r = locate(label, has_dots, ret);
     if (r < 0)
-        validation_add(validation, label, "functionName",
-                       "satisfy regular expression pattern: %s",
+        validation_add(validation, label, "functionName", "satisfy regular expression pattern: %s",
                        has_dots ? PATTERN("[a-zA-Z0-9-_\\.]") : PATTERN("[a-zA-Z0-9-_]"));
     return r;
 }
@@ -128,8 +126,8 @@ static void check_qualifier(struct str qualifier, struct validation *validation)
         validation_add(validation, qualifier, "qualifier",
                        "have length greater than or equal to 1");
     if (qualifier.size > LIMIT_QUALIFIER_MAX)
-        validation_add(validation, qualifier, "qualifier",
-                       "have length less than or equal to %d", LIMIT_QUALIFIER_MAX);
+        validation_add(validation, qualifier, "qualifier", "have length less than or equal to %d",
+                       LIMIT_QUALIFIER_MAX);
     if (qualifier.size > 0 && !is_word(qualifier, "$-_"))
         validation_add(validation, qualifier, "qualifier",
                        "satisfy regular expression pattern: (|[a-zA-Z0-9$_-]+)");
@@ -140,14 +138,14 @@ static int check_place(const struct locator *found, const char *region, const ch
 {
     if (found->account.data && !str_equal_text(found->account, account))
         return aws_error_set(error, AWS_ACCESS_DENIED,
-                           "Functions of account '" STR_FORMAT
-                           "' are not accessible to account '%s'",
-                           STR_ARGUMENTS(found->account), account);
+                             "Functions of account '" STR_FORMAT
+                             "' are not accessible to account '%s'",
+                             STR_ARGUMENTS(found->account), account);
     if (found->region.data && !str_equal_text(found->region, region))
         return aws_error_set(error, AWS_RESOURCE_NOT_FOUND,
-                           "Functions from '" STR_FORMAT
-                           "' are not reachable in this region ('%s')",
-                           STR_ARGUMENTS(found->region), region);
+                             "Functions from '" STR_FORMAT
+                             "' are not reachable in this region ('%s')",
+                             STR_ARGUMENTS(found->region), region);
     return 0;
 }
 
@@ -169,13 +167,13 @@ int function_name_parse(struct str label, struct str query_qualifier, enum funct
         return r;
     if (rule == FUNCTION_NAME_NEW && found.name.size > LIMIT_FUNCTION_NAME_MAX)
         return aws_error_set(error, AWS_INVALID_PARAMETER_VALUE,
-                           "The function name must have length less than or equal to %d",
-                           LIMIT_FUNCTION_NAME_MAX);
+                             "The function name must have length less than or equal to %d",
+                             LIMIT_FUNCTION_NAME_MAX);
     if (found.qualifier.data && query_qualifier.data &&
         !str_equal(found.qualifier, query_qualifier))
         return aws_error_set(error, AWS_INVALID_PARAMETER_VALUE,
-                           "The derived qualifier from the function name does not match the "
-                           "specified qualifier.");
+                             "The derived qualifier from the function name does not match the "
+                             "specified qualifier.");
     struct str qualifier = query_qualifier.data ? query_qualifier : found.qualifier;
     /* A label's qualifier has no limit of its own in the model; ours keeps it beneath the query's. */
     if (str_copy(found.name, ret_name->name, sizeof(ret_name->name)) < 0 ||

@@ -62,6 +62,5 @@ int validation_finish(const struct validation *validation, enum aws_error_code c
         return 0;
     struct str text = buf_str(&validation->text);
     return aws_error_set(error, code, "%u validation error%s detected: " STR_FORMAT,
-                         validation->count, validation->count == 1 ? "" : "s",
-                         STR_ARGUMENTS(text));
+                         validation->count, validation->count == 1 ? "" : "s", STR_ARGUMENTS(text));
 }

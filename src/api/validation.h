@@ -27,7 +27,10 @@ struct validation {
     unsigned count;
 };
 
-#define VALIDATION_INIT {BUF_INIT(VALIDATION_TEXT_MAX), 0}
+#define VALIDATION_INIT                                                                            \
+    {                                                                                              \
+        BUF_INIT(VALIDATION_TEXT_MAX), 0                                                           \
+    }
 #define AUTO_VALIDATION AUTO(validation_done)
 
 void validation_done(struct validation *validation);

@@ -38,8 +38,8 @@ struct catalog_listener {
 };
 
 struct catalog_config {
-    const char *region;  /* copied */
-    const char *account; /* copied */
+    const char *region;        /* copied */
+    const char *account;       /* copied */
     struct registry *registry; /* borrowed: outlives the catalog */
     struct catalog_listener listener;
 };

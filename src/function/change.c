@@ -166,8 +166,7 @@ static int batch_put_version(struct batch *batch, const struct change *change)
     if (!batch->version_json)
         return -ENOMEM;
     name_version(batch, change->function->name, change->function->next_number);
-    struct registry_operation *put =
-        batch_add(batch, REGISTRY_PUT, KIND_VERSION, REGISTRY_ABSENT);
+    struct registry_operation *put = batch_add(batch, REGISTRY_PUT, KIND_VERSION, REGISTRY_ABSENT);
     put->value = batch->version_json;
     put->value_size = size;
     return 0;
@@ -223,8 +222,7 @@ static void apply_versions(struct change *change)
 
 static void apply_drop_version(struct change *change)
 {
-    struct version *version =
-        function_remove_published(change->function, change->plan.drop_number);
+    struct version *version = function_remove_published(change->function, change->plan.drop_number);
     catalog_retire(change->catalog, version);
     version_unref(version);
 }

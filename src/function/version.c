@@ -39,8 +39,8 @@ struct version *version_new(const char *name, const char *region, const char *ac
     draft->state = VERSION_PENDING;
 
     char arn[VERSION_ARN_MAX];
-    int length = snprintf(arn, sizeof(arn), "arn:aws:lambda:%s:%s:function:%s", region, account,
-                          name);
+    int length =
+        snprintf(arn, sizeof(arn), "arn:aws:lambda:%s:%s:function:%s", region, account, name);
     assert(length > 0 && (size_t) length < sizeof(arn));
     version_set(draft, &draft->name, name);
     version_set(draft, &draft->arn, arn);
@@ -62,10 +62,20 @@ struct version *version_copy(const struct version *version)
     if (!draft)
         return NULL;
     char **const texts[] = {
-        &draft->name, &draft->qualifier, &draft->arn, &draft->qualified_arn,
-        &draft->runtime, &draft->handler, &draft->role, &draft->description,
-        &draft->passive_json, &draft->state_reason, &draft->state_reason_code,
-        &draft->update_reason, &draft->update_reason_code,
+        &draft->name,
+        &draft->qualifier,
+        &draft->arn,
+        &draft->qualified_arn,
+        &draft->runtime,
+        &draft->handler,
+        &draft->role,
+        &draft->description,
+        &draft->latest_description,
+        &draft->passive_json,
+        &draft->state_reason,
+        &draft->state_reason_code,
+        &draft->update_reason,
+        &draft->update_reason_code,
     };
     draft->refs = 1;
     /* Until here the copy's texts are the original's: replace each before anything may fail. */
@@ -93,6 +103,7 @@ struct version *version_copy_as(const struct version *version, uint64_t number)
     char qualifier[24];
     (void) snprintf(qualifier, sizeof(qualifier), "%llu", (unsigned long long) number);
     qualify(draft, qualifier);
+    version_set(draft, &draft->latest_description, version->description);
     version_renew_execution(draft);
     version_touch(draft, clock_wall_ms());
     if (draft->is_incomplete) {
@@ -141,6 +152,7 @@ void version_unref(const struct version *version)
     free(counted->handler);
     free(counted->role);
     free(counted->description);
+    free(counted->latest_description);
     free(counted->passive_json);
     free(counted->state_reason);
     free(counted->state_reason_code);
@@ -240,12 +252,12 @@ bool version_is_same_content(const struct version *latest, const struct version 
 {
     return memcmp(latest->code.zip_sha256, published->code.zip_sha256,
                   sizeof(latest->code.zip_sha256)) == 0 &&
-           latest->memory_mb == published->memory_mb &&
-           latest->timeout_s == published->timeout_s && latest->tmp_mb == published->tmp_mb &&
+           latest->memory_mb == published->memory_mb && latest->timeout_s == published->timeout_s &&
+           latest->tmp_mb == published->tmp_mb &&
            is_same_text(latest->runtime, published->runtime) &&
            is_same_text(latest->handler, published->handler) &&
            is_same_text(latest->role, published->role) &&
-           is_same_text(latest->description, published->description) &&
+           is_same_text(latest->description, published->latest_description) &&
            is_same_text(latest->passive_json, published->passive_json) &&
            is_same_environment(latest, published);
 }

@@ -82,6 +82,9 @@ struct version {
     char *handler;     /* _HANDLER */
     char *role;        /* ARN of the role; its rights are not looked at yet */
     char *description; /* "" if none */
+    /* Of a published version: the description that $LATEST had then. A version may get one of its own,
+     * which must not make it look changed. NULL for $LATEST. */
+    char *latest_description;
     uint32_t memory_mb;
     uint32_t timeout_s;
     uint32_t tmp_mb; /* EphemeralStorage: the size of /tmp */
@@ -105,7 +108,7 @@ struct version {
     char *update_reason_code; /* the same */
 
     char revision_id[UUID_SIZE]; /* a new one at every transition */
-    int64_t modified_ms;  /* LastModified, milliseconds since 1970 */
+    int64_t modified_ms;         /* LastModified, milliseconds since 1970 */
 };
 
 /* A new snapshot of `name` with one reference, the defaults of the API (128 MB, 3 s, 512 MB of
@@ -142,7 +145,7 @@ uint64_t version_number(const struct version *version);
 bool version_is_invocable(const struct version *version);
 
 /* Would publishing `latest` only repeat `published`? Code and configuration are compared, not
- * state, RevisionId or times; the description counts, as with AWS. */
+ * state, RevisionId or times. */
 bool version_is_same_content(const struct version *latest, const struct version *published);
 
 const char *version_state_name(enum version_state state);    /* "Pending" ... */

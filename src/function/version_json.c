@@ -3,6 +3,7 @@
  * The registry's form of a version, schema 1: one JSON object.
  *
  *   {"Schema":1, "Qualifier":"$LATEST", "Runtime":..., "Handler":..., "Role":..., "Description":...,
+ *    "LatestDescription":...,                       of a published version
  *    "MemorySize":128, "Timeout":3, "TmpSize":512,
  *    "Environment":{"NAME":"value"},                absent if it was never set
  *    "Passive":{...},                               settings that are only kept and shown
@@ -75,6 +76,7 @@ char *version_to_json(const struct version *version, size_t *ret_length)
     append_member(&out, "Handler", version->handler);
     append_member(&out, "Role", version->role);
     append_member(&out, "Description", version->description);
+    append_member(&out, "LatestDescription", version->latest_description);
     append_number(&out, "MemorySize", version->memory_mb);
     append_number(&out, "Timeout", version->timeout_s);
     append_number(&out, "TmpSize", version->tmp_mb);
@@ -296,6 +298,7 @@ static int read_texts(struct reader *reader)
         {"Handler", &version->handler, true},
         {"Role", &version->role, true},
         {"Description", &version->description, true},
+        {"LatestDescription", &version->latest_description, false},
         {"StateReason", &version->state_reason, false},
         {"StateReasonCode", &version->state_reason_code, false},
         {"LastUpdateStatusReason", &version->update_reason, false},

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "api/background.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/code.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "function/catalog.h"
+#include "function/change.h"
+#include "loop/loop.h"
+#include "store/store.h"
+
+/* After a failure of ours, and while somebody else changes the function. */
+#define RETRY_MS 1000
+#define BUSY_RETRY_MS 20
+
+/*
+ *   WAITING --timer--> DEPLOYING --done--> COMMITTING --done--> freed
+ *      ^                   |                   |
+ *      +---- our failure --+---- name busy ----+      gone or changed meanwhile: freed
+ */
+struct background {
+    struct api *api;
+    char *name;
+    char revision_id
+        [UUID_SIZE]; /* of the snapshot that asked; another one: nothing to do any more */
+    struct digest package;
+    struct loop_timer timer;
+    struct store_pin *pin;
+    struct deploy_result result; /* its pin is above */
+};
+
+static void deploy_again(void *arg);
+static void commit(void *arg);
+
+static void background_free(struct background *background)
+{
+    loop_timer_stop(&background->timer);
+    store_unpin(background->pin);
+    free(background->name);
+    free(background);
+}
+
+bool background_is_wanted(const struct function *function)
+{
+    const struct version *latest = function->latest;
+    bool is_open = latest->state == VERSION_PENDING || latest->update == VERSION_UPDATE_IN_PROGRESS;
+    return is_open && !latest->code.has_tree;
+}
+
+static void retry(struct background *background, int64_t after_ms, void (*call)(void *arg))
+{
+    int r = loop_timer_start(background->api->config.loop, &background->timer, after_ms, call,
+                             background);
+    if (r == 0)
+        return;
+    log_error("deploy.abandoned", "function=%s error=%s", background->name, error_name(r));
+    background_free(background);
+}
+
+/* The function, if it still waits for this deployment. */
+static struct function *subject(const struct background *background)
+{
+    struct function *function = catalog_function(background->api->config.catalog, background->name);
+    if (!function || strcmp(function->latest->revision_id, background->revision_id) != 0)
+        return NULL;
+    return function;
+}
+
+static void committed(void *arg, const struct error *err)
+{
+    struct background *background = arg;
+    if (err) {
+        log_error("deploy.commit", "function=%s error=%s", background->name, LOG_TEXT(err->text));
+        retry(background, RETRY_MS, commit);
+        return;
+    }
+    log_info("deploy.done", "function=%s ok=%d", background->name,
+             background->result.status == DEPLOY_OK);
+    deploy_collect_soon(background->api->config.deploy);
+    background_free(background);
+}
+
+/* The snapshot that tells of the failure. A failed update leaves the code that serves. */
+static struct version *failed_draft(const struct function *function, const char *why)
+{
+    bool is_update = function->latest->state != VERSION_PENDING;
+    struct version *draft = version_copy(function->latest);
+    if (!draft)
+        return NULL;
+    if (is_update) {
+        draft->update = VERSION_UPDATE_FAILED;
+        version_set(draft, &draft->update_reason, why);
+        version_set(draft, &draft->update_reason_code, "InvalidZipFileException");
+        if (function->live) {
+            draft->code = function->live->code;
+            draft->execution_id = function->live->execution_id;
+        }
+    } else {
+        draft->state = VERSION_FAILED;
+        version_set(draft, &draft->state_reason, why);
+        version_set(draft, &draft->state_reason_code, "InvalidZipFileException");
+    }
+    version_touch(draft, 0);
+    return draft;
+}
+
+static struct version *done_draft(struct background *background, const struct function *function)
+{
+    struct version *draft = version_copy(function->latest);
+    if (!draft)
+        return NULL;
+    code_fill(draft, &background->result);
+    code_set_active(draft);
+    version_touch(draft, 0);
+    return draft;
+}
+
+static void commit(void *arg)
+{
+    struct background *background = arg;
+    struct function *function = subject(background);
+    struct change *change;
+    if (!function) {
+        background_free(background);
+        return;
+    }
+    int r = change_begin(background->api->config.catalog, background->name, &change);
+    if (r < 0) {
+        retry(background, r == -EBUSY ? BUSY_RETRY_MS : RETRY_MS, commit);
+        return;
+    }
+    bool is_done = background->result.status == DEPLOY_OK;
+    struct change_plan plan = {
+        .latest = is_done ? done_draft(background, function)
+                          : failed_draft(function, background->result.err.text),
+    };
+    /* After a failed update the old code serves under the snapshot that tells of it. */
+    plan.is_serving = plan.latest && version_is_invocable(plan.latest);
+    if (!plan.latest) {
+        change_abort(change);
+        retry(background, RETRY_MS, commit);
+        return;
+    }
+    r = change_commit(change, &plan, committed, background);
+    if (r < 0)
+        retry(background, RETRY_MS, commit);
+}
+
+static void deployed(void *arg, struct deploy_result *result)
+{
+    struct background *background = arg;
+    background->result = *result;
+    background->pin = result->pin;
+    result->pin = NULL;
+    if (result->status == DEPLOY_INTERNAL || result->status == DEPLOY_NO_SPACE) {
+        log_error("deploy.failed", "function=%s error=%s", background->name,
+                  LOG_TEXT(result->err.text));
+        retry(background, RETRY_MS, deploy_again);
+        return;
+    }
+    if (result->status == DEPLOY_OK)
+        code_warn(background->api, background->name, result);
+    commit(background);
+}
+
+static void deploy_again(void *arg)
+{
+    struct background *background = arg;
+    struct deploy_spec spec = {
+        .package = &background->package,
+        .limits = code_limits(background->api),
+    };
+    if (!subject(background)) {
+        background_free(background);
+        return;
+    }
+    int r = deploy_start(background->api->config.deploy, &spec, deployed, background);
+    if (r < 0)
+        retry(background, RETRY_MS, deploy_again);
+}
+
+void background_start(struct api *api, const struct function *function)
+{
+    struct background *background = mem_new(struct background);
+    char *name = mem_copy_text(function->name);
+    if (!background || !name) {
+        log_error("deploy.abandoned", "function=%s error=memory", function->name);
+        free(background);
+        free(name);
+        return;
+    }
+    background->api = api;
+    background->name = name;
+    memcpy(background->revision_id, function->latest->revision_id, UUID_SIZE);
+    memcpy(background->package.bytes, function->latest->code.zip_sha256, DIGEST_BYTES);
+    deploy_again(background);
+}
+
+void api_resume(struct api *api)
+{
+    struct catalog *catalog = api->config.catalog;
+    for (struct function *function = catalog_next(catalog, NULL); function;
+         function = catalog_next(catalog, function->name)) {
+        if (!background_is_wanted(function))
+            continue;
+        log_info("deploy.resume", "function=%s", function->name);
+        background_start(api, function);
+    }
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * POST /lamina/v1/functions/NAME/stop?cache=warm|cold: ends the function's idle instances, so that the next
+ * call is a cold start; with cache=cold its files also leave the page cache. For `lamina compare`.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/call.h"
+#include "api/operations.h"
+#include "api/validation.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "function/catalog.h"
+#include "function/scheduler.h"
+#include "store/store.h"
+
+struct stopping {
+    struct call *call;
+    struct store *store;
+    struct digest tree;
+    bool has_tree;
+    bool is_cold;
+    unsigned stopped;
+    int result;
+    struct error err;
+};
+
+static void answer(struct stopping *stopping)
+{
+    struct call *call = stopping->call;
+    struct buf json = BUF_INIT(1024);
+    if (stopping->result < 0) {
+        call_fail_internal(call, "api.stop", &stopping->err);
+    } else {
+        buf_printf(&json, "{\"stopped\":%u,\"cache\":\"%s\"}", stopping->stopped,
+                   stopping->is_cold ? "cold" : "warm");
+        call_answer_json(call, 200, &json);
+    }
+    free(stopping);
+}
+
+static void drop(void *arg)
+{
+    struct stopping *stopping = arg;
+    stopping->result = store_tree_drop_cache(stopping->store, &stopping->tree, &stopping->err);
+}
+
+static void dropped(void *arg, int status)
+{
+    struct stopping *stopping = arg;
+    if (status < 0)
+        stopping->result = error_set_errno(&stopping->err, status, "drop the page cache");
+    answer(stopping);
+}
+
+/* Only now: a page that a running instance maps cannot leave the cache. */
+static void stopped(void *arg, unsigned n)
+{
+    struct stopping *stopping = arg;
+    stopping->stopped = n;
+    if (!stopping->is_cold || !stopping->has_tree)
+        answer(stopping);
+    else if (job_submit(stopping->call->api->jobs, drop, dropped, stopping) < 0)
+        dropped(stopping, -EAGAIN);
+}
+
+static int read_cache(struct call *call, bool *ret_is_cold)
+{
+    AUTO_VALIDATION struct validation validation = VALIDATION_INIT;
+    struct str cache;
+    int r = call_query(call, "cache", &cache);
+    if (r < 0)
+        return r;
+    *ret_is_cold = str_equal(cache, STR("cold"));
+    if (cache.data && !*ret_is_cold && !str_equal(cache, STR("warm")))
+        validation_add(&validation, cache, "cache", "satisfy enum value set: [warm, cold]");
+    return validation_finish(&validation, AWS_VALIDATION, &call->error);
+}
+
+static int begin(struct call *call, struct function_name *ret_name, struct stopping *stopping)
+{
+    int r = call_function_name(call, FUNCTION_NAME_NAMESPACED, ret_name);
+    if (r == 0)
+        r = read_cache(call, &stopping->is_cold);
+    if (r < 0)
+        return r;
+    const struct function *function = catalog_function(call->api->config.catalog, ret_name->name);
+    if (!function)
+        return call_no_function(call, ret_name);
+    stopping->has_tree = function->live != NULL;
+    if (function->live)
+        memcpy(stopping->tree.bytes, function->live->code.tree_id, DIGEST_BYTES);
+    return 0;
+}
+
+void lamina_stop(struct call *call)
+{
+    struct function_name name;
+    struct stopping *stopping = mem_new(struct stopping);
+    if (!stopping) {
+        call_fail_with(call, AWS_SERVICE, "No memory");
+        return;
+    }
+    stopping->call = call;
+    stopping->store = call->api->config.store;
+    if (begin(call, &name, stopping) < 0) {
+        free(stopping);
+        call_fail(call);
+        return;
+    }
+    scheduler_stop_idle(call->api->config.scheduler, str_of(name.name), stopped, stopping);
+}

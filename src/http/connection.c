@@ -172,6 +172,10 @@ static void linger(struct http_connection *connection)
 {
     if (connection->is_closed || connection->is_lingering)
         return;
+    if (connection->is_eof && connection->handle.stream.write_queue_size == 0) {
+        http_connection_close(connection); // nothing to read any more, nothing left to send
+        return;
+    }
     connection->is_lingering = true;
     uv_shutdown_t *shutdown = calloc(1, sizeof(*shutdown));
     if (!shutdown || uv_shutdown(shutdown, &connection->handle.stream, on_shutdown) < 0) {

@@ -196,9 +196,11 @@ void http_parser_begin(struct http_parser *parser, struct http_head *head)
 static enum http_event step_fault(struct http_parser *parser, llhttp_errno_t error)
 {
     if (parser->fault_status == 0) {
-        bool is_version = error == HPE_INVALID_VERSION || error == HPE_PAUSED_H2_UPGRADE;
-        parser->fault_status = is_version ? 505 : 400;
         const char *reason = llhttp_get_error_reason(&parser->llhttp);
+        bool is_version = error == HPE_PAUSED_H2_UPGRADE ||
+                          (error == HPE_INVALID_VERSION && reason && strstr(reason, "version"));
+        bool is_line_end = reason && strstr(reason, "CRLF");
+        parser->fault_status = is_version && !is_line_end ? 505 : 400;
         parser->fault_why = reason && *reason ? reason : "malformed request";
     }
     return parser->event = HTTP_EVENT_FAULT;

@@ -68,7 +68,7 @@ void http_exchange_free(struct http_exchange *exchange)
     arena_reset(&exchange->arena);
     struct http_head head = exchange->head;
     struct arena arena = exchange->arena;
-    *exchange = (struct http_exchange){.head = head, .arena = arena};
+    *exchange = (struct http_exchange){.server = server, .head = head, .arena = arena};
     list_add_first(&server->pooled, &exchange->link);
     server->pooled_count++;
 }
@@ -82,6 +82,19 @@ void http_exchange_account(struct http_exchange *exchange)
     exchange->heads_counted = bytes;
 }
 
+// A handler that has its body, and did not ask to hear of this, will answer some day: the request
+// waits for it. One that still waits for its body would never be called again.
+static void tell_gone(struct http_exchange *exchange)
+{
+    exchange->server->stats.gone_total++;
+    if (!exchange->on_gone && exchange->mode == HTTP_MODE_DISCARD)
+        return;
+    exchange->is_answered = true;
+    if (exchange->on_gone)
+        exchange->on_gone(&exchange->request);
+    http_exchange_free(exchange);
+}
+
 void http_exchange_gone(struct http_exchange *exchange)
 {
     exchange->connection = NULL;
@@ -91,14 +104,8 @@ void http_exchange_gone(struct http_exchange *exchange)
         http_answer_done(exchange, -ECONNRESET);
     else if (exchange->mode == HTTP_MODE_UNDECIDED)
         http_exchange_free(exchange); // no handler has seen it
-    else {
-        exchange->server->stats.gone_total++;
-        if (!exchange->on_gone)
-            return; // its handler will answer some day
-        exchange->is_answered = true;
-        exchange->on_gone(&exchange->request);
-        http_exchange_free(exchange);
-    }
+    else
+        tell_gone(exchange);
 }
 
 // ---- What handlers ask
@@ -299,13 +306,12 @@ static void drop_body(struct http_exchange *exchange)
 static void on_kept_piece(struct http_exchange *exchange, const char *data, size_t size)
 {
     int r = keep(exchange, data, size);
-    if (r == 0)
-        return;
-    drop_body(exchange);
-    if (r == -EFBIG)
+    if (r == -EFBIG) {
+        drop_body(exchange);
         exchange->on_body(&exchange->request, -EFBIG);
-    else
+    } else if (r < 0) {
         http_connection_fault(exchange->connection, 503, "no memory for more bodies");
+    }
 }
 
 void http_exchange_on_piece(struct http_exchange *exchange, const char *data, size_t size)

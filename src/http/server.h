@@ -243,9 +243,10 @@ void http_request_resume(struct http_request *request);
 // Moves the kept body out; the request's is empty then. The bytes leave the server's count.
 struct buf http_request_take_body(struct http_request *request) MUST_CHECK;
 
-// `gone` is called when the client's connection ends before http_respond() (reset, time-out while the
-// body arrives, listener closed, half-close as configured). The request is freed after it. NULL
-// takes it back. Handlers that hold a request across turns must set it.
+// `gone` is called when the client's connection ends before http_respond() (reset, time-out or fault
+// while the body arrives, listener closed, half-close as configured); the request is freed after it.
+// NULL takes it back. Without it: a request whose body was delivered waits for its http_respond(),
+// whose answer then goes nowhere; one whose body is still arriving is freed without a word.
 void http_request_on_gone(struct http_request *request, void (*gone)(struct http_request *request));
 
 // ---- Answers

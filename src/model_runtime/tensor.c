@@ -60,18 +60,21 @@ size_t datatype_bytes(enum datatype datatype, size_t count)
 
 int tensor_count(const int64_t *shape, size_t rank, size_t *ret_count)
 {
-    int64_t count = 1;
+    // The product without its zeros: [0,2147483647,2147483647] has no elements, but an engine that
+    // computes strides from it would overflow.
+    int64_t extent = 1;
+    bool is_empty = false;
     for (size_t i = 0; i < rank; i++) {
         if (shape[i] < 0)
             return -EINVAL;
-        // A zero elsewhere in the shape must not hide a dimension that overflows an engine's
-        // strides.
         if (shape[i] > TENSOR_DIM_MAX)
             return -EOVERFLOW;
-        if (__builtin_mul_overflow(count, shape[i], &count) || count > TENSOR_ELEMENTS_MAX)
+        is_empty = is_empty || shape[i] == 0;
+        if (shape[i] > 0 &&
+            (__builtin_mul_overflow(extent, shape[i], &extent) || extent > TENSOR_ELEMENTS_MAX))
             return -EOVERFLOW;
     }
-    *ret_count = (size_t) count;
+    *ret_count = is_empty ? 0 : (size_t) extent;
     return 0;
 }
 

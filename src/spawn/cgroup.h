@@ -51,8 +51,9 @@ struct cgroup_manager {
     int (*make)(const struct cgroups *groups, uint32_t slot);
     int (*limit)(const struct cgroups *groups, uint32_t slot, const struct cgroup_limits *limits);
     int (*limit_cpu)(const struct cgroups *groups, uint32_t slot, uint32_t cpu_millis);
-    int (*attach)(const struct cgroups *groups, uint32_t slot, pid_t pid);
-    // A directory for CLONE_INTO_CGROUP, so that attach is not needed; -ENOSYS where there is none.
+    // Moves the calling process, which must have one thread.
+    int (*enter)(const struct cgroups *groups, uint32_t slot);
+    // v2: a directory for CLONE_INTO_CGROUP, so that `enter` is not needed.
     int (*open_for_clone)(const struct cgroups *groups, uint32_t slot);
     int (*freeze)(const struct cgroups *groups, uint32_t slot, bool is_frozen);
     // 1 when all of it stands still, 0 while some still run.

@@ -115,9 +115,12 @@ static int v2_limit(const struct cgroups *groups, uint32_t slot, const struct cg
     return r;
 }
 
-static int v2_attach(const struct cgroups *groups, uint32_t slot, pid_t pid)
+// Its clone has put it there.
+static int v2_enter(const struct cgroups *groups, uint32_t slot)
 {
-    return cgroup_write_number(groups->dirs[0], slot, "cgroup.procs", (uint64_t) pid);
+    (void) groups;
+    (void) slot;
+    return 0;
 }
 
 static int v2_open_for_clone(const struct cgroups *groups, uint32_t slot)
@@ -184,7 +187,7 @@ const struct cgroup_manager cgroup_v2 = {
     .make = v2_make,
     .limit = v2_limit,
     .limit_cpu = v2_limit_cpu,
-    .attach = v2_attach,
+    .enter = v2_enter,
     .open_for_clone = v2_open_for_clone,
     .freeze = v2_freeze,
     .is_frozen = v2_is_frozen,

@@ -2,6 +2,7 @@
 
 #include "spawn/child.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "spawn/net.h"
 #include "spawn/root.h"
@@ -25,7 +26,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { CHILD_FD_PROGRAM = 4, CHILD_FD_FIRST_FREE = 5, CHILD_FD_SCRATCH = 64 };
+enum {
+    CHILD_FD_PROGRAM = 4,
+    CHILD_FD_GROUPS = 5,
+    CHILD_FD_FIRST_FREE = CHILD_FD_GROUPS + CGROUP_DIRS,
+    CHILD_FD_SCRATCH = 64,
+};
 
 static _Noreturn void fail(uint32_t step, int error)
 {
@@ -35,12 +41,17 @@ static _Noreturn void fail(uint32_t step, int error)
 }
 
 // Of all that lamina-spawn holds (channels, other sandboxes' sockets, cgroups), these stay.
-static void descriptors(const struct child_plan *plan)
+static void descriptors(const struct child_plan *plan, struct cgroups *groups)
 {
-    const int sources[] = {plan->in_fd, plan->out_fd, plan->error_fd, plan->control_fd,
-                           plan->program_fd};
+    int sources[CHILD_FD_FIRST_FREE] = {plan->in_fd, plan->out_fd, plan->error_fd,
+                                        plan->control_fd, plan->program_fd};
+    *groups = *plan->groups;
+    for (int i = 0; i < CGROUP_DIRS; i++) {
+        sources[CHILD_FD_GROUPS + i] = groups->dirs[i] >= 0 ? groups->dirs[i] : plan->in_fd;
+        groups->dirs[i] = CHILD_FD_GROUPS + i;
+    }
     // First to numbers above all goals: placing one must not overwrite the next.
-    int copies[ARRAY_SIZE(sources)];
+    int copies[CHILD_FD_FIRST_FREE];
     for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
         if ((copies[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, CHILD_FD_SCRATCH)) < 0)
             _exit(126); // there is no control socket yet to say it on
@@ -63,18 +74,45 @@ static void signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static uint32_t micros_since(int64_t begin_ns)
+{
+    return (uint32_t) ((clock_monotonic_ns() - begin_ns) / CLOCK_NS_PER_US);
+}
+
 static void network(void)
 {
+    const int64_t begin_ns = clock_monotonic_ns();
     int listeners[2];
     uint32_t step = 0;
     int r = net_make(listeners, &step);
     if (r < 0)
         fail(step, r);
-    const struct init_word word = {.type = INIT_NET};
+    const struct init_word word = {.type = INIT_NET, .step = micros_since(begin_ns)};
     if (fd_send_packet(INIT_FD_CONTROL, &word, sizeof(word), listeners, 2) < 0)
         _exit(125);
     close(listeners[0]);
     close(listeners[1]);
+}
+
+// Into its cgroups, which the parent has made meanwhile.
+static void enter_groups(const struct cgroups *groups, uint32_t slot)
+{
+    struct init_word word;
+    ssize_t size;
+    do
+        size = recv(INIT_FD_CONTROL, &word, sizeof(word), 0);
+    while (size < 0 && errno == EINTR);
+    if (size != sizeof(word) || word.type != INIT_GROUPS)
+        _exit(0);
+    const int64_t begin_ns = clock_monotonic_ns();
+    int r = groups->manager->enter(groups, slot);
+    if (r == 0 && unshare(CLONE_NEWCGROUP) < 0) // its own group is the root that it sees
+        r = -errno;
+    if (r < 0)
+        fail(SPAWN_STEP_ATTACH, r);
+    (void) syscall(SYS_close_range, CHILD_FD_GROUPS, CHILD_FD_FIRST_FREE - 1, 0);
+    word = (struct init_word){.type = INIT_ENTERED, .step = micros_since(begin_ns)};
+    (void) !send(INIT_FD_CONTROL, &word, sizeof(word), MSG_NOSIGNAL);
 }
 
 static void order_receive(struct init_root *ret_order)
@@ -149,18 +187,18 @@ static int user(const struct child_plan *plan)
 
 void child_run(const struct child_plan *plan)
 {
+    struct cgroups groups;
     (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    descriptors(plan);
+    descriptors(plan, &groups);
     signals();
     setsid();
     if (plan->kind == CHILD_FUNCTION)
         network();
+    enter_groups(&groups, plan->slot);
 
     struct init_root order;
     order_receive(&order);
     uint32_t step = SPAWN_STEP_ROOT;
-    if (unshare(CLONE_NEWCGROUP) < 0)
-        fail(step, -errno);
     int r = root_enter(&order, &step);
     if (r < 0)
         fail(step, r);

@@ -3,13 +3,15 @@
 // What runs between clone and exec: the first process of a sandbox, still root, makes everything
 // around itself and gives up all it has, in this order:
 //
-//     descriptors -> network -> (wait for ROOT) -> cgroup namespace -> root -> limits -> user ->
+//     descriptors -> network -> (wait for GROUPS) -> cgroups -> (wait for ROOT) -> root -> limits -> user ->
 //     filter -> exec of lamina-init or lamina-work
 //
 // No malloc, no locks, no stdio. A failure is {step, errno} on the control socket.
 
 #ifndef LAMINA_SPAWN_CHILD_H
 #define LAMINA_SPAWN_CHILD_H
+
+#include "spawn/cgroup.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,6 +27,8 @@ struct child_plan {
     int control_fd; // its end of the socket of wire/init.h
     int in_fd, out_fd, error_fd;
     int program_fd;
+    const struct cgroups *groups;
+    uint32_t slot;
     char *const *arguments;
     uid_t uid;            // and gid
     uint32_t cpu_seconds; // RLIMIT_CPU, 0: none

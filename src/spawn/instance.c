@@ -88,6 +88,7 @@ static int make_or_take(struct monitor *monitor, const struct spawn_start *start
         sandbox = pool_take_generic(monitor);
     if (sandbox) {
         sandbox->path = SPAWN_PATH_POOL;
+        sandbox->timings = (struct spawn_timings){0};
         *ret_sandbox = sandbox;
         *ret_step = SPAWN_STEP_CGROUP;
         const int64_t begin_ns = clock_monotonic_ns();

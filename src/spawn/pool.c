@@ -23,12 +23,12 @@ static bool shape_equals(const struct sandbox_shape *left, const struct sandbox_
            left->cpu_millis == right->cpu_millis && left->pids_max == right->pids_max;
 }
 
-// Only one whose network is there: its making is over.
+// Only one that is in its groups: its making is over.
 struct sandbox *pool_take_generic(struct monitor *monitor)
 {
     for (uint32_t i = 0; i < monitor->slot_count; i++) {
         struct sandbox *sandbox = &monitor->sandboxes[i];
-        if (sandbox->state == SANDBOX_GENERIC && sandbox->listeners[0] >= 0)
+        if (sandbox->state == SANDBOX_GENERIC && sandbox->has_entered)
             return sandbox;
     }
     return NULL;

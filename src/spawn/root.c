@@ -22,26 +22,24 @@
 #define STAGE "/run/lamina/root"
 #define BASE STAGE "/base"
 
-static const char *const directories[] = {
-    "usr",
-    "etc",
-    "etc/ssl",
-    "etc/ssl/certs",
-    "etc/alternatives",
-    "opt",
-    "opt/lamina",
-    "var",
-    "var/task",
-    "var/tmp",
-    "tmp",
-    "proc",
-    "dev",
-    "run",
-    "sys",
-    "sys/devices",
-    "sys/devices/system",
-    "sys/devices/system/cpu",
-};
+static const char *const directories[] = {"usr",
+                                          "etc",
+                                          "etc/ssl",
+                                          "etc/ssl/certs",
+                                          "etc/alternatives",
+                                          "opt",
+                                          "opt/lamina",
+                                          "var",
+                                          "var/task",
+                                          "var/tmp",
+                                          "tmp",
+                                          "proc",
+                                          "dev",
+                                          "run",
+                                          "sys",
+                                          "sys/devices",
+                                          "sys/devices/system",
+                                          "sys/devices/system/cpu"};
 
 static const struct {
     const char *path, *target;
@@ -74,16 +72,11 @@ static const struct {
 // Public files of the host that programs in /usr expect. None of them is a secret or tells more
 // about the machine than /usr itself.
 static const char *const copies[] = {
-    "etc/ld.so.cache",
-    "etc/services",
-    "etc/protocols",
-    "etc/mime.types",
+    "etc/ld.so.cache", "etc/services", "etc/protocols", "etc/mime.types",
     "etc/ssl/certs/ca-certificates.crt",
     // Libraries size their thread pools by these; sched_getaffinity tells the same.
-    "sys/devices/system/cpu/online",
-    "sys/devices/system/cpu/possible",
-    "sys/devices/system/cpu/present",
-};
+    "sys/devices/system/cpu/online", "sys/devices/system/cpu/possible",
+    "sys/devices/system/cpu/present"};
 
 static const struct {
     const char *name;

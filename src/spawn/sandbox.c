@@ -60,24 +60,17 @@ static int pipes_open(const struct sandbox_order *order, struct sandbox_parts *p
     return fd_set_nonblocking(parts->log_fd, true);
 }
 
-// v1: the groups are made and entered after the clone. Waiting for the kernel's readers (after
-// idling, a grace period of RCU) happens here, while the child makes its network.
-static int groups_enter(const struct sandbox_tools *tools, const struct sandbox_order *order,
-                        pid_t pid, struct spawn_timings *timings, uint32_t *ret_step)
+// Makes the groups; v1's are entered by the process itself, told by GROUPS, and made while it is busy
+// with its network.
+static int groups_make(const struct sandbox_tools *tools, const struct sandbox_order *order,
+                       struct spawn_timings *timings)
 {
     const struct cgroup_manager *manager = tools->groups.manager;
-    int64_t begin_ns = clock_monotonic_ns();
-    *ret_step = SPAWN_STEP_CGROUP;
+    const int64_t begin_ns = clock_monotonic_ns();
     int r = manager->make(&tools->groups, order->slot);
     if (r == 0 && order->limits)
         r = manager->limit(&tools->groups, order->slot, order->limits);
     timings->cgroup_us = micros_since(begin_ns);
-    if (r < 0 || pid == 0)
-        return r;
-    begin_ns = clock_monotonic_ns();
-    *ret_step = SPAWN_STEP_ATTACH;
-    r = manager->attach(&tools->groups, order->slot, pid);
-    timings->attach_us = micros_since(begin_ns);
     return r;
 }
 
@@ -87,8 +80,9 @@ static int clone_and_enter(const struct sandbox_tools *tools, const struct sandb
 {
     const struct cgroup_manager *manager = tools->groups.manager;
     AUTO_FD int group_fd = -1;
+    *ret_step = SPAWN_STEP_CGROUP;
     if (manager->version == 2) {
-        int r = groups_enter(tools, order, 0, timings, ret_step);
+        int r = groups_make(tools, order, timings);
         if (r == 0)
             r = group_fd = manager->open_for_clone(&tools->groups, order->slot);
         if (r < 0)
@@ -102,8 +96,13 @@ static int clone_and_enter(const struct sandbox_tools *tools, const struct sandb
     timings->clone_us = micros_since(begin_ns);
     if (parts->pid < 0)
         return parts->pid;
-    if (manager->version == 1)
-        return groups_enter(tools, order, parts->pid, timings, ret_step);
+    *ret_step = SPAWN_STEP_CGROUP;
+    int r = manager->version == 1 ? groups_make(tools, order, timings) : 0;
+    if (r < 0)
+        return r;
+    const struct init_word word = {.type = INIT_GROUPS};
+    // A process that is gone has said why: its end is the answer.
+    (void) !fd_send_packet(parts->control_fd, &word, sizeof(word), NULL, 0);
     return 0;
 }
 
@@ -130,6 +129,8 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
             .error_fd = is_work ? tools->null_fd : child_log,
             .program_fd = is_work ? tools->work_fd : tools->init_fd,
             .arguments = is_work ? order->arguments : init_arguments,
+            .groups = &tools->groups,
+            .slot = order->slot,
             .uid = tools->uid_first + order->slot,
             .cpu_seconds = order->cpu_seconds,
         };

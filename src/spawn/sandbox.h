@@ -68,6 +68,7 @@ struct sandbox {
     struct spawn_timings timings;
     int64_t arrived_ns; // the START
     enum spawn_path path;
+    bool has_entered;    // it is in its cgroups
     bool is_killed;      // KILL was asked for
     int64_t freezing_ns; // since when FREEZE waits, 0: it does not
     // What it said before its end.

@@ -6,13 +6,15 @@
 // (src/init): both find the socket at INIT_FD_CONTROL. In the order of a start:
 //
 //     process -> spawn   NET      the two listeners, made inside its network namespace
-//     spawn -> process   ROOT     it is in its cgroups: mount this tree, drop everything, exec init
+//     spawn -> process   GROUPS   its cgroups are there: enter them
+//     process -> spawn   ENTERED  it has
+//     spawn -> process   ROOT     mount this tree, drop everything, exec init
 //     process -> spawn   READY    lamina-init runs
 //     spawn -> process   RUN      the environment: run the bootstrap
 //     process -> spawn   EXIT     the bootstrap has ended; init exits next, and with it all the rest
 //     process -> spawn   FAILED   instead of NET or READY; the process is gone
 //
-// Nothing has to be waited for: spawn may send ROOT and RUN at once. A generic sandbox of the pool
+// Nothing has to be waited for: spawn may send GROUPS, ROOT and RUN at once. A generic sandbox of the pool
 // waits for ROOT, a prepared waiter for RUN. End of file on the socket ends the sandbox.
 //
 // After READY the sender may be under the function's control (same uid): spawn takes from it only
@@ -32,12 +34,14 @@ enum init_type {
     INIT_RUN = 4,
     INIT_EXIT = 5,
     INIT_FAILED = 6,
+    INIT_GROUPS = 7,
+    INIT_ENTERED = 8,
 };
 
-// NET (with two descriptors), READY, EXIT, FAILED.
+// NET (with two descriptors), GROUPS, ENTERED, READY, EXIT, FAILED.
 struct init_word {
     uint32_t type;
-    uint32_t step;  // FAILED: enum spawn_step
+    uint32_t step;  // FAILED: enum spawn_step; NET, ENTERED: microseconds that it took
     int32_t status; // EXIT: as wait(2) has it
     uint32_t error; // FAILED: errno; EXIT: errno of the exec, 0 when it worked
 };

@@ -57,7 +57,7 @@ void store_batch_free(struct store_batch *batch)
     for (size_t i = 0; i < batch->staged_count; i++)
         store_file_free(batch->staged[i].file);
     if (batch->manifest_name[0])
-        (void) !unlinkat(batch->store->tmp, batch->manifest_name, 0); // gone if it was published
+        (void) !unlinkat(batch->store->tmp, batch->manifest_name, 0); // else the next start does
     free(batch->staged);
     manifest_done(&batch->manifest);
     map_done(&batch->paths, NULL);
@@ -281,6 +281,7 @@ static int batch_publish(struct store_batch *batch, const char *hex, struct erro
     // Over an equal one, or over a damaged one: the content is what the name promises.
     if (renameat(store->tmp, batch->manifest_name, store->manifests, hex) < 0)
         return error_set_errno(err, -errno, "put manifest '%s'", hex);
+    batch->manifest_name[0] = 0;
     r = farm_is_good(store, &batch->manifest, hex);
     if (r == 0)
         r = farm_build(store, &batch->manifest, hex, err);

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+
+#include "shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static enum fault_action action;
+static int fault_nth, fault_error, count;
+static char calls[64 * 1024];
+static size_t calls_size;
+static char arm_path[1024]; // preloaded: this file arms
+static int log_fd = -1;     // preloaded
+
+void fault_arm(enum fault_action what, int nth, int error)
+{
+    pthread_mutex_lock(&lock);
+    action = what;
+    fault_nth = nth;
+    fault_error = error;
+    count = 0;
+    calls_size = 0;
+    calls[0] = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+int fault_disarm(void)
+{
+    pthread_mutex_lock(&lock);
+    action = FAULT_NONE;
+    int counted = count;
+    pthread_mutex_unlock(&lock);
+    return counted;
+}
+
+const char *fault_calls(void)
+{
+    return calls;
+}
+
+static void note(const char *name)
+{
+    size_t size = strlen(name);
+    if (arm_path[0]) {
+        char line[64];
+        int n = snprintf(line, sizeof(line), "%s\n", name);
+        syscall(SYS_write, log_fd, line, (size_t) n);
+    } else if (calls_size + size + 2 < sizeof(calls)) {
+        memcpy(calls + calls_size, name, size);
+        memcpy(calls + calls_size + size, " ", 2);
+        calls_size += size + 1;
+    }
+}
+
+static bool is_armed(void)
+{
+    if (action == FAULT_NONE)
+        return false;
+    return !arm_path[0] || syscall(SYS_faccessat, AT_FDCWD, arm_path, F_OK) == 0;
+}
+
+// True: the call must fail, errno is set.
+static bool fault_at(const char *name)
+{
+    int saved = errno, error = 0;
+    pthread_mutex_lock(&lock);
+    if (is_armed()) {
+        count++;
+        note(name);
+        bool is_here = count == fault_nth;
+        if (is_here && (action == FAULT_KILL || action == FAULT_STOP))
+            syscall(SYS_kill, syscall(SYS_getpid), action == FAULT_KILL ? SIGKILL : SIGSTOP);
+        if ((is_here && action == FAULT_ERROR) || (count >= fault_nth && action == FAULT_ERROR_ON))
+            error = fault_error;
+    }
+    pthread_mutex_unlock(&lock);
+    errno = error ? error : saved;
+    return error != 0;
+}
+
+static bool is_regular(int fd)
+{
+    struct stat stat;
+    int saved = errno;
+    bool is = fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode);
+    errno = saved;
+    return is && fd != log_fd;
+}
+
+// ---- The calls. What they do is done by the bare system call.
+
+static int open_at(int dir, const char *path, int flags, mode_t mode)
+{
+    if ((flags & (O_CREAT | O_TMPFILE)) && fault_at("openat"))
+        return -1;
+    return (int) syscall(SYS_openat, dir, path, flags, mode);
+}
+
+int openat(int dir, const char *path, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, mode_t) : 0;
+    va_end(list);
+    return open_at(dir, path, flags, mode);
+}
+
+int openat64(int dir, const char *path, int flags, ...);
+int openat64(int dir, const char *path, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, mode_t) : 0;
+    va_end(list);
+    return open_at(dir, path, flags, mode);
+}
+
+#define CALL(type, name, parameters, number, ...)                                                  \
+    type name parameters;                                                                          \
+    type name parameters                                                                           \
+    {                                                                                              \
+        return fault_at(#name) ? -1 : (type) syscall(number, __VA_ARGS__);                         \
+    }
+
+CALL(int, mkdirat, (int dir, const char *path, mode_t mode), SYS_mkdirat, dir, path, mode)
+CALL(int, linkat, (int from, const char *old, int to, const char *new, int flags), SYS_linkat, from,
+     old, to, new, flags)
+CALL(int, symlinkat, (const char *target, int dir, const char *path), SYS_symlinkat, target, dir,
+     path)
+CALL(int, unlinkat, (int dir, const char *path, int flags), SYS_unlinkat, dir, path, flags)
+CALL(int, renameat, (int from, const char *old, int to, const char *new), SYS_renameat2, from, old,
+     to, new, 0u)
+CALL(int, renameat2, (int from, const char *old, int to, const char *new, unsigned flags),
+     SYS_renameat2, from, old, to, new, flags)
+CALL(int, fchmod, (int fd, mode_t mode), SYS_fchmod, fd, mode)
+CALL(int, fchmodat, (int dir, const char *path, mode_t mode, int flags), SYS_fchmodat, dir, path,
+     mode, flags)
+CALL(int, futimens, (int fd, const struct timespec both[2]), SYS_utimensat, fd, NULL, both, 0)
+CALL(int, fsync, (int fd), SYS_fsync, fd)
+CALL(int, fdatasync, (int fd), SYS_fdatasync, fd)
+CALL(int, syncfs, (int fd), SYS_syncfs, fd)
+CALL(int, ftruncate, (int fd, off_t size), SYS_ftruncate, fd, size)
+CALL(int, ftruncate64, (int fd, off_t size), SYS_ftruncate, fd, size)
+CALL(ssize_t, copy_file_range,
+     (int from, off_t *from_at, int to, off_t *to_at, size_t size, unsigned flags),
+     SYS_copy_file_range, from, from_at, to, to_at, size, flags)
+
+#define WRITE(name, parameters, number, ...)                                                       \
+    ssize_t name parameters;                                                                       \
+    ssize_t name parameters                                                                        \
+    {                                                                                              \
+        return is_regular(fd) && fault_at(#name) ? -1 : syscall(number, __VA_ARGS__);              \
+    }
+
+WRITE(write, (int fd, const void *data, size_t size), SYS_write, fd, data, size)
+WRITE(pwrite, (int fd, const void *data, size_t size, off_t at), SYS_pwrite64, fd, data, size, at)
+WRITE(pwrite64, (int fd, const void *data, size_t size, off_t at), SYS_pwrite64, fd, data, size, at)
+
+// ---- Preloaded
+
+static enum fault_action action_of(const char *word)
+{
+    static const struct {
+        const char *word;
+        enum fault_action action;
+    } words[] = {{"kill", FAULT_KILL},
+                 {"stop", FAULT_STOP},
+                 {"count", FAULT_COUNT},
+                 {"fail", FAULT_ERROR_ON}};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(word, words[i].word) == 0)
+            return words[i].action;
+    }
+    return FAULT_ERROR;
+}
+
+__attribute__((constructor)) static void preload(void)
+{
+    const char *spec = getenv("LAMINA_TEST_FAULT");
+    char process[32], path[1000], word[16], log_path[1100];
+    int nth;
+    if (!spec || sscanf(spec, "%31[^,],%999[^,],%15[^,],%d", process, path, word, &nth) != 4 ||
+        strcmp(process, program_invocation_short_name) != 0)
+        return;
+    snprintf(log_path, sizeof(log_path), "%s.log", path);
+    log_fd = (int) syscall(SYS_openat, AT_FDCWD, log_path,
+                           O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    snprintf(arm_path, sizeof(arm_path), "%s", path);
+    enum fault_action what = action_of(word);
+    fault_arm(what, nth, what == FAULT_ERROR ? (int) strtol(word, NULL, 10) : ENOSPC);
+}

@@ -21,8 +21,8 @@
 struct arn {
     struct str partition;
     struct str service;
-    struct str region;  // may be empty
-    struct str account; // may be empty
+    struct str region;   // may be empty
+    struct str account;  // may be empty
     struct str resource; // the rest, colons and all
 };
 

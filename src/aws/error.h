@@ -99,7 +99,7 @@ enum aws_error_code {
 #define AWS_ERROR_ENUM(code, name, status) code,
     AWS_ERRORS(AWS_ERROR_ENUM)
 #undef AWS_ERROR_ENUM
-    AWS_ERROR_COUNT
+        AWS_ERROR_COUNT
 };
 
 #define AWS_ERROR_MESSAGE_MAX 1024

@@ -26,38 +26,42 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SIGV4_HEADERS_MAX 128     // in a request
-#define SIGV4_QUERY_PAIRS_MAX 64  // name=value pairs in a query
+#define SIGV4_HEADERS_MAX 128    // in a request
+#define SIGV4_QUERY_PAIRS_MAX 64 // name=value pairs in a query
 #define SIGV4_CANONICAL_MAX ((size_t) 128 * 1024)
 #define SIGV4_ACCESS_KEY_MAX 128
-#define SIGV4_SCOPE_PART_MAX 64   // region, service
+#define SIGV4_SCOPE_PART_MAX 64    // region, service
 #define SIGV4_EXPIRES_MAX_S 604800 // of a presigned URL: 7 days
 #define SIGV4_SKEW_MAX_S 900
+#define SIGV4_DECODED_MAX 1024 // X-Amz-... values of a presigned query, together
 #define SIGV4_UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"
 
 // The request as it travels. Header names in lower case.
 struct sigv4_request {
     struct str method;
-    struct str path;  // as on the wire: percent-encoded once
-    struct str query; // as on the wire, without '?'
+    struct str path;                   // as on the wire: percent-encoded once
+    struct str query;                  // as on the wire, without '?'
     const struct http_header *headers; // borrowed; host among them
     size_t header_count;
 };
 
-// What a request says about its own signature. All views, all still unproven.
+// What a request says about its own signature. All views, all still unproven. Those of the query
+// form point into `decoded`: such a claim must not be copied.
 struct sigv4_claim {
-    bool is_presigned;      // query form
+    bool is_presigned; // query form
     struct str access_key;
-    struct str date;        // of the scope: 8 digits
+    struct str date; // of the scope: 8 digits
     struct str region;
     struct str service;
     struct str signed_headers; // "host;x-amz-date"
     struct digest signature;
-    struct str time;        // 20260102T030405Z
-    int64_t time_s;         // the same, seconds since 1970
-    uint64_t expires_s;     // presigned only
-    struct str token;       // X-Amz-Security-Token; data == NULL: none
+    struct str time;         // 20260102T030405Z
+    int64_t time_s;          // the same, seconds since 1970
+    uint64_t expires_s;      // presigned only
+    struct str token;        // X-Amz-Security-Token; data == NULL: none
     struct str payload_hash; // header x-amz-content-sha256; data == NULL: none
+    char decoded[SIGV4_DECODED_MAX];
+    size_t decoded_size;
 };
 
 // True if the request carries something that looks like a SigV4 signature, well-formed or not.
@@ -105,7 +109,8 @@ void sigv4_keys_forget(struct sigv4_keys *keys);
 //   0, -EKEYREJECTED (no match), -E2BIG (more headers or pairs than the maxima), -EINVAL (query that
 //   does not decode), -ENOMEM
 int sigv4_verify(const struct sigv4_request *request, const struct sigv4_claim *claim,
-                 struct str payload_hash, const struct sigv4_key *key, struct error *err) MUST_CHECK;
+                 struct str payload_hash, const struct sigv4_key *key,
+                 struct error *err) MUST_CHECK;
 
 // ---- Sign
 

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+
+#include "api/auth.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#define KEYS_CACHED 32 // one a day, region and service, and one day's overlap
+
+static const struct {
+    const char *name; // in the scope of a signature
+    enum auth_service service;
+} services[] = {
+    {"lambda", AUTH_SERVICE_LAMBDA},
+    {"sts", AUTH_SERVICE_STS},
+    {"s3", AUTH_SERVICE_S3},
+    {"sagemaker", AUTH_SERVICE_SAGEMAKER},
+};
+
+struct auth {
+    struct str access_key; // owned, as the next two
+    struct str secret;
+    struct str region;
+    struct sigv4_keys *keys;
+    struct auth_stats stats;
+};
+
+int auth_new(const struct auth_config *config, struct auth **ret_auth)
+{
+    struct auth *auth = mem_new(struct auth);
+    if (!auth)
+        return -ENOMEM;
+    auth->access_key = str_of(mem_copy_text(config->access_key));
+    auth->secret = str_of(mem_copy_text(config->secret));
+    auth->region = str_of(mem_copy_text(config->region));
+    if (!auth->access_key.data || !auth->secret.data || !auth->region.data ||
+        sigv4_keys_new(KEYS_CACHED, &auth->keys) < 0) {
+        auth_free(auth);
+        return -ENOMEM;
+    }
+    *ret_auth = auth;
+    return 0;
+}
+
+static void free_text(struct str text)
+{
+    char *data = (char *) (uintptr_t) text.data; // owned here, whatever the view says
+    if (data)
+        mem_wipe(data, text.size);
+    free(data);
+}
+
+void auth_free(struct auth *auth)
+{
+    if (!auth)
+        return;
+    free_text(auth->access_key);
+    free_text(auth->secret);
+    free_text(auth->region);
+    sigv4_keys_free(auth->keys);
+    free(auth);
+}
+
+void auth_stats(const struct auth *auth, struct auth_stats *ret_stats)
+{
+    *ret_stats = auth->stats;
+}
+
+// ---- The pieces of a check
+
+static struct sigv4_request signed_request(const struct http_request *request)
+{
+    return (struct sigv4_request){
+        .method = request->method_text,
+        .path = request->path,
+        .query = request->query,
+        .headers = request->headers,
+        .header_count = request->header_count,
+    };
+}
+
+static int refuse(struct auth *auth, struct aws_error *error, enum aws_error_code code,
+                  const char *text)
+{
+    auth->stats.refused_total++;
+    return aws_error_set(error, code, "%s", text);
+}
+
+// A parse failure in AWS's words: no signature, half a signature, or one that covers too little.
+static int refuse_claim(struct auth *auth, struct aws_error *error, const struct error *err)
+{
+    if (err->code == -ENOENT)
+        return refuse(auth, error, AWS_MISSING_AUTHENTICATION_TOKEN, err->text);
+    if (err->code == -EBADMSG)
+        return refuse(auth, error, AWS_INVALID_SIGNATURE, err->text);
+    return refuse(auth, error, AWS_INCOMPLETE_SIGNATURE, err->text);
+}
+
+// One key for the whole account until there are users. Public, so compared plainly.
+static int check_key(struct auth *auth, const struct sigv4_claim *claim, struct aws_error *error)
+{
+    if (!str_equal(claim->access_key, auth->access_key) || claim->token.data)
+        return refuse(auth, error, AWS_UNRECOGNIZED_CLIENT,
+                      "The security token included in the request is invalid.");
+    return 0;
+}
+
+static int find_service(struct auth *auth, const struct sigv4_claim *claim,
+                        enum auth_service *ret_service, struct aws_error *error)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
+        if (str_equal_text(claim->service, services[i].name)) {
+            *ret_service = services[i].service;
+            return 0;
+        }
+    }
+    return refuse(auth, error, AWS_INVALID_SIGNATURE,
+                  "Credential should be scoped to correct service: 'lambda'.");
+}
+
+// STS has one global endpoint, whose signatures say us-east-1 wherever they come from.
+static int check_region(struct auth *auth, const struct sigv4_claim *claim,
+                        enum auth_service service, struct aws_error *error)
+{
+    if (str_equal(claim->region, auth->region) ||
+        (service == AUTH_SERVICE_STS && str_equal(claim->region, STR("us-east-1"))))
+        return 0;
+    auth->stats.refused_total++;
+    return aws_error_set(error, AWS_INVALID_SIGNATURE,
+                         "Credential should be scoped to a valid region: '" STR_FORMAT "'.",
+                         STR_ARGUMENTS(auth->region));
+}
+
+static int check_time(struct auth *auth, const struct sigv4_claim *claim, struct aws_error *error)
+{
+    struct error err = {0};
+    if (sigv4_check_time(claim, clock_wall_s(), &err) == 0)
+        return 0;
+    return refuse(auth, error, AWS_INVALID_SIGNATURE, err.text);
+}
+
+static int verify(struct auth *auth, const struct http_request *request,
+                  const struct sigv4_claim *claim, struct str payload_hash, struct aws_error *error)
+{
+    struct error err = {0};
+    struct sigv4_request what = signed_request(request);
+    const struct sigv4_key *key = sigv4_keys_get(auth->keys, claim, auth->secret);
+    int r = sigv4_verify(&what, claim, payload_hash, key, &err);
+    if (r == 0)
+        return 0;
+    return refuse(auth, error, r == -ENOMEM ? AWS_SERVICE_UNAVAILABLE : AWS_INVALID_SIGNATURE,
+                  err.text);
+}
+
+// Form, key, scope and time: everything about a claim but its proof.
+static int examine(struct auth *auth, const struct http_request *request,
+                   struct auth_ticket *ticket, struct aws_error *error)
+{
+    struct error err = {0};
+    struct sigv4_request what = signed_request(request);
+    if (sigv4_parse(&what, &ticket->claim, &err) < 0)
+        return refuse_claim(auth, error, &err);
+    int r = check_key(auth, &ticket->claim, error);
+    if (r == 0)
+        r = find_service(auth, &ticket->claim, &ticket->service, error);
+    if (r == 0)
+        r = check_region(auth, &ticket->claim, ticket->service, error);
+    if (r == 0)
+        r = check_time(auth, &ticket->claim, error);
+    return r;
+}
+
+// ---- The header form
+
+// What the client says its body hashes to. UNSIGNED-PAYLOAD and STREAMING-... would leave the body
+// unproven: no API here takes them in the header form.
+static int check_named_hash(struct auth *auth, struct str hash, struct digest *ret_digest,
+                            struct aws_error *error)
+{
+    if (digest_parse_hex(hash, ret_digest) == 0)
+        return 0;
+    auth->stats.refused_total++;
+    return aws_error_set(error, AWS_INVALID_SIGNATURE,
+                         "x-amz-content-sha256 must be the hexadecimal SHA-256 of the body here; "
+                         "'" STR_FORMAT "' is not supported.",
+                         STR_ARGUMENTS(str_part(hash, 0, 64)));
+}
+
+int auth_begin(struct auth *auth, struct http_request *request, struct auth_ticket *ret_ticket,
+               struct aws_error *error)
+{
+    struct digest named;
+    ret_ticket->is_proven = false;
+    int r = examine(auth, request, ret_ticket, error);
+    if (r < 0)
+        return r;
+    const struct sigv4_claim *claim = &ret_ticket->claim;
+    if (claim->is_presigned)
+        return refuse(auth, error, AWS_INVALID_SIGNATURE,
+                      "A presigned query is accepted for the URLs in Code.Location only.");
+    if (claim->payload_hash.data) {
+        r = check_named_hash(auth, claim->payload_hash, &named, error);
+        if (r == 0)
+            r = verify(auth, request, claim, claim->payload_hash, error);
+        if (r < 0)
+            return r;
+        ret_ticket->is_proven = true;
+    }
+    http_request_hash_body(request);
+    return 0;
+}
+
+int auth_finish(struct auth *auth, struct http_request *request, const struct auth_ticket *ticket,
+                struct aws_error *error)
+{
+    struct digest body, named;
+    char hex[DIGEST_HEX_SIZE];
+    memcpy(body.bytes, http_request_body_sha256(request), sizeof(body.bytes));
+    if (!ticket->is_proven) {
+        int r = verify(auth, request, &ticket->claim, str_of(digest_hex(&body, hex)), error);
+        auth->stats.accepted_total += r == 0;
+        return r;
+    }
+    int r = check_named_hash(auth, ticket->claim.payload_hash, &named, error);
+    if (r < 0)
+        return r;
+    if (!digest_equal(&body, &named))
+        return refuse(auth, error, AWS_INVALID_SIGNATURE,
+                      "The request signature we calculated does not match the signature you "
+                      "provided. The body's SHA-256 is not the one in x-amz-content-sha256.");
+    auth->stats.accepted_total++;
+    return 0;
+}
+
+// ---- The presigned form
+
+int auth_check_presigned(struct auth *auth, struct http_request *request, struct aws_error *error)
+{
+    struct auth_ticket ticket = {0};
+    int r = examine(auth, request, &ticket, error);
+    if (r < 0)
+        return r;
+    if (!ticket.claim.is_presigned || request->has_body || ticket.service != AUTH_SERVICE_LAMBDA)
+        return refuse(auth, error, AWS_INVALID_SIGNATURE, "This URL must be presigned.");
+    r = verify(auth, request, &ticket.claim, STR(SIGV4_UNSIGNED_PAYLOAD), error);
+    auth->stats.accepted_total += r == 0;
+    return r;
+}
+
+int auth_presign(struct auth *auth, struct str host, struct str path, uint64_t expires_s,
+                 struct buf *url)
+{
+    struct http_header header = {STR("host"), host};
+    struct sigv4_request request = {
+        .method = STR("GET"),
+        .path = path,
+        .headers = &header,
+        .header_count = 1,
+    };
+    struct sigv4_signer signer = {
+        .access_key = auth->access_key,
+        .secret = auth->secret,
+        .region = auth->region,
+        .service = STR("lambda"),
+        .wall_s = clock_wall_s(),
+    };
+    AUTO_BUF struct buf query = BUF_INIT(SIGV4_CANONICAL_MAX);
+    int r = sigv4_presign(&signer, &request, expires_s, &query, NULL);
+    if (r < 0)
+        return r;
+    buf_append_str(url, path);
+    buf_append_byte(url, '?');
+    return buf_append_str(url, buf_str(&query));
+}

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #define DEFAULT_ENDPOINT "http://127.0.0.1:4566"
-#define DEFAULT_DATA_DIR "/var/lib/lamina"
 #define DEFAULT_REGION "us-east-1"
 #define DEFAULT_PROFILE "default"
 
@@ -159,7 +158,7 @@ static int find_data_dir(const struct target_options *options, struct target *ta
     if (dir == NULL)
         dir = environment("LAMINA_DATA_DIR");
     if (dir == NULL)
-        dir = DEFAULT_DATA_DIR;
+        dir = TARGET_DATA_DIR_DEFAULT;
     if (str_copy(str_of(dir), target->data_dir, sizeof target->data_dir) < 0)
         return error_set(err, -ENAMETOOLONG, "the data directory's path is too long");
     return 0;

@@ -23,6 +23,7 @@
 
 #include "base/error.h"
 
+#define TARGET_DATA_DIR_DEFAULT "/var/lib/lamina"
 #define TARGET_URL_BYTES_MAX 512
 #define TARGET_KEY_BYTES_MAX 128
 #define TARGET_SECRET_BYTES_MAX 256

@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #define BOOTSTRAP "bootstrap"
+#define WARM_UP "warm_up.json" // what the built-in runtime asks the model while it starts
+#define SAVED_MODEL "saved_model.pb"
 #define FUNCTION_NAME_MAX 64
 
 static const char *base_name(const char *path)
@@ -33,11 +35,6 @@ static const char *base_name(const char *path)
 static bool has_suffix(const char *name, const char *suffix)
 {
     return str_has_suffix(str_of(name), str_of(suffix));
-}
-
-static bool is_model_name(const char *name)
-{
-    return has_suffix(name, ".onnx") || has_suffix(name, ".ort");
 }
 
 static int open_file(int dir, const char *path, int *ret_fd, struct stat *ret, struct error *err)
@@ -54,6 +51,15 @@ static int open_file(int dir, const char *path, int *ret_fd, struct stat *ret, s
 
 // ---- What is there
 
+static int add_if_there(int dir, const char *name, struct file_list *list, struct error *err)
+{
+    struct stat st;
+
+    if (fstatat(dir, name, &st, 0) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    return file_list_add(list, name, (uint64_t) st.st_size, err);
+}
+
 // The model's external data that lies beside it, as PyTorch (NAME.data) and Optimum (NAME_data)
 // call it.
 static int add_external_data(int dir, const char *model, struct file_list *list, struct error *err)
@@ -62,11 +68,8 @@ static int add_external_data(int dir, const char *model, struct file_list *list,
 
     for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
         AUTO_BUF struct buf name = BUF_INIT(1024);
-        struct stat st;
         buf_printf(&name, "%s%s", model, suffixes[i]);
-        if (buf_status(&name) < 0 || fstatat(dir, name.data, &st, 0) < 0 || !S_ISREG(st.st_mode))
-            continue;
-        int r = file_list_add(list, name.data, (uint64_t) st.st_size, err);
+        int r = buf_status(&name) == 0 ? add_if_there(dir, name.data, list, err) : 0;
         if (r < 0)
             return r;
     }
@@ -106,11 +109,12 @@ static int list_model(const char *path, const struct stat *st, struct package *p
         r = file_list_add(list, name, (uint64_t) st->st_size, err);
     if (r == 0)
         r = add_external_data(dir, name, list, err);
-    if (r < 0)
-        return r;
     package->model_bytes = list->bytes;
-    *ret_dir = TAKE_FD(dir);
-    return 0;
+    if (r == 0)
+        r = add_if_there(dir, WARM_UP, list, err);
+    if (r == 0)
+        *ret_dir = TAKE_FD(dir);
+    return r;
 }
 
 // The only model at the top of a directory that has no bootstrap, or NULL.
@@ -121,7 +125,7 @@ static const struct file_entry *find_only_model(const struct file_list *list)
     for (size_t i = 0; i < list->count; i++) {
         const struct file_entry *entry = &list->entries[i];
         if (entry->kind != FILE_REGULAR || strchr(entry->path, '/') != NULL ||
-            !is_model_name(entry->path))
+            !model_file_is_model(entry->path))
             continue;
         if (found != NULL)
             return NULL;
@@ -145,6 +149,8 @@ static int list_directory(const char *path, struct package *package, struct file
         return error_set(err, -EINVAL, "'%s' is empty: nothing to deploy", path);
 
     const struct file_entry *bootstrap = file_list_find(list, BOOTSTRAP);
+    if (bootstrap == NULL && file_list_find(list, SAVED_MODEL) != NULL)
+        return error_set(err, -ENOTSUP, "'%s' is %s", path, model_file_refusal(SAVED_MODEL));
     package->has_bootstrap = bootstrap != NULL;
     if (bootstrap != NULL && bootstrap->kind == FILE_REGULAR && !bootstrap->is_executable)
         return error_set(err, -EINVAL, "'%s/bootstrap' is not executable (chmod +x %s/bootstrap)",
@@ -217,14 +223,14 @@ static int look_at(const char *path, struct package *package, struct source *sou
     if (r < 0)
         return r;
     if (refusal != NULL)
-        return error_set(err, -EINVAL, "%s", refusal);
+        return error_set(err, -ENOTSUP, "'%s' is %s", base_name(path), refusal);
     if (S_ISDIR(st.st_mode))
         return list_directory(path, package, &source->list, &source->dir, err);
     if (!S_ISREG(st.st_mode))
         return error_set(err, -EINVAL, "'%s' is neither a file nor a directory", path);
     if (st.st_size == 0)
         return error_set(err, -EINVAL, "'%s' is empty", path);
-    if (is_model_name(path))
+    if (model_file_is_model(path))
         return list_model(path, &st, package, &source->list, &source->dir, err);
     if (is_zip_file(fd, path)) {
         r = measure_zip(fd, path, &st, package, err);
@@ -407,6 +413,9 @@ static int write_zip(const struct package_options *options, struct source *sourc
         r = add_runtime(zip, options, err);
     if (r == 0)
         r = add_list(zip, source->dir, &source->list, "", err);
+    if (r == 0 && options->marker != NULL)
+        r = zip_add_bytes(zip, ".lamina-marker", false, options->marker, strlen(options->marker),
+                          err);
     if (r == 0)
         r = zip_finish(zip, &package->zip_bytes, err);
     zip_writer_free(zip);

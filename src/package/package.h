@@ -6,8 +6,8 @@
 // what AWS allows.
 //
 //   a model file (.onnx, .ort)   bootstrap (lamina-model), the model, and its external data when
-//                                it lies beside it as NAME.data or NAME_data; Handler is the
-//                                model's file name
+//                                it lies beside it as NAME.data or NAME_data, and a warm_up.json
+//                                that lies beside it; Handler is the model's file name
 //   a directory                  every file and inner symbolic link below it, sorted by name;
 //                                without a bootstrap but with one model at its top it is treated
 //                                as that model and gets the built-in runtime
@@ -40,6 +40,8 @@ struct package_options {
     // Directory of libraries to put in as lib/NAME: ONNX Runtime and what it needs. Lamina's
     // sandbox has them, AWS has not.
     const char *libraries;
+    const char *marker;  // text of an extra entry ".lamina-marker": another digest, same function;
+                         // not for a zip
     const char *notices; // directory of licence texts to put in as NOTICE/NAME
 };
 

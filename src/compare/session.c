@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#include "compare/session.h"
+
+#include "client/service.h"
+
+#include "base/json.h"
+#include "base/str.h"
+
+#include <errno.h>
+
+const char *const compare_phases[COMPARE_PHASES] = {"queue", "sandbox", "fetch",
+                                                    "load",  "warm",    "first_answer"};
+
+void session_progress(struct session *session, const char *what)
+{
+    session->done++;
+    if (session->options->progress != NULL)
+        session->options->progress(session->options->progress_arg, what, session->done,
+                                   session->total);
+}
+
+int session_call(struct session *session, struct client *client, double *ret_ms, struct error *err)
+{
+    const struct lambda_call call = {
+        .name = session->name,
+        .payload = session->event.data,
+        .payload_size = session->event.size,
+    };
+    struct client_answer answer;
+
+    int r = lambda_invoke(client, &call, &answer, err);
+    if (r == 0 && answer.function_error[0] != '\0')
+        r = error_set(err, -EREMOTEIO, "the function reported an error: %.*s",
+                      (int) (answer.body.size < 300 ? answer.body.size : 300),
+                      answer.body.data != NULL ? answer.body.data : "");
+    if (r == 0)
+        *ret_ms = (double) answer.total_ns / 1e6;
+    client_answer_done(&answer);
+    return r;
+}
+
+static uint64_t number(yyjson_val *object, const char *member)
+{
+    int64_t value = 0;
+
+    return json_member_i64(object, member, 0, INT64_MAX, &value) == 0 ? (uint64_t) value : 0;
+}
+
+int session_describe(struct session *session, struct session_state *ret, struct error *err)
+{
+    AUTO_JSON yyjson_doc *doc = NULL;
+    char path[128];
+
+    snprintf(path, sizeof path, "/lamina/v1/functions/%s", session->name);
+    int r = service_get(session->client, path, NULL, "describe the function", &doc, err);
+    if (r < 0)
+        return r;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    yyjson_val *memory = json_member(root, "memory");
+    yyjson_val *cold = json_member(root, "last_cold_start");
+    *ret = (struct session_state){
+        .stored_bytes = number(root, "stored_bytes"),
+        .pss_bytes = number(memory, "pss_bytes"),
+        .private_bytes = number(memory, "private_bytes"),
+        .cold_starts = number(root, "cold_starts"),
+        .total_ms = yyjson_get_num(json_member(cold, "total_ms")),
+    };
+    for (size_t i = 0; i < COMPARE_PHASES; i++)
+        ret->phases_ms[i] =
+            yyjson_get_num(json_member(json_member(cold, "phases_ms"), compare_phases[i]));
+    return 0;
+}

@@ -9,7 +9,7 @@
 #include <string.h>
 
 // Formats into text, cutting; always NUL-terminated.
-static void format_text(char *text, const char *format, va_list values)
+PRINTF_LIKE(2, 0) static void format_text(char *text, const char *format, va_list values)
 {
     if (vsnprintf(text, ERROR_TEXT_MAX, format, values) < 0)
         text[0] = '\0';

@@ -51,7 +51,8 @@ struct loop_timer {
     size_t position; // in the loop's heap, from 1; 0: not running
 };
 
-// Calls once, `after_ms` from this turn's time (0: in the next turn). A running timer starts again
+// Calls once, `after_ms` from this turn's time (0: in the next turn; from within a timer's call, a
+// millisecond later). A running timer starts again
 // with the new values. -ENOMEM. Zeroed memory is a stopped timer.
 int loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t after_ms,
                      void (*call)(void *argument), void *argument) MUST_CHECK;

@@ -18,6 +18,7 @@ struct loop {
     struct loop_timer **heap; // owned array, of borrowed timers; heap[1] is the earliest
     size_t heap_count;
     size_t heap_capacity;
+    bool is_ringing;
 
     // Deferred calls, run after each poll phase.
     uv_check_t turn_end;

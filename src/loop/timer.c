@@ -55,30 +55,36 @@ static void remove_from_heap(struct loop *loop, struct loop_timer *timer)
 
 static void ring(uv_timer_t *alarm);
 
-// The libuv timer follows the earliest of ours.
-static void set_alarm(struct loop *loop)
+// The libuv timer follows the earliest of ours, at least `least_ms` from now.
+static void set_alarm(struct loop *loop, int64_t least_ms)
 {
+    if (loop->is_ringing)
+        return; // ring() sets it at its end
     if (loop->heap_count == 0) {
         uv_timer_stop(&loop->alarm);
         return;
     }
     int64_t wait_ms = loop->heap[1]->due_ms - loop_now_ms(loop);
-    uv_timer_start(&loop->alarm, ring, wait_ms > 0 ? (uint64_t) wait_ms : 0, 0);
+    uv_timer_start(&loop->alarm, ring, (uint64_t) (wait_ms > least_ms ? wait_ms : least_ms), 0);
 }
 
-// Calls what is due now. What the calls start with 0 ms waits for the next turn: `due` is read once
-// and the count is bounded, so a timer that starts itself again cannot hold the loop.
+// Calls what is due now, no more often than there were timers: one that starts itself again cannot
+// hold the turn. What is due after that waits a millisecond, because libuv before 1.45 would ring a
+// timer of 0 again in the same turn.
 static void ring(uv_timer_t *alarm)
 {
     struct loop *loop = container_of(alarm, struct loop, alarm);
     int64_t now_ms = loop_now_ms(loop);
-    size_t bound = loop->heap_count;
-    while (bound-- > 0 && loop->heap_count > 0 && loop->heap[1]->due_ms <= now_ms) {
+    loop->is_ringing = true;
+    for (size_t bound = loop->heap_count; bound > 0 && loop->heap_count > 0; bound--) {
         struct loop_timer *timer = loop->heap[1];
+        if (timer->due_ms > now_ms)
+            break;
         remove_from_heap(loop, timer);
         timer->call(timer->argument);
     }
-    set_alarm(loop);
+    loop->is_ringing = false;
+    set_alarm(loop, 1);
 }
 
 static int make_room(struct loop *loop)
@@ -108,7 +114,7 @@ int loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t after_
     timer->due_ms = loop_now_ms(loop) + after_ms;
     sift_up(loop, ++loop->heap_count, timer);
     if (timer->position == 1)
-        set_alarm(loop);
+        set_alarm(loop, 0);
     return 0;
 }
 
@@ -120,7 +126,7 @@ void loop_timer_stop(struct loop_timer *timer)
     // The alarm may now ring early; it then finds nothing due and is set again. Only the last timer
     // must stop it, or it would keep the loop alive.
     if (timer->loop->heap_count == 0)
-        set_alarm(timer->loop);
+        set_alarm(timer->loop, 0);
 }
 
 bool loop_timer_is_running(const struct loop_timer *timer)

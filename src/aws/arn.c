@@ -69,7 +69,7 @@ bool arn_is_region(struct str text)
             return false;
         words++;
     }
-    return words >= 2 && rest.size == 1 && is_digit(rest.data[0]);
+    return words >= 2 && part.size == 1 && is_digit(part.data[0]);
 }
 
 bool arn_is_function_name(struct str text)

@@ -33,7 +33,9 @@ int lamina_write(struct lamina_call *public, const void *bytes, size_t size)
 }
 
 // vsnprintf straight into the answer: once into a guess, again when the guess was too small.
-static int append_format(struct bytes *answer, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static int append_format(struct bytes *answer,
+                                                               const char *format,
+                                                               va_list arguments)
 {
     va_list again;
     int r = bytes_reserve(answer, PRINTF_BYTES);

@@ -85,7 +85,7 @@ void lambda_update_configuration(struct call *call)
         return;
     }
     r = make_draft(call, change_function(change)->latest, &draft);
-    if (r < 0) {
+    if (r < 0 || !draft) {
         change_abort(change);
         call_fail(call);
         return;

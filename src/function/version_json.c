@@ -250,7 +250,7 @@ static int read_state(struct reader *reader)
             is_known = true;
         }
     }
-    if (!is_known || (version->state == VERSION_ACTIVE && !version->code.has_tree))
+    if (!is_known)
         return bad_member(reader, "State");
     is_known = update.size == 0;
     for (int i = VERSION_UPDATE_SUCCESSFUL; i <= VERSION_UPDATE_FAILED; i++) {
@@ -259,7 +259,11 @@ static int read_state(struct reader *reader)
             is_known = true;
         }
     }
-    return is_known ? 0 : bad_member(reader, "LastUpdateStatus");
+    if (!is_known)
+        return bad_member(reader, "LastUpdateStatus");
+    /* Only a version whose next code is still being deployed is active without a tree. */
+    bool has_code = version->code.has_tree || version->update == VERSION_UPDATE_IN_PROGRESS;
+    return version->state != VERSION_ACTIVE || has_code ? 0 : bad_member(reader, "TreeId");
 }
 
 static int read_identity(struct reader *reader, const char *region_arn)

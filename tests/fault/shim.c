@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static bool is_held, is_released;
 static enum fault_action action;
 static int fault_nth, fault_error, count;
 static char calls[64 * 1024];
@@ -42,6 +44,32 @@ int fault_disarm(void)
     int counted = count;
     pthread_mutex_unlock(&lock);
     return counted;
+}
+
+void fault_wait_held(void)
+{
+    pthread_mutex_lock(&lock);
+    while (!is_held)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+}
+
+void fault_release(void)
+{
+    pthread_mutex_lock(&lock);
+    is_released = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+// Under the lock.
+static void hold(void)
+{
+    is_held = true;
+    pthread_cond_broadcast(&changed);
+    while (!is_released)
+        pthread_cond_wait(&changed, &lock);
+    is_held = is_released = false;
 }
 
 const char *fault_calls(void)
@@ -81,6 +109,8 @@ static bool fault_at(const char *name)
         bool is_here = count == fault_nth;
         if (is_here && (action == FAULT_KILL || action == FAULT_STOP))
             syscall(SYS_kill, syscall(SYS_getpid), action == FAULT_KILL ? SIGKILL : SIGSTOP);
+        if (is_here && action == FAULT_HOLD)
+            hold();
         if ((is_here && action == FAULT_ERROR) || (count >= fault_nth && action == FAULT_ERROR_ON))
             error = fault_error;
     }

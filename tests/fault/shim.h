@@ -19,13 +19,24 @@
 #ifndef LAMINA_TESTS_FAULT_SHIM_H
 #define LAMINA_TESTS_FAULT_SHIM_H
 
-enum fault_action { FAULT_NONE, FAULT_COUNT, FAULT_KILL, FAULT_STOP, FAULT_ERROR, FAULT_ERROR_ON };
+enum fault_action {
+    FAULT_NONE,
+    FAULT_COUNT,
+    FAULT_KILL,
+    FAULT_STOP,
+    FAULT_HOLD, // the calling thread waits for fault_release()
+    FAULT_ERROR,
+    FAULT_ERROR_ON,
+};
 
 // From now on; the count begins anew. FAULT_ERROR: the nth call fails once with `error`;
 // FAULT_ERROR_ON: it and all later ones.
 void fault_arm(enum fault_action action, int nth, int error);
 // Ends it; returns the calls counted.
 int fault_disarm(void);
+// FAULT_HOLD: waits until a thread is held; lets it go on.
+void fault_wait_held(void);
+void fault_release(void);
 // The names of the calls counted since fault_arm, e.g. "openat write syncfs ", cut at 64 KiB.
 const char *fault_calls(void);
 

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+//
+// A function that does what the event's first letter says: what tests need liblamina to be seen doing.
+
+#include <lamina.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int write_many(struct lamina_call *call, size_t size)
+{
+    char block[4096];
+    memset(block, 'x', sizeof block);
+    while (size > 0) {
+        size_t step = size < sizeof block ? size : sizeof block;
+        int r = lamina_write(call, block, step);
+        if (r < 0)
+            return r;
+        size -= step;
+    }
+    return 0;
+}
+
+static int show(struct lamina_call *call)
+{
+    const char *exported = getenv("_X_AMZN_TRACE_ID");
+    lamina_printf(
+        call,
+        "{\"id\":\"%s\",\"arn\":\"%s\",\"trace\":\"%s\",\"exported\":\"%s\",\"remaining\":%d,",
+        call->request_id, call->function_arn, call->trace_id, exported ? exported : "(unset)",
+        lamina_remaining_ms(call) > 0);
+    lamina_printf(call, "\"deadline\":%lld,\"context\":", (long long) call->deadline_ms);
+    lamina_json_string(call, call->client_context, strlen(call->client_context));
+    lamina_printf(call, ",\"size\":%zu}", call->size);
+    return 0;
+}
+
+static int handle(struct lamina_call *call, void *data)
+{
+    int *calls = data;
+    (*calls)++;
+    switch (call->payload[0]) {
+    case 's':
+        return show(call);
+    case 'e': // the event itself
+        return lamina_write(call, call->payload, call->size);
+    case 'w': // w1234: so many bytes
+        return write_many(call, strtoul(call->payload + 1, NULL, 10));
+    case 'i': // as w, but the result is ignored
+        (void) write_many(call, strtoul(call->payload + 1, NULL, 10));
+        return 0;
+    case 'f':
+        return lamina_fail(call, "Function.Asked", "you said \"%s\"\n", call->payload);
+    case 'r':
+        return -EBADF;
+    case 't':
+        lamina_content_type(call, "text/plain; charset=utf-8");
+        return lamina_write(call, "hello", 5);
+    case 'n':
+        return 0;
+    case 'c':
+        return lamina_printf(call, "%d", *calls);
+    default:
+        return lamina_fail(call, "Function.Unknown", "no such letter");
+    }
+}
+
+int main(void)
+{
+    int calls = 0;
+    if (getenv("FAIL_INIT"))
+        return lamina_init_fail("Runtime.ProbeBroken", "cannot start: \"%s\"", getenv("FAIL_INIT"));
+    lamina_init_phase("load", 12.3456);
+    lamina_init_phase("bad name", 1);
+    lamina_init_phase("warm", 0.5);
+    lamina_model_digest("0123abcd");
+    return lamina_run(handle, &calls);
+}

@@ -89,7 +89,7 @@ int options_parse(struct options *options, int count, char **arguments, struct e
             i++;
         if (strcmp(arguments[at], "--probe") == 0)
             options->is_probe = true;
-        else if (i < ARRAY_SIZE(flags) && at + 1 < count)
+        else if (i < ARRAY_SIZE(flags) && at + 1 < count && strcmp(arguments[at + 1], "--") != 0)
             *flags[i].value = arguments[++at];
         else
             return error_set(err, -EINVAL, "unknown or incomplete argument '%s'", arguments[at]);

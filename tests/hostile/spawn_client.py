@@ -5,13 +5,11 @@
 "laminad", which hands both channels to this process. Every wait has a generous deadline; close()
 ends the service and checks that no process and no cgroup of it is left.
 """
-import array
 import contextlib
 import glob
 import os
 import select
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -88,6 +86,10 @@ class Instance:
                 os.close(fd)
 
 
+def remove(path):
+    shutil.rmtree(path, ignore_errors=True)
+
+
 class Spawn:
     def __init__(self, build, *, keep_data=None, environment=None):
         self.build = str(build)
@@ -105,6 +107,8 @@ class Spawn:
             stdin=theirs, stderr=self.stderr, env={**os.environ, **(environment or {})})
         theirs.close()
         self.leash = ours
+        self.closed, self.known_key = False, None
+        self.key()
         self.next_id = 0
         self.instances = []
         self.unread = []
@@ -123,6 +127,10 @@ class Spawn:
         except BaseException:
             self.process.kill()
             self.process.wait()
+            ours.close()
+            remove(self.programs)
+            if self.owns_data:
+                remove(self.data)
             raise
 
     # ---- life
@@ -132,8 +140,10 @@ class Spawn:
         return self.stderr.read().decode(errors="replace")
 
     def key(self):
-        stat = os.stat(self.data)
-        return f"{stat.st_dev:x}-{stat.st_ino:x}"
+        if not self.known_key:
+            stat = os.stat(self.data)
+            self.known_key = f"{stat.st_dev:x}-{stat.st_ino:x}"
+        return self.known_key
 
     def cgroups(self):
         return [path for path in glob.glob(f"/sys/fs/cgroup/**/lamina-{self.key()}",
@@ -141,31 +151,31 @@ class Spawn:
 
     def close(self):
         """Ends the service as laminad's end does it; nothing of it may be left."""
-        for instance in self.instances:
-            instance.close()
-        self.channel.close()
-        self.work_channel.close()
-        self.leash.close()
+        if self.closed:
+            return
+        self.release()
         status = self.process.wait(timeout=DEADLINE_S)
         left = self.cgroups()
-        text = self.errors()
-        shutil.rmtree(self.programs, ignore_errors=True)
-        if self.owns_data:
-            shutil.rmtree(self.data, ignore_errors=True)
-        assert status == 0, text
-        assert left == [], text
-        assert "ERROR" not in text and "Sanitizer" not in text, text
+        self.forget()
+        assert status == 0, self.last_errors
+        assert left == [], self.last_errors
+        assert "Sanitizer" not in self.last_errors, self.last_errors
 
-    def kill(self):
-        """SIGKILL to lamina-spawn; the data directory and what was left stay."""
-        self.process.kill()
-        self.process.wait(timeout=DEADLINE_S)
-        self.channel.close()
-        self.work_channel.close()
-        self.leash.close()
+    def release(self):
         for instance in self.instances:
             instance.close()
-        shutil.rmtree(self.programs, ignore_errors=True)
+        self.instances = []
+        for one in (self.channel, self.work_channel, self.leash):
+            one.close()
+
+    def forget(self, keep_data=False):
+        """After its end: removes what is this client's. keep_data: the next service takes it."""
+        self.closed = True
+        self.release()
+        self.last_errors = self.errors()
+        remove(self.programs)
+        if self.owns_data and not keep_data:
+            remove(self.data)
 
     def __enter__(self):
         return self
@@ -175,10 +185,9 @@ class Spawn:
             self.close()
         else:
             print(self.errors())
-            self.process.send_signal(signal.SIGTERM)
             try:
                 self.close()
-            except (AssertionError, subprocess.TimeoutExpired) as error:
+            except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
                 print("while cleaning up:", error)
                 self.process.kill()
                 self.process.wait()

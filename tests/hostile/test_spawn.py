@@ -1,0 +1,481 @@
+# SPDX-License-Identifier: MIT
+"""What lamina-spawn promises laminad (src/wire/spawn.h), and what it does when it is lied to."""
+import errno
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+
+import spawn_client
+from spawn_client import (DEADLINE_S, EXIT, EXIT_KILLED, FREEZE, FROZEN, FROM_NOTHING, HEAD, HOT,
+                          INIT_DONE, KILL, MIB, NO_WAITER, STATS, THAW, THAWED, TREE_FORGET, WORK,
+                          WORK_EXIT, Spawn, StartFailed, message, start_message)
+
+PATH = {"PATH": "/usr/bin:/bin"}
+
+
+def kill(spawn, instance):
+    spawn.send(KILL, instance.id)
+    return spawn.exit(instance)
+
+
+# ---- a start and its end
+
+def test_a_bootstrap_gets_its_environment_and_its_place(spawn):
+    gone, text = spawn.run(spawn.script('echo "$0:$A:$PWD:$#:$UNSET"; exit 7'),
+                           env={"A": "b = c", **PATH})
+    assert text == "/var/task/bootstrap:b = c:/var/task:0:\n"
+    assert gone["status"] == 7 << 8 and gone["flags"] == 0 and gone["exec_errno"] == 0
+    assert gone["peak"] > 0 and gone["cpu_us"] > 0
+
+
+@pytest.mark.parametrize("content, expected", [
+    (None, errno.ENOENT),
+    ((b"#!/bin/sh\n", 0o444), errno.EACCES),
+    ((b"no program", 0o555), errno.ENOEXEC),
+    ((b"#!/no/such/interpreter\n", 0o555), errno.ELIBACC),
+])
+def test_a_bootstrap_that_cannot_run_is_told_apart(spawn, content, expected):
+    gone, text = spawn.run(spawn.tree({"bootstrap": content} if content else {"x": b""}))
+    assert (gone["exec_errno"], gone["status"], text) == (expected, 127 << 8, "")
+
+
+def test_a_signal_that_ends_the_bootstrap_is_its_status(spawn):
+    gone, _ = spawn.run(spawn.script("kill -SEGV $$"), env=PATH)
+    assert gone["status"] & 0x7f == signal.SIGSEGV
+    gone, _ = spawn.run(spawn.script("exit 139"), env=PATH)
+    assert gone["status"] == 139 << 8
+
+
+def test_what_the_bootstrap_leaves_running_is_killed(spawn):
+    instance = spawn.start(spawn.script("sleep 1000 & setsid sleep 1000 & exit 0"), env=PATH)
+    assert spawn.exit(instance)["status"] == 0
+    assert instance.log() == ""  # end of file: nobody holds the pipe any more
+
+
+@pytest.mark.parametrize("flags, path", [(FROM_NOTHING, "nothing"), (NO_WAITER, "pool")])
+def test_listeners_lead_into_the_sandbox(spawn, flags, path):
+    tree = spawn.program("first_byte")
+    end = time.monotonic() + DEADLINE_S
+    while True:
+        instance = spawn.start(tree, flags=flags)
+        instance.runtime.setblocking(True)
+        instance.runtime.settimeout(DEADLINE_S)
+        connection, _ = instance.runtime.accept()
+        assert connection.recv(10) == b"x"
+        connection.close()
+        assert spawn.exit(instance)["status"] == 0
+        if instance.path == path:  # the pool may be still filling
+            break
+        assert time.monotonic() < end
+    assert instance.platform.getsockname() == ("127.0.0.1", 4566)
+    assert instance.runtime.getsockname() == ("127.0.0.1", 9001)
+
+
+def test_a_hot_tree_gets_a_waiter_and_forget_drops_it(spawn):
+    tree = spawn.script("echo $N")
+    end = time.monotonic() + DEADLINE_S
+    number = 0
+    while True:
+        number += 1
+        instance = spawn.start(tree, flags=HOT, env={"N": number, **PATH})
+        assert instance.log() == f"{number}\n"  # a waiter's environment is that of its START
+        assert spawn.exit(instance)["status"] == 0
+        if instance.path == "waiter":
+            break
+        assert time.monotonic() < end
+    spawn.send(TREE_FORGET, 0, tree)
+    instance = spawn.start(tree, env={"N": "last", **PATH})
+    assert instance.path != "waiter"
+    assert instance.log() == "last\n"
+    spawn.exit(instance)
+
+
+def test_a_waiter_serves_only_the_limits_it_was_made_for(spawn):
+    tree = spawn.script("df -m /tmp | tail -1 | { read a b c; echo $b; }")
+    for _ in range(3):
+        spawn.run(tree, flags=HOT, tmp=32 * MIB, env=PATH)
+    _, text = spawn.run(tree, flags=HOT, tmp=48 * MIB, env=PATH)
+    assert text == "48\n"
+
+
+def test_many_at_once_are_each_their_own(spawn):
+    tree = spawn.script("echo $N; read x < /dev/null; exit $N")
+    for number in range(60):
+        spawn.channel.send(start_message(spawn.new_id(), tree, env={"N": number, **PATH}))
+    first = spawn.next_id - 59
+    instances = {}
+    for number in range(60):
+        _, ident, body, fds = spawn.expect(first + number, spawn_client.STARTED)
+        instances[number] = spawn_client.Instance(ident, body, fds)
+    assert len({instance.uid for instance in instances.values()}) == 60
+    for number, instance in instances.items():
+        assert instance.log() == f"{number}\n"
+        assert spawn.exit(instance)["status"] == number << 8
+        instance.close()
+
+
+# ---- what may be asked
+
+def test_freeze_stops_and_thaw_goes_on(spawn):
+    instance = spawn.start(spawn.script("while :; do echo x; done"), env=PATH)
+    instance.wait_log("x")
+    assert spawn.done(instance, FREEZE, FROZEN) == 0
+    while select.select([instance.log_fd], [], [], 0)[0]:
+        os.read(instance.log_fd, 1 << 20)
+    before = spawn.stats(instance)["cpu_us"]
+    assert spawn.stats(instance)["cpu_us"] == before
+    assert not select.select([instance.log_fd], [], [], 0)[0]
+    assert spawn.done(instance, THAW, THAWED) == 0
+    instance.wait_log("x")
+    assert spawn.done(instance, THAW, THAWED) == 0  # what runs may be thawed
+    gone = kill(spawn, instance)
+    assert gone["status"] == 9 and gone["flags"] & EXIT_KILLED
+
+
+def test_kill_reaches_everything_and_exit_comes_once(spawn):
+    instance = spawn.start(spawn.script("trap '' TERM INT HUP; sleep 1000 & sleep 1000"), env=PATH)
+    gone = kill(spawn, instance)
+    assert gone["status"] == 9 and gone["flags"] & EXIT_KILLED
+    for request in (KILL, FREEZE, THAW, STATS, INIT_DONE):
+        spawn.send(request, instance.id)  # no answer, no harm
+    assert spawn.run(spawn.script("exit 0"), env=PATH)[0]["status"] == 0
+    assert not [one for one in spawn.unread if one[1] == instance.id]
+
+
+def test_stats_count_all_processes(spawn):
+    instance = spawn.start(spawn.script("sleep 1000 & sleep 1000 & echo up; wait"), env=PATH)
+    instance.wait_log("up")
+    stats = spawn.stats(instance)
+    assert stats["error"] == 0 and stats["processes"] >= 3
+    assert 0 < stats["private"] <= stats["pss"] and stats["page_tables"] > 0
+    assert 0 < stats["memory"] <= stats["peak"]
+    assert int(os.pread(instance.peak_fd, 64, 0)) >= stats["memory"]
+    kill(spawn, instance)
+
+
+def test_cpu_is_free_during_init_and_limited_after(spawn):
+    """Not by the clock: by what the kernel is told."""
+    instance = spawn.start(spawn.script("sleep 1000"), cpu=72, env=PATH)
+    if spawn.cgroup_version == 1:
+        [group] = [path for path in spawn.cgroups() if "/cpu/" in path]
+        slot = instance.uid - spawn.uid_first
+        quota = f"{group}/{slot}/cpu.cfs_quota_us"
+        assert open(quota).read() == "-1\n"
+        assert open(f"{group}/{slot}/cpu.cfs_period_us").read() == "20000\n"
+        spawn.send(INIT_DONE, instance.id)
+        assert spawn.stats(instance)["error"] == 0  # INIT_DONE has been obeyed before
+        assert open(quota).read() == "1440\n"
+    kill(spawn, instance)
+
+
+# ---- refusals
+
+def test_unknown_trees_and_used_ids_are_refused(spawn):
+    with pytest.raises(StartFailed) as failed:
+        spawn.start(os.urandom(32))
+    assert (failed.value.step, failed.value.error) == ("tree", errno.ENOENT)
+    instance = spawn.start(spawn.script("sleep 1000"), env=PATH)
+    spawn.channel.send(start_message(instance.id))
+    _, _, body, _ = spawn.expect(instance.id, spawn_client.START_FAILED)
+    assert struct.unpack("=II", body) == (1, errno.EEXIST)
+    kill(spawn, instance)
+
+
+def test_a_tree_that_is_a_link_is_not_followed(spawn):
+    ident = os.urandom(32)
+    os.symlink("/etc", os.path.join(spawn.data, "trees", ident.hex()))
+    with pytest.raises(StartFailed) as failed:
+        spawn.start(ident)
+    assert (failed.value.step, failed.value.error) == ("tree", errno.ELOOP)
+    file = os.urandom(32)
+    with open(os.path.join(spawn.data, "trees", file.hex()), "w"):
+        pass
+    with pytest.raises(StartFailed) as failed:
+        spawn.start(file)
+    assert (failed.value.step, failed.value.error) == ("tree", errno.ENOTDIR)
+
+
+def bad_messages():
+    tree = bytes(32)
+    good = start_message(1, tree, env={"A": "b"})
+    yield "short", good[:10]
+    yield "empty_head", HEAD.pack(1, 1, 16, 1)
+    yield "longer_than_it_says", good + b"x"
+    yield "shorter_than_it_says", good[:-1]
+    yield "version", struct.pack("=H", 2) + good[2:]
+    yield "type_0", message(0, 1)
+    yield "type_unknown", message(99, 1)
+    yield "answer_as_request", message(spawn_client.HELLO, 1, bytes(16))
+    yield "work_on_the_wrong_channel", message(WORK, 1, bytes(48))
+    yield "id_0", start_message(0)
+    yield "kill_id_0", message(KILL, 0)
+    yield "flags", start_message(1, flags=0x80)
+    yield "memory_0", start_message(1, memory=0)
+    yield "memory_huge", start_message(1, memory=1 << 62)
+    yield "tmp_0", start_message(1, tmp=0)
+    yield "tmp_huge", start_message(1, tmp=1 << 62)
+    yield "cpu_huge", start_message(1, cpu=1 << 31)
+    yield "pids_huge", start_message(1, pids=1 << 31)
+    body = tree + struct.pack("=QQIIII", 128 * MIB, MIB, 0, 0, 0, 3)
+    yield "env_without_nul", message(1, 1, body + b"A=b")
+    yield "env_without_name", message(1, 1, body[:-4] + struct.pack("=I", 3) + b"=b\0")
+    yield "env_without_equals", message(1, 1, body[:-4] + struct.pack("=I", 3) + b"ab\0")
+    yield "env_size_lies", message(1, 1, body[:-4] + struct.pack("=I", 9) + b"A=b\0")
+    yield "env_too_many", start_message(1, env={f"A{i}": "" for i in range(513)})
+    yield "forget_short", message(TREE_FORGET, 0, bytes(31))
+
+
+@pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in bad_messages()])
+def test_nonsense_from_laminad_ends_the_service(build, data):
+    """It is our bug, or laminad was taken over: neither may go on talking to a root process."""
+    service = Spawn(build)
+    instance = service.start(service.script("sleep 1000"), env=PATH)
+    service.channel.send(data)
+    while service.channel.recv(65536):
+        pass
+    assert instance.log() == ""
+    service.close()
+    assert "spawn.protocol" in service.last_errors
+
+
+def test_descriptors_that_were_not_asked_for_end_the_service(build):
+    service = Spawn(build)
+    socket.send_fds(service.channel, [message(KILL, 1)], [0])
+    while service.channel.recv(65536):
+        pass
+    service.close()
+    assert "spawn.protocol" in service.last_errors
+
+
+# ---- work
+
+class Job:
+    def __init__(self, spawn, kind=1, arguments=(1000, 1 << 20, 0, 0), *, source=None,
+                 memory=64 * MIB, seconds=60, ident=5):
+        read, write = os.pipe()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.read, self.status = read, ours
+        body = struct.pack("=IIQ4Q", kind, seconds, memory, *arguments)
+        socket.send_fds(spawn.work_channel, [message(WORK, ident, body)],
+                        [source, write, theirs.fileno()])
+        os.close(write)
+        theirs.close()
+        ours.settimeout(DEADLINE_S)
+
+    def end(self):
+        output = b""
+        while data := os.read(self.read, 65536):
+            output += data
+        os.close(self.read)
+        answer = self.status.recv(100)
+        assert self.status.recv(100) == b""  # one answer, then the end
+        self.status.close()
+        head = HEAD.unpack(answer[:16])
+        assert head[1] == WORK_EXIT and head[3] == 5
+        status, flags, step, error = struct.unpack("=iIII", answer[16:])
+        return {"status": status, "flags": flags, "step": spawn_client.STEPS[step],
+                "error": error, "output": output}
+
+
+@pytest.fixture
+def package(tmp_path):
+    import zipfile
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("bootstrap", "#!/bin/sh\n")
+    fd = os.open(path, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+def test_a_job_turns_its_input_into_its_output(spawn, package):
+    result = Job(spawn, source=package).end()
+    assert (result["status"], result["step"], result["error"]) == (0, "none", 0)
+    assert b"bootstrap" in result["output"]
+
+
+def test_jobs_run_side_by_side_with_instances(spawn, package):
+    jobs = [Job(spawn, source=os.dup(package)) for _ in range(3)]
+    assert spawn.run(spawn.script("exit 0"), env=PATH)[0]["status"] == 0
+    for job in jobs:
+        # They share an open file and its offset; lamina-work reads by position.
+        assert job.end()["status"] == 0
+
+
+def test_a_job_called_wrongly_says_so(spawn, package):
+    assert Job(spawn, kind=999, source=package).end()["status"] == 2 << 8
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "writable", "path"])
+def test_a_job_takes_only_a_file_to_read(spawn, tmp_path, kind):
+    read, write = os.pipe()
+    path = tmp_path / "x"
+    path.write_bytes(b"x")
+    source = {"directory": lambda: os.open(tmp_path, os.O_RDONLY),
+              "pipe": lambda: os.dup(read),
+              "writable": lambda: os.open(path, os.O_RDWR),
+              "path": lambda: os.open(path, os.O_PATH)}[kind]()
+    result = Job(spawn, source=source).end()
+    assert (result["step"], result["error"]) == ("request", errno.EBADF)
+    for fd in (read, write, source):
+        os.close(fd)
+
+
+# ---- life and death of the service
+
+def test_sigterm_to_spawn_reaches_laminad_and_all_ends(build):
+    service = Spawn(build)
+    instance = service.start(service.script("trap '' TERM; while :; do sleep 1; done"), env=PATH)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(timeout=DEADLINE_S) == 128 + signal.SIGTERM  # the relay dies of it
+    assert instance.log() == ""
+    assert service.cgroups() == []
+    service.forget()
+
+
+def test_kill_9_of_spawn_ends_every_sandbox(build):
+    service = Spawn(build)
+    instance = service.start(service.script("echo up; sleep 1000"), env=PATH)
+    instance.wait_log("up")
+    service.process.kill()
+    service.process.wait(timeout=DEADLINE_S)
+    assert instance.log() == ""  # its processes are gone: the pipe has no writer
+    data = service.data
+    assert service.leash.recv(1) == b""  # laminad has died with it
+    service.forget(keep_data=True)
+    with Spawn(build, keep_data=data) as again:
+        assert again.run(again.script("exit 0"), env=PATH)[0]["status"] == 0
+    spawn_client.remove(data)
+    assert service.cgroups() == []
+
+
+def test_a_start_removes_what_a_killed_service_left_even_when_frozen(build):
+    service = Spawn(build)
+    instance = service.start(service.script("echo up; sleep 1000"), env=PATH)
+    instance.wait_log("up")
+    assert service.done(instance, FREEZE, FROZEN) == 0
+    data, pid = service.data, instance.pid
+    service.process.kill()
+    service.process.wait(timeout=DEADLINE_S)
+    service.forget(keep_data=True)
+    assert service.cgroups() != []
+    with Spawn(build, keep_data=data) as again:
+        assert not is_alive(pid)
+        assert again.run(again.script("exit 0"), env=PATH)[0]["status"] == 0
+    assert service.cgroups() == []
+    spawn_client.remove(data)
+
+
+def test_two_services_on_one_data_directory_are_refused(build):
+    with Spawn(build) as first:
+        with pytest.raises(RuntimeError, match="another Lamina service runs on data directory"):
+            Spawn(build, keep_data=first.data)
+        assert first.run(first.script("exit 0"), env=PATH)[0]["status"] == 0
+
+
+def test_two_services_side_by_side_use_other_uids_and_groups(build):
+    with Spawn(build) as first, Spawn(build) as second:
+        assert first.key() != second.key()
+        assert abs(first.uid_first - second.uid_first) >= first.uid_count
+        one = first.start(first.script("echo up; sleep 1000"), env=PATH)
+        one.wait_log("up")
+        second.close()
+        assert first.stats(one)["error"] == 0  # the other's end did not touch it
+        kill(first, one)
+
+
+def test_kill_9_of_the_keeper_ends_the_service(build):
+    service = Spawn(build)
+    instance = service.start(service.script("echo up; sleep 1000"), env=PATH)
+    instance.wait_log("up")
+    # Its copies in sandboxes, which wait for a root, have its name: they are in pid namespaces.
+    [keeper] = [pid for pid in os.listdir("/proc")
+                if pid.isdigit() and is_child(pid, service.process.pid)
+                and comm(pid) == "lamina-keeper" and len(status_of(pid)["NSpid"].split()) == 1]
+    os.kill(int(keeper), signal.SIGKILL)
+    while service.channel.recv(65536):
+        pass
+    assert instance.log() == ""
+    service.close()
+
+
+def test_somebody_elses_directory_is_not_taken_over(build, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "file").write_text("x")
+    os.chown(data, 12345, 12345)
+    with pytest.raises(RuntimeError, match="is not empty and belongs to uid 12345"):
+        Spawn(build, keep_data=str(data))
+    assert (data / "file").read_text() == "x" and data.stat().st_uid == 12345
+
+
+def test_laminad_runs_without_privileges(build):
+    with Spawn(build) as service:
+        [laminad] = [pid for pid in os.listdir("/proc") if pid.isdigit()
+                     and is_child(pid, service.process.pid) and comm(pid) != "lamina-keeper"
+                     and os.stat(f"/proc/{pid}").st_uid == 899999]
+        status = status_of(laminad)
+        assert status["Uid"].split() == ["899999"] * 4
+        assert status["Gid"].split() == ["899999"] * 4
+        assert status["Groups"].strip() == ""
+        assert status["NoNewPrivs"] == "1"
+        for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            assert int(status[name], 16) == 0
+
+
+def status_of(pid):
+    return dict(line.split(":\t", 1) for line in
+                open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
+
+
+def is_alive(pid):
+    """A zombie that its new parent has not reaped yet is not alive."""
+    try:
+        return status_of(pid)["State"][0] not in "ZX"
+    except OSError:
+        return False
+
+
+def comm(pid):
+    try:
+        return open(f"/proc/{pid}/comm").read().strip()
+    except OSError:
+        return ""
+
+
+def is_child(pid, parent):
+    try:
+        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1] == str(parent)
+    except OSError:
+        return False
+
+
+def test_probe_names_each_feature(build):
+    done = subprocess.run([os.path.join(build, "lamina-spawn"), "--probe"], stdout=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL, timeout=DEADLINE_S, text=True)
+    lines = [line.split(None, 2) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert {line[0] for line in lines} <= {"works", "fallback"}
+    assert {"seccomp", "cgroups", "net_namespace", "proc_subset"} <= {line[1] for line in lines}
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--nonsense"], "unknown or incomplete argument '--nonsense'"),
+    (["--data-dir"], "unknown or incomplete argument '--data-dir'"),
+    (["--user", "no-such-user"], "there is no user 'no-such-user'"),
+    (["--user", "root"], "laminad does not run as root"),
+    (["--sandbox-uids", "5"], "is not FIRST-LAST"),
+    (["--sandbox-uids", "9-8"], "is not FIRST-LAST"),
+    (["--user", "900001"], "is among the sandboxes'"),
+])
+def test_wrong_arguments_are_named(build, arguments, words):
+    done = subprocess.run([os.path.join(build, "lamina-spawn"), *arguments, "--"],
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=DEADLINE_S,
+                          text=True, env={"PATH": "/usr/bin:/bin"})
+    assert done.returncode == 2 and words in done.stderr

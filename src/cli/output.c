@@ -14,6 +14,7 @@
 #define CELL_BYTES_MAX ((size_t) 4096)
 #define TEXT_BYTES_MAX ((size_t) 64 << 20)
 #define BAR_WIDTH 30
+#define COLUMN_GAP 2
 
 // ---- Visible text
 
@@ -170,24 +171,32 @@ static size_t width_of(const struct buf *cell)
     return width;
 }
 
-static void print_cell(const struct table *table, size_t at, size_t width)
+// Padding in front of a cell is owed until something follows: lines have no spaces at their end.
+static void print_cell(const struct table *table, size_t at, size_t width, int *owed)
 {
     const struct buf *cell = &table->cells[at];
     size_t column = at % table->columns;
-    bool is_last = column + 1 == table->columns;
     int pad = (int) (width - width_of(cell));
 
     if (table->is_right[column])
-        printf("%*s", pad, "");
-    fwrite(cell->size > 0 ? cell->data : "", 1, cell->size, stdout);
-    if (!is_last)
-        printf("%*s  ", table->is_right[column] ? 0 : pad, "");
+        *owed += pad;
+    if (cell->size > 0) {
+        printf("%*s", *owed, "");
+        fwrite(cell->data, 1, cell->size, stdout);
+        *owed = 0;
+    }
+    if (!table->is_right[column])
+        *owed += pad;
+    *owed += COLUMN_GAP;
+    if (column + 1 == table->columns)
+        *owed = 0;
 }
 
 void table_print(const struct table *table)
 {
     size_t widths[TABLE_COLUMNS_MAX] = {0};
     bool has_color = output_has_color(STDOUT_FILENO);
+    int owed = 0;
 
     for (size_t i = 0; i < table->cell_count; i++) {
         size_t width = width_of(&table->cells[i]);
@@ -197,7 +206,7 @@ void table_print(const struct table *table)
     for (size_t i = 0; i < table->cell_count; i++) {
         if (i == 0 && has_color)
             fputs("\x1b[1m", stdout);
-        print_cell(table, i, widths[i % table->columns]);
+        print_cell(table, i, widths[i % table->columns], &owed);
         if ((i + 1) % table->columns == 0)
             fputs(i + 1 == table->columns && has_color ? "\x1b[0m\n" : "\n", stdout);
     }

@@ -15,8 +15,8 @@
 #define PATH_BYTES_MAX 2048
 #define WHAT_BYTES_MAX 200
 #define SETTINGS_BYTES_MAX ((size_t) 1 << 20)
-#define POLL_FIRST_MS 20
-#define POLL_LAST_MS 1000
+#define POLL_FIRST_MS 5
+#define POLL_LAST_MS 500
 #define CONTROL_TIMEOUT_MS 120000
 
 // ---- Asking
@@ -328,7 +328,9 @@ int lambda_wait(struct client *client, const char *name, unsigned timeout_ms,
             return error_set(err, -ETIMEDOUT, "'%s' is still not ready after %u s", name,
                              timeout_ms / 1000);
         pause_ms(wait_ms);
-        wait_ms = wait_ms * 2 < POLL_LAST_MS ? wait_ms * 2 : POLL_LAST_MS;
+        wait_ms = wait_ms + wait_ms / 2 + 1;
+        if (wait_ms > POLL_LAST_MS)
+            wait_ms = POLL_LAST_MS;
     }
 }
 

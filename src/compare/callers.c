@@ -56,7 +56,7 @@ static void *call_until_over(void *arg)
     while (!atomic_load(&caller->all->is_over) && !session_is_interrupted(caller->all->session)) {
         struct error err = {0};
         double ms = 0;
-        int r = session_call(caller->all->session, caller->client, &ms, &err);
+        int r = session_call(caller->all->session, caller->client, &ms, NULL, &err);
         if (r == -EINTR)
             break;
         result->calls++;

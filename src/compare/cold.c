@@ -6,8 +6,12 @@
 
 #include "client/service.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 
+#define COUNT_TIMEOUT_MS 60000
+#define COUNT_PAUSE_MS 2
 #define ATTEMPTS 5 // an instance that is busy ending may have to be ended twice
 
 enum cache { CACHE_WARM, CACHE_COLD };
@@ -26,21 +30,43 @@ static int stop_instances(struct session *session, enum cache cache, struct erro
                         "end the instances", &doc, err);
 }
 
+// The service counts a cold start when the instance asks for its next call, which may be a moment
+// after the answer has reached us.
+static int await_count(struct session *session, uint64_t before, struct session_state *ret,
+                       struct error *err)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + COUNT_TIMEOUT_MS;
+
+    for (;;) {
+        int r = session_describe(session, ret, err);
+        if (r < 0 || ret->cold_starts > before)
+            return r;
+        if (session_is_interrupted(session))
+            return error_set(err, -EINTR, "interrupted");
+        if (clock_monotonic_ms() >= deadline_ms)
+            return error_set(err, -ETIMEDOUT, "the service does not tell of a cold start of '%s'",
+                             session->name);
+        session_sleep_ms(session, COUNT_PAUSE_MS);
+    }
+}
+
 // One call that found no instance: 1; 0 when one was still there.
 static int try_cold_start(struct session *session, enum cache cache, struct cold_samples *samples,
                           struct error *err)
 {
     struct session_state before, after;
+    bool is_cold = false;
     double ms = 0;
 
     int r = stop_instances(session, cache, err);
     if (r == 0)
         r = session_describe(session, &before, err);
     if (r == 0)
-        r = session_call(session, session->client, &ms, err);
-    if (r == 0)
-        r = session_describe(session, &after, err);
-    if (r < 0 || after.cold_starts == before.cold_starts)
+        r = session_call(session, session->client, &ms, &is_cold, err);
+    if (r < 0 || !is_cold)
+        return r;
+    r = await_count(session, before.cold_starts, &after, err);
+    if (r < 0)
         return r;
     samples_add(&samples->total, after.total_ms);
     samples_add(&samples->caller, ms);

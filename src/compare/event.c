@@ -151,7 +151,7 @@ int session_find_event(struct session *session, char *source, size_t source_size
     int r = ask_metadata(session, err);
     if (r < 0)
         return r;
-    if (session->event.size > 0 && session_call(session, session->client, &ms, err) == 0) {
+    if (session->event.size > 0 && session_call(session, session->client, &ms, NULL, err) == 0) {
         snprintf(source, source_size, "zeros of the model's input shapes");
         return 0;
     }

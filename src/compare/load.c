@@ -26,12 +26,12 @@ static int measure_warm(struct session *session, struct compare_row *row, struct
     int r = 0;
 
     for (unsigned i = 0; r == 0 && i < FIRST_CALLS; i++)
-        r = session_call(session, session->client, &ms, err);
+        r = session_call(session, session->client, &ms, NULL, err);
     end_ms = clock_monotonic_ms() + WARM_TIME_MS;
     for (unsigned i = 0; r == 0 && i < session->options->warm_calls; i++) {
         if (i >= WARM_CALLS_MIN && clock_monotonic_ms() >= end_ms)
             break;
-        r = session_call(session, session->client, &ms, err);
+        r = session_call(session, session->client, &ms, NULL, err);
         if (r == 0)
             samples_add(&samples, ms);
     }

@@ -7,6 +7,7 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <string.h>
 
 const char *const compare_phases[COMPARE_PHASES] = {"queue", "sandbox", "fetch",
                                                     "load",  "warm",    "first_answer"};
@@ -19,12 +20,14 @@ void session_progress(struct session *session, const char *what)
                                    session->total);
 }
 
-int session_call(struct session *session, struct client *client, double *ret_ms, struct error *err)
+int session_call(struct session *session, struct client *client, double *ret_ms, bool *ret_is_cold,
+                 struct error *err)
 {
     const struct lambda_call call = {
         .name = session->name,
         .payload = session->event.data,
         .payload_size = session->event.size,
+        .wants_log_tail = ret_is_cold != NULL,
     };
     struct client_answer answer;
 
@@ -35,6 +38,8 @@ int session_call(struct session *session, struct client *client, double *ret_ms,
                       answer.body.data != NULL ? answer.body.data : "");
     if (r == 0)
         *ret_ms = (double) answer.total_ns / 1e6;
+    if (r == 0 && ret_is_cold != NULL)
+        *ret_is_cold = answer.log_tail != NULL && strstr(answer.log_tail, "Init Duration:") != NULL;
     client_answer_done(&answer);
     return r;
 }

@@ -24,9 +24,10 @@ static inline bool session_is_interrupted(const struct session *session)
 
 void session_progress(struct session *session, const char *what);
 
-// One call; *ret_ms: what it took. -EREMOTEIO when the function reports an error.
+// One call; *ret_ms: what it took. -EREMOTEIO when the function reports an error. *ret_is_cold, if
+// it is asked for: whether an instance was started for it (its REPORT line then says so).
 MUST_CHECK int session_call(struct session *session, struct client *client, double *ret_ms,
-                            struct error *err);
+                            bool *ret_is_cold, struct error *err);
 
 // What GET /lamina/v1/functions/NAME says.
 struct session_state {

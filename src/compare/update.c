@@ -71,7 +71,7 @@ static int update_all(struct session *session, struct compare_update *update, st
     for (unsigned i = 0; r == 0 && i < session->options->updates; i++) {
         r = update_once(session, i, &samples, &update->bytes_moved, err);
         if (r == 0)
-            r = session_call(session, session->client, &ms, err); // the new code answers
+            r = session_call(session, session->client, &ms, NULL, err); // the new code answers
         session_progress(session, "updates");
     }
     update->seconds = samples_spread(&samples.seconds);

@@ -27,7 +27,8 @@ quickstart:
 
 # Everything that CI does, on this checkout.
 check:
-	@.ci/run
+	@tools/deps build inference check
+	@tools/run_tests.py
 
 bench:
 	@tools/deps build inference check

@@ -36,6 +36,8 @@ int deploy_new(const struct deploy_config *config, struct deploy **ret_deploy)
     if (!deploy)
         return -ENOMEM;
     deploy->config = *config;
+    if (deploy->config.collect_after_ms == 0)
+        deploy->config.collect_after_ms = DEPLOY_COLLECT_AFTER_S * 1000;
     int r = job_pool_new(config->loop, "deploy", DEPLOY_THREADS, DEPLOY_WAITING_MAX, &deploy->pool);
     if (r == 0)
         r = job_pool_new(config->loop, "collect", 1, COLLECT_WAITING_MAX, &deploy->sweep_pool);
@@ -241,7 +243,7 @@ void deploy_collect_soon(struct deploy *deploy)
         deploy->is_asked_again = true;
         return;
     }
-    if (loop_timer_start(deploy->config.loop, &deploy->timer, DEPLOY_COLLECT_AFTER_S * 1000,
+    if (loop_timer_start(deploy->config.loop, &deploy->timer, deploy->config.collect_after_ms,
                          collect_now, deploy) < 0)
         log_warn("store.collect_failed", "error=%s", "no memory for a timer");
 }

@@ -70,9 +70,10 @@ struct deploy_spec {
 };
 
 struct deploy_config {
-    struct loop *loop;   // borrowed
-    struct store *store; // borrowed
-    int work_fd;         // borrowed: SPAWN_FD_WORK, the channel of wire/spawn.h
+    struct loop *loop;        // borrowed
+    struct store *store;      // borrowed
+    int work_fd;              // borrowed: SPAWN_FD_WORK, the channel of wire/spawn.h
+    int64_t collect_after_ms; // 0: DEPLOY_COLLECT_AFTER_S
     // Collection: adds every tree and package that must stay (deploy_live_add), the versions of
     // running instances too. Loop thread. NULL: nothing is ever collected.
     void (*live)(void *arg, struct deploy_live *live);
@@ -90,8 +91,8 @@ void deploy_free(struct deploy *deploy);
 int deploy_start(struct deploy *deploy, const struct deploy_spec *spec,
                  void (*done)(void *arg, struct deploy_result *result), void *arg) MUST_CHECK;
 
-// Starts a collection of what nothing names any more, DEPLOY_COLLECT_AFTER_S from now; calls until
-// then share one. To be called at start and after each commit that dropped a version.
+// Starts a collection of what nothing names any more, collect_after_ms from now; calls until then
+// share one. To be called at start and after each commit that dropped a version.
 void deploy_collect_soon(struct deploy *deploy);
 #define DEPLOY_COLLECT_AFTER_S 10
 

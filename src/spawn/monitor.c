@@ -119,6 +119,9 @@ static void read_words(struct monitor *monitor, struct sandbox *sandbox)
             fd_receive_packet(sandbox->parts.control_fd, &word, sizeof(word), fds, 2, &count);
         if (size == -EAGAIN)
             return;
+        // It ended with orders unread. The kernel says this once, before what it had said itself.
+        if (size == -ECONNRESET)
+            continue;
         if (size != sizeof(word)) { // end of file, or nonsense: its end will tell
             sandbox->parts.control_fd = fd_close(sandbox->parts.control_fd);
             return;

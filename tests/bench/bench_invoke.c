@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT
+//
+// Callers of a function, and what they wait: N keep-alive connections, each with one signed
+// invocation under way, from one thread. Prints JSON.
+//
+//     bench_invoke --endpoint http://A:P --function NAME [--callers N] [--seconds S | --requests N]
+//     bench_invoke --rendezvous [--seconds S]
+//
+// Keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. A signature names its second, so a
+// request is signed anew each second and not for each sending; the service verifies every one.
+//
+// --rendezvous is the figure to stand beside: two processes, one TCP connection on loopback, a
+// request and an answer of an invocation's sizes, blocking reads, nothing parsed.
+
+#include "aws/sigv4.h"
+#include "base/buf.h"
+#include "base/clock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CALLERS_MAX 1024
+#define ANSWER_MAX 65536
+#define REQUEST_BYTES 560 // what an invocation has on the wire, both ways
+#define ANSWER_BYTES 240
+#define PAYLOAD "{}"
+
+struct caller {
+    int fd;
+    int64_t sent_ns;
+    size_t size; // of the answer so far
+    char answer[ANSWER_MAX];
+};
+
+static struct {
+    struct sockaddr_in address;
+    char host[80];
+    const char *function;
+    size_t callers;
+    double seconds;
+    size_t requests; // 0: by time
+    bool is_rendezvous;
+} options = {.callers = 1, .seconds = 3};
+
+static struct caller callers[CALLERS_MAX];
+static char *request_text;
+static size_t request_size;
+static int64_t request_second;
+
+static int64_t *latencies_ns;
+static size_t latency_count, latency_capacity, error_count;
+
+static void die(const char *what)
+{
+    fprintf(stderr, "bench_invoke: %s: %s\n", what, errno ? strerror(errno) : "failed");
+    exit(1);
+}
+
+static void note(int64_t ns)
+{
+    if (latency_count == latency_capacity) {
+        latency_capacity = latency_capacity ? 2 * latency_capacity : 65536;
+        latencies_ns = realloc(latencies_ns, latency_capacity * sizeof(*latencies_ns));
+        if (!latencies_ns)
+            die("memory");
+    }
+    latencies_ns[latency_count++] = ns;
+}
+
+// ---- The request
+
+static void sign_request(void)
+{
+    int64_t now_s = clock_wall_s();
+    if (now_s == request_second)
+        return;
+    request_second = now_s;
+    char path[256];
+    snprintf(path, sizeof(path), "/2015-03-31/functions/%s/invocations", options.function);
+    struct http_header header = {STR("host"), str_of(options.host)};
+    struct sigv4_request request = {
+        .method = STR("POST"), .path = str_of(path), .headers = &header, .header_count = 1};
+    struct sigv4_signer signer = {
+        .access_key = str_of(getenv("AWS_ACCESS_KEY_ID")),
+        .secret = str_of(getenv("AWS_SECRET_ACCESS_KEY")),
+        .region = str_of(getenv("AWS_REGION") ? getenv("AWS_REGION") : "us-east-1"),
+        .service = STR("lambda"),
+        .wall_s = now_s,
+    };
+    struct sigv4_headers made;
+    struct digest hash = digest_of(PAYLOAD, strlen(PAYLOAD));
+    if (sigv4_sign(&signer, &request, &hash, &made, NULL) < 0)
+        die("sign");
+    free(request_text);
+    int size = asprintf(&request_text,
+                        "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\nX-Amz-Date: %s\r\n"
+                        "X-Amz-Content-Sha256: %s\r\nAuthorization: %s\r\n\r\n" PAYLOAD,
+                        path, options.host, strlen(PAYLOAD), made.date, made.payload_hash,
+                        made.authorization);
+    if (size < 0)
+        die("memory");
+    request_size = (size_t) size;
+}
+
+static void caller_send(struct caller *caller)
+{
+    sign_request();
+    caller->size = 0;
+    caller->sent_ns = clock_monotonic_ns();
+    // Shorter than any socket buffer, and one at a time: it always fits.
+    if (send(caller->fd, request_text, request_size, MSG_NOSIGNAL) != (ssize_t) request_size)
+        die("send");
+}
+
+static int caller_connect(struct caller *caller)
+{
+    int on = 1;
+    caller->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (caller->fd < 0)
+        return -errno;
+    if (connect(caller->fd, (struct sockaddr *) &options.address, sizeof(options.address)) < 0)
+        return -errno;
+    setsockopt(caller->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    return 0;
+}
+
+// ---- The answer: true when it is whole
+
+static bool is_whole(const struct caller *caller)
+{
+    const char *end = memmem(caller->answer, caller->size, "\r\n\r\n", 4);
+    if (!end)
+        return false;
+    const char *length = memmem(caller->answer, caller->size, "\r\nContent-Length: ", 18);
+    if (!length || length > end)
+        die("an answer without a length");
+    size_t head = (size_t) (end + 4 - caller->answer);
+    return caller->size >= head + strtoul(length + 18, NULL, 10);
+}
+
+static bool caller_receive(struct caller *caller)
+{
+    ssize_t r = recv(caller->fd, caller->answer + caller->size, ANSWER_MAX - 1 - caller->size, 0);
+    if (r <= 0) {
+        errno = r == 0 ? ECONNRESET : errno;
+        die("receive");
+    }
+    caller->size += (size_t) r;
+    caller->answer[caller->size] = '\0';
+    if (!is_whole(caller))
+        return false;
+    note(clock_monotonic_ns() - caller->sent_ns);
+    bool is_good = strncmp(caller->answer, "HTTP/1.1 200 ", 13) == 0 &&
+                   !strcasestr(caller->answer, "\r\nX-Amz-Function-Error:");
+    if (!is_good && error_count++ == 0)
+        fprintf(stderr, "bench_invoke: %s\n", caller->answer);
+    return true;
+}
+
+// ---- Rounds
+
+static void run_one(int64_t end_ns)
+{
+    struct caller *caller = &callers[0];
+    do {
+        caller_send(caller);
+        while (!caller_receive(caller))
+            ;
+    } while (options.requests ? latency_count < options.requests : clock_monotonic_ns() < end_ns);
+}
+
+static void run_many(int64_t end_ns)
+{
+    struct epoll_event events[64];
+    size_t running = options.callers, sent = options.callers;
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (size_t i = 0; i < options.callers; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &callers[i]};
+        if (epoll_ctl(epoll, EPOLL_CTL_ADD, callers[i].fd, &event) < 0)
+            die("epoll_ctl");
+        caller_send(&callers[i]);
+    }
+    while (running > 0) {
+        int count = epoll_wait(epoll, events, 64, -1);
+        for (int i = 0; i < count; i++) {
+            struct caller *caller = events[i].data.ptr;
+            if (!caller_receive(caller))
+                continue;
+            bool is_more =
+                options.requests ? sent < options.requests : clock_monotonic_ns() < end_ns;
+            sent += is_more;
+            running -= !is_more;
+            if (is_more)
+                caller_send(caller);
+        }
+    }
+    close(epoll);
+}
+
+// ---- The bare rendezvous
+
+static void read_exactly(int fd, char *data, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        ssize_t r = recv(fd, data + at, size - at, 0);
+        if (r <= 0)
+            exit(0); // the other process has finished
+        at += (size_t) r;
+    }
+}
+
+static void serve_rendezvous(int listener)
+{
+    static char request[REQUEST_BYTES], answer[ANSWER_BYTES];
+    int on = 1, fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    for (;;) {
+        read_exactly(fd, request, sizeof(request));
+        if (send(fd, answer, sizeof(answer), MSG_NOSIGNAL) < 0)
+            exit(0);
+    }
+}
+
+static void run_rendezvous(void)
+{
+    static char request[REQUEST_BYTES], answer[ANSWER_BYTES];
+    socklen_t size = sizeof(options.address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    options.address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (bind(listener, (struct sockaddr *) &options.address, size) < 0 || listen(listener, 1) < 0 ||
+        getsockname(listener, (struct sockaddr *) &options.address, &size) < 0)
+        die("listen");
+    pid_t child = fork();
+    if (child < 0)
+        die("fork");
+    if (child == 0)
+        serve_rendezvous(listener);
+    close(listener);
+    if (caller_connect(&callers[0]) < 0)
+        die("connect");
+    int64_t end_ns = clock_monotonic_ns() + (int64_t) (options.seconds * 1e9);
+    do {
+        int64_t start_ns = clock_monotonic_ns();
+        if (send(callers[0].fd, request, sizeof(request), MSG_NOSIGNAL) < 0)
+            die("send");
+        read_exactly(callers[0].fd, answer, sizeof(answer));
+        note(clock_monotonic_ns() - start_ns);
+    } while (clock_monotonic_ns() < end_ns);
+    close(callers[0].fd);
+    waitpid(child, NULL, 0);
+}
+
+// ---- Options and the report
+
+static void parse_endpoint(const char *text)
+{
+    char address[64];
+    unsigned port;
+    if (sscanf(text, "http://%63[0-9.]:%u", address, &port) != 2 ||
+        inet_pton(AF_INET, address, &options.address.sin_addr) != 1 || port > 65535) {
+        fprintf(stderr, "bench_invoke: --endpoint wants http://A.B.C.D:PORT, not '%s'\n", text);
+        exit(2);
+    }
+    options.address.sin_family = AF_INET;
+    options.address.sin_port = htons((uint16_t) port);
+    snprintf(options.host, sizeof(options.host), "%s:%u", address, port);
+}
+
+static void parse_options(int count, char **texts)
+{
+    static const struct option long_options[] = {
+        {"endpoint", required_argument, NULL, 'e'},
+        {"function", required_argument, NULL, 'f'},
+        {"callers", required_argument, NULL, 'c'},
+        {"seconds", required_argument, NULL, 's'},
+        {"requests", required_argument, NULL, 'n'},
+        {"rendezvous", no_argument, NULL, 'r'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+    while ((c = getopt_long(count, texts, "", long_options, NULL)) != -1) {
+        switch (c) {
+        case 'e':
+            parse_endpoint(optarg);
+            break;
+        case 'f':
+            options.function = optarg;
+            break;
+        case 'c':
+            options.callers = strtoul(optarg, NULL, 10);
+            break;
+        case 's':
+            options.seconds = strtod(optarg, NULL);
+            break;
+        case 'n':
+            options.requests = strtoul(optarg, NULL, 10);
+            break;
+        case 'r':
+            options.is_rendezvous = true;
+            break;
+        default:
+            exit(2);
+        }
+    }
+    bool is_whole_call = options.function && options.host[0] && getenv("AWS_ACCESS_KEY_ID") &&
+                         getenv("AWS_SECRET_ACCESS_KEY");
+    if (options.callers < 1 || options.callers > CALLERS_MAX ||
+        (!options.is_rendezvous && !is_whole_call)) {
+        fprintf(stderr, "usage: bench_invoke --endpoint URL --function NAME [--callers N] "
+                        "[--seconds S | --requests N] | --rendezvous\n");
+        exit(2);
+    }
+}
+
+static int compare(const void *left, const void *right)
+{
+    int64_t l = *(const int64_t *) left, r = *(const int64_t *) right;
+    return (l > r) - (l < r);
+}
+
+static double percentile_us(double part)
+{
+    return (double) latencies_ns[(size_t) (part * (double) (latency_count - 1))] / 1000;
+}
+
+static void report(int64_t elapsed_ns)
+{
+    double first_us = (double) latencies_ns[0] / 1000;
+    double last_us = (double) latencies_ns[latency_count - 1] / 1000;
+    qsort(latencies_ns, latency_count, sizeof(*latencies_ns), compare);
+    printf("{\"callers\": %zu, \"requests\": %zu, \"errors\": %zu, \"per_s\": %.0f, "
+           "\"first_us\": %.1f, \"last_us\": %.1f, \"p50_us\": %.1f, \"p90_us\": %.1f, "
+           "\"p99_us\": %.1f, \"max_us\": %.1f}\n",
+           options.callers, latency_count, error_count,
+           (double) latency_count * 1e9 / (double) elapsed_ns, first_us, last_us,
+           percentile_us(0.5), percentile_us(0.9), percentile_us(0.99), percentile_us(1));
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    parse_options(argc, argv);
+    int64_t start_ns = clock_monotonic_ns();
+    if (options.is_rendezvous) {
+        run_rendezvous();
+        report(clock_monotonic_ns() - start_ns);
+        return 0;
+    }
+    for (size_t i = 0; i < options.callers; i++)
+        if (caller_connect(&callers[i]) < 0)
+            die("connect");
+    start_ns = clock_monotonic_ns();
+    int64_t end_ns = start_ns + (int64_t) (options.seconds * 1e9);
+    if (options.callers == 1)
+        run_one(end_ns);
+    else
+        run_many(end_ns);
+    report(clock_monotonic_ns() - start_ns);
+    return 0;
+}

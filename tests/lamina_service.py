@@ -194,6 +194,11 @@ class Service:
         assert len(found) == 1, f"{program}: {found} of {self.processes()}"
         return found[0]
 
+    @property
+    def spawn_pid(self):
+        """lamina-spawn itself: laminad, started as root, becomes it. (Its children carry its name, too.)"""
+        return self.process.pid
+
     def pids(self, program):
         """The pids of this service's processes of that name."""
         return [pid for pid, words in self.processes() if os.path.basename(words[0]) == program]

@@ -68,28 +68,54 @@ static bool is_readable(void *arg)
     return poll(&poller, 1, 0) == 1;
 }
 
+bool fake_has_request_now(struct fake_spawn *spawn)
+{
+    return spawn->early_count > 0 || is_readable(&spawn->fd);
+}
+
 bool fake_has_request(struct fake_spawn *spawn)
 {
     fake_turns(spawn);
-    return is_readable(&spawn->fd);
+    return fake_has_request_now(spawn);
+}
+
+static void receive_early(struct fake_spawn *spawn)
+{
+    struct fake_request *request = &spawn->early[spawn->early_count];
+    ssize_t got = 0;
+    assert_true(spawn->early_count < FAKE_REQUESTS_MAX);
+    fake_wait(spawn, is_readable, &spawn->fd);
+    got = recv(spawn->fd, request->data, sizeof(request->data), 0);
+    assert_true(got >= (ssize_t) sizeof(struct spawn_head));
+    request->size = (size_t) got;
+    spawn->early_count++;
+}
+
+static struct spawn_head request_head(const struct fake_request *request)
+{
+    struct spawn_head head;
+    memcpy(&head, request->data, sizeof(head));
+    assert_int_equal(head.version, SPAWN_VERSION);
+    assert_int_equal(head.size, request->size);
+    return head;
 }
 
 uint64_t fake_expect(struct fake_spawn *spawn, enum spawn_type type, void *message, size_t size)
 {
-    union {
+    for (size_t i = 0;; i++) {
         struct spawn_head head;
-        char data[SPAWN_MESSAGE_MAX];
-    } buffer;
-    ssize_t got = 0;
-    fake_wait(spawn, is_readable, &spawn->fd);
-    got = recv(spawn->fd, buffer.data, sizeof(buffer.data), 0);
-    assert_true(got >= (ssize_t) sizeof(buffer.head));
-    assert_int_equal(buffer.head.version, SPAWN_VERSION);
-    assert_int_equal(buffer.head.size, got);
-    assert_int_equal(buffer.head.type, type);
-    if (message)
-        memcpy(message, buffer.data, (size_t) got < size ? (size_t) got : size);
-    return buffer.head.id;
+        if (i == spawn->early_count)
+            receive_early(spawn);
+        head = request_head(&spawn->early[i]);
+        if (head.type != type)
+            continue;
+        if (message)
+            memcpy(message, spawn->early[i].data, head.size < size ? head.size : size);
+        spawn->early_count--;
+        memmove(&spawn->early[i], &spawn->early[i + 1],
+                (spawn->early_count - i) * sizeof(spawn->early[0]));
+        return head.id;
+    }
 }
 
 static void spawn_send(struct fake_spawn *spawn, void *message, size_t size, enum spawn_type type,

@@ -16,12 +16,20 @@
 #define FAKE_DEADLINE_MS 60000
 #define FAKE_ANSWER_MAX  (64 * 1024)
 
+#define FAKE_REQUESTS_MAX 16
+
 struct loop;
 
 struct fake_spawn {
     struct loop *loop; /* borrowed */
     int fd;            /* our end */
     int host_fd;       /* for the instance host, which takes it */
+    /* Read, but of another type than the one that was waited for. */
+    struct fake_request {
+        size_t size;
+        char data[SPAWN_MESSAGE_MAX];
+    } early[FAKE_REQUESTS_MAX];
+    size_t early_count;
 };
 
 /* One instance, seen from its inside. */
@@ -44,9 +52,11 @@ void fake_wait_flag(struct fake_spawn *spawn, const int *flag);
 /* A turn or a few without waiting for anything: what was sent is read. */
 void fake_turns(struct fake_spawn *spawn);
 
-/* The next request of the host, which must be of this type; returns the id. `message` may be NULL. */
+/* The next request of this type; returns the id. Others stay for later. `message` may be NULL. */
 uint64_t fake_expect(struct fake_spawn *spawn, enum spawn_type type, void *message, size_t size);
 bool fake_has_request(struct fake_spawn *spawn);
+/* The same without a turn of the loop: what was sent already. */
+bool fake_has_request_now(struct fake_spawn *spawn);
 
 /* Answers START with a box. */
 void fake_box_start(struct fake_spawn *spawn, struct fake_box *box, uint64_t id);

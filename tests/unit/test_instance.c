@@ -244,6 +244,7 @@ static void start_carries_the_environment(void **state)
     assert_int_equal(message.memory_bytes, 128u << 20);
     assert_int_equal(message.cpu_millis, 72);
     env = malloc(message.env_size + 1);
+    assert_non_null(env);
     for (uint32_t i = 0; i < message.env_size; i++)
         env[i] = message.env[i] ? message.env[i] : '\n';
     env[message.env_size] = '\0';

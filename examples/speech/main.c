@@ -2,13 +2,16 @@
 //
 // speech: how likely it is, at each moment of a sound, that somebody speaks.
 //
-//     speech [--endpoint-url URL] [--data-dir DIR] [--function NAME] [-o text|json] FILE.wav...
+//     speech [--endpoint-url URL] [--data-dir DIR] [--function NAME] [-o text|json]
+//            [--samples OUT.f32] FILE.wav...
 //     speech --noise SECONDS OUT.wav
 //
 // Asks a function that runs silero VAD, one invocation for each 32 milliseconds of sound. Files of
-// any rate and number of channels are brought to 16 kHz and one channel. Results go to stdout, what
-// else there is to say about a file to stderr. Exit: 0, 1 failed, 2 usage.
+// any rate and number of channels are brought to 16 kHz and one channel; --samples writes what then
+// goes to the model, as raw 32-bit floats. Results go to stdout, what else there is to say about a
+// file to stderr. Exit: 0, 1 failed, 2 usage.
 
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "chart.h"
@@ -18,6 +21,7 @@
 #include "wav.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <langinfo.h>
 #include <locale.h>
@@ -30,6 +34,7 @@
 struct options {
     struct target_options target;
     const char *function;
+    const char *samples_path; // where to write the samples; NULL: nowhere
     bool is_json;
 };
 
@@ -86,6 +91,13 @@ static void say_what_is_special(const char *path, const struct wav *wav)
                        wav->rate, wav->channels, wav->channels == 1 ? "" : "s", DETECTOR_RATE);
 }
 
+static int write_samples(const char *path, const float *samples, size_t count, struct error *err)
+{
+    AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int r = fd < 0 ? -errno : fd_write_all(fd, samples, count * sizeof *samples);
+    return r < 0 ? error_set_errno(err, r, "write '%s'", path) : 0;
+}
+
 static int analyse(struct client *client, const struct options *options, const char *path,
                    struct error *err)
 {
@@ -103,6 +115,10 @@ static int analyse(struct client *client, const struct options *options, const c
     wav_done(&wav);
     if (r < 0)
         return error_set_errno(err, r, "'%s'", path);
+    if (options->samples_path != NULL)
+        r = write_samples(options->samples_path, samples, count, err);
+    if (r < 0)
+        return r;
     r = detector_run(client, options->function, samples, count, &detection, err);
     if (r < 0)
         return error_wrap(err, r, "'%s'", path);
@@ -139,8 +155,8 @@ static int write_noise(const char *path, double seconds, struct error *err)
 
 static int usage(void)
 {
-    (void) fputs("usage: speech [--endpoint-url URL] [--data-dir DIR] [--function NAME] [-o "
-                 "text|json] FILE.wav...\n"
+    (void) fputs("usage: speech [--endpoint-url URL] [--data-dir DIR] [--function NAME]\n"
+                 "              [-o text|json] [--samples OUT.f32] FILE.wav...\n"
                  "       speech --noise SECONDS OUT.wav\n",
                  stderr);
     return 2;
@@ -184,9 +200,13 @@ static int run_files(const struct options *options, char *const *files, int coun
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        {"endpoint-url", required_argument, NULL, 'e'}, {"data-dir", required_argument, NULL, 'd'},
-        {"function", required_argument, NULL, 'f'},     {"output", required_argument, NULL, 'o'},
-        {"noise", required_argument, NULL, 'n'},        {0},
+        {"endpoint-url", required_argument, NULL, 'e'},
+        {"data-dir", required_argument, NULL, 'd'},
+        {"function", required_argument, NULL, 'f'},
+        {"output", required_argument, NULL, 'o'},
+        {"noise", required_argument, NULL, 'n'},
+        {"samples", required_argument, NULL, 's'},
+        {0},
     };
     struct options options = {.function = "speech"};
     const char *noise = NULL;
@@ -203,6 +223,8 @@ int main(int argc, char **argv)
             options.function = optarg;
         else if (option == 'n')
             noise = optarg;
+        else if (option == 's')
+            options.samples_path = optarg;
         else if (option == 'o' && (strcmp(optarg, "json") == 0 || strcmp(optarg, "text") == 0))
             options.is_json = strcmp(optarg, "json") == 0;
         else

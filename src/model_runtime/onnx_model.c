@@ -120,6 +120,40 @@ static void onnx_done(struct model *model)
     free(onnx);
 }
 
+// ONNX Runtime's processor library complains on stderr, at each start and to no use, where the
+// sandbox shows no /proc/cpuinfo; what it needs to know it asks the processor itself. Returns what
+// unmute_stderr takes: a descriptor of the real stderr, or -1.
+static int mute_stderr(void)
+{
+    if (access("/proc/cpuinfo", R_OK) == 0)
+        return -1;
+    AUTO_FD int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    AUTO_FD int real = null < 0 ? -1 : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (real < 0 || dup2(null, STDERR_FILENO) < 0)
+        return -1;
+    return TAKE_FD(real);
+}
+
+static void unmute_stderr(int real)
+{
+    if (real < 0)
+        return;
+    (void) dup2(real, STDERR_FILENO); // cannot fail: both are open
+    (void) fd_close(real);
+}
+
+static int open_engine(struct onnx_model *onnx, struct error *err)
+{
+    int real_stderr = mute_stderr();
+    int r = onnx_library_open(&onnx->api, err);
+    // Its own log would repeat, in colours, what the caller is told in the error.
+    if (r == 0)
+        r = onnx_status(onnx->api,
+                        onnx->api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "lamina", &onnx->env), err);
+    unmute_stderr(real_stderr);
+    return r;
+}
+
 static int onnx_load_into(struct onnx_model *onnx, const char *path,
                           const struct model_options *options, struct error *err)
 {
@@ -127,14 +161,11 @@ static int onnx_load_into(struct onnx_model *onnx, const char *path,
     // made: a thread, a file under ~/.cache and an address outside.
     if (setenv("ORT_DISABLE_TELEMETRY", "1", 1) < 0)
         return error_set(err, -ENOMEM, "no memory for the environment");
-    int r = onnx_library_open(&onnx->api, err);
+    int r = open_engine(onnx, err);
     if (r < 0)
         return r;
     const OrtApi *api = onnx->api;
-    // Its own log would repeat, in colours, what the caller is told in the error.
-    r = onnx_status(api, api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "lamina", &onnx->env), err);
-    if (r == 0)
-        r = create_session(onnx, path, options, err);
+    r = create_session(onnx, path, options, err);
     if (r == 0)
         r = onnx_status(
             api,

@@ -137,28 +137,24 @@ static int open_at(int dir, const char *path, int flags, mode_t mode)
     return (int) syscall(SYS_openat, dir, path, flags, mode);
 }
 
-int openat(int dir, const char *path, int flags, ...)
-{
-    va_list list;
-    va_start(list, flags);
-    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, mode_t) : 0;
-    va_end(list);
-    return open_at(dir, path, flags, mode);
-}
+// Under names of our own in C, since headers may rename libc's (openat to openat64 and so on).
+#define OPEN(name)                                                                                 \
+    int shim_##name(int dir, const char *path, int flags, ...) __asm__(#name);                     \
+    int shim_##name(int dir, const char *path, int flags, ...)                                     \
+    {                                                                                              \
+        va_list list;                                                                              \
+        va_start(list, flags);                                                                     \
+        mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, mode_t) : 0;                    \
+        va_end(list);                                                                              \
+        return open_at(dir, path, flags, mode);                                                    \
+    }
 
-int openat64(int dir, const char *path, int flags, ...);
-int openat64(int dir, const char *path, int flags, ...)
-{
-    va_list list;
-    va_start(list, flags);
-    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, mode_t) : 0;
-    va_end(list);
-    return open_at(dir, path, flags, mode);
-}
+OPEN(openat)
+OPEN(openat64)
 
 #define CALL(type, name, parameters, number, ...)                                                  \
-    type name parameters;                                                                          \
-    type name parameters                                                                           \
+    type shim_##name parameters __asm__(#name);                                                    \
+    type shim_##name parameters                                                                    \
     {                                                                                              \
         return fault_at(#name) ? -1 : (type) syscall(number, __VA_ARGS__);                         \
     }
@@ -187,8 +183,8 @@ CALL(ssize_t, copy_file_range,
      SYS_copy_file_range, from, from_at, to, to_at, size, flags)
 
 #define WRITE(name, parameters, number, ...)                                                       \
-    ssize_t name parameters;                                                                       \
-    ssize_t name parameters                                                                        \
+    ssize_t shim_##name parameters __asm__(#name);                                                 \
+    ssize_t shim_##name parameters                                                                 \
     {                                                                                              \
         return is_regular(fd) && fault_at(#name) ? -1 : syscall(number, __VA_ARGS__);              \
     }

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static char scratch_path[4096];
+static char scratch_path[256];
 static pid_t scratch_owner;
 
 static inline void scratch_remove(void)

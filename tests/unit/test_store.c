@@ -155,7 +155,7 @@ static void at(const char *path, struct stat *stat)
 
 static void in_tree(const struct digest *tree, const char *path, struct stat *stat)
 {
-    char whole[5000], hex[DIGEST_HEX_SIZE];
+    char whole[4000], hex[DIGEST_HEX_SIZE];
     snprintf(whole, sizeof(whole), "trees/%s/%s", digest_hex(tree, hex), path);
     at(whole, stat);
 }

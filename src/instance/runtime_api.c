@@ -346,11 +346,17 @@ int runtime_api_open(struct runtime_api *api, struct http_server *server, int fd
     return http_listen_fd(server, fd, RUNTIME_API_CONNECTIONS_MAX, &api->head, &api->listener, err);
 }
 
+/* Without any hook the server would keep the request for an answer to come. */
+static void gone_unheard(struct http_request *request)
+{
+    (void) request;
+}
+
 void runtime_api_close(struct runtime_api *api)
 {
-    /* The parked request is told that its client is gone, but the instance must not be: it is ending. */
+    /* The parked request loses its client, but the instance is not told: it is ending. */
     if (api->parked)
-        http_request_on_gone(api->parked, NULL);
+        http_request_on_gone(api->parked, gone_unheard);
     api->parked = NULL;
     http_listener_close(api->listener);
     api->listener = NULL;

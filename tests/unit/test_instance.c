@@ -236,15 +236,13 @@ static void start_carries_the_environment(void **state)
     const struct instance_variable variables[] = {{"MY", "1"}, {"AWS_REGION", "mars"}, {"TZ", "x"}};
     struct instance_spec spec = a_spec();
     struct spawn_start message;
-    char *env = NULL;
+    static char env[SPAWN_ENV_MAX + 1];
     spec.variables = variables;
     spec.n_variables = ARRAY_SIZE(variables);
     start_with(fixture, spec);
     fixture->box.id = fake_expect(&fixture->spawn, SPAWN_START, &message, sizeof(message));
     assert_int_equal(message.memory_bytes, 128u << 20);
     assert_int_equal(message.cpu_millis, 72);
-    env = malloc(message.env_size + 1);
-    assert_non_null(env);
     for (uint32_t i = 0; i < message.env_size; i++)
         env[i] = message.env[i] ? message.env[i] : '\n';
     env[message.env_size] = '\0';
@@ -257,7 +255,6 @@ static void start_carries_the_environment(void **state)
     expect_in(env, "\n_HANDLER=h\n");
     expect_in(env, "\nAWS_LAMBDA_FUNCTION_MEMORY_SIZE=128\n");
     assert_null(strstr(env, "AWS_EXECUTION_ENV"));
-    free(env);
     fake_box_fail(&fixture->spawn, fixture->box.id, SPAWN_STEP_TREE, ENOENT);
     fake_wait_flag(&fixture->spawn, &fixture->told.ended);
 }

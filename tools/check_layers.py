@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Checks who may include whom (ARCHITECTURE.md, "Who may include whom").
 

@@ -7,7 +7,7 @@
 Stages, in this order:
 
     build     gcc, into build/ (with --ci: warnings are errors)
-    layers    tools/check_layers.py
+    layers    tools/check_layers.py and tools/check_text.py
     unit      every unit test of build/
     python    every tests/{flow,hostile,fault}/test_*.py, each in a pytest of its own, by the system's Python
     sanitize  clang with ASan and UBSan into build-asan/, and every unit test there
@@ -64,6 +64,7 @@ class Run:
         self.skipped = []
         self.failures = []  # (name, output)
         self.flaky = []     # (name, output of the first time)
+        self.is_built = True  # False: the build failed, and what needs it is not run
         # Services of the tests live in here, so that what is left of them can be told from other processes.
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="lamina-run-", dir=scratch_parent()))
         self.scratch.chmod(0o755)
@@ -173,12 +174,13 @@ def stage_build(run):
     if (BUILD / "build.ninja").exists():
         configure = ["meson", "configure", BUILD, "-Dtests=enabled",
                      f"-Dwerror={'true' if run.options.ci else 'false'}"]
-    if run.check("configure with gcc", configure, BUILD_LIMIT_S, env={"CC": "gcc"}):
-        run.check("build with gcc", ["ninja", "-C", BUILD, "all", *unit_targets(BUILD)], BUILD_LIMIT_S)
+    run.is_built = run.check("configure with gcc", configure, BUILD_LIMIT_S, env={"CC": "gcc"}) and run.check(
+        "build with gcc", ["ninja", "-C", BUILD, "all", *unit_targets(BUILD)], BUILD_LIMIT_S)
 
 
 def stage_layers(run):
     run.check("check_layers", [PYTHON, TOP / "tools/check_layers.py"], 60)
+    run.check("check_text", [PYTHON, TOP / "tools/check_text.py"], 60)
 
 
 def unit_tests(build):
@@ -306,27 +308,29 @@ def read_report(report, output):
     return list(cases.values())
 
 
-def stage_sanitize(run):
+def configure_sanitize(run):
+    if (BUILD_ASAN / "build.ninja").exists():
+        return True
     if not shutil.which("clang", path=run.env["PATH"]):
-        run.fail("sanitize", "clang is not installed (tools/deps check)")
-        return
-    if not (BUILD_ASAN / "build.ninja").exists():
-        configured = run.check("configure with clang", [
-            "meson", "setup", BUILD_ASAN, f"-Dpkg_config_path={BUILD}/deps/prefix/lib/pkgconfig", "-Dtests=enabled",
-            "-Dfuzz=true", "-Db_sanitize=address,undefined", "-Doptimization=1",
-            f"-Dwerror={'true' if run.options.ci else 'false'}", f"-Ddeps_dir={BUILD}/deps"],
-            BUILD_LIMIT_S, env={"CC": "clang"})
-        if not configured:
-            return
-    if run.check("build with clang, ASan and UBSan", ["ninja", "-C", BUILD_ASAN, "all", *unit_targets(BUILD_ASAN)],
-                 BUILD_LIMIT_S):
+        run.fail("configure with clang", "clang is not installed (tools/deps check)")
+        return False
+    return run.check("configure with clang", [
+        "meson", "setup", BUILD_ASAN, f"-Dpkg_config_path={BUILD}/deps/prefix/lib/pkgconfig", "-Dtests=enabled",
+        "-Dfuzz=true", "-Db_sanitize=address,undefined", "-Doptimization=1",
+        f"-Dwerror={'true' if run.options.ci else 'false'}", f"-Ddeps_dir={BUILD}/deps"],
+        BUILD_LIMIT_S, env={"CC": "clang"})
+
+
+def stage_sanitize(run):
+    if configure_sanitize(run) and run.check("build with clang, ASan and UBSan", [
+            "ninja", "-C", BUILD_ASAN, "all", *unit_targets(BUILD_ASAN)], BUILD_LIMIT_S):
         run_unit_tests(run, BUILD_ASAN, "sanitize")
 
 
 def stage_fuzz(run):
-    if not (BUILD_ASAN / "build.ninja").exists():
-        stage_sanitize(run)
-    elif not run.check("build the fuzz targets", ["ninja", "-C", BUILD_ASAN], BUILD_LIMIT_S):
+    if not configure_sanitize(run):
+        return
+    if not run.check("build the fuzz targets", ["ninja", "-C", BUILD_ASAN], BUILD_LIMIT_S):
         return
     targets = sorted((BUILD_ASAN / "tests").glob("fuzz_*.corpus"))
     if not targets:
@@ -381,6 +385,8 @@ STAGES = {
     "sanitize": stage_sanitize,
     "fuzz": stage_fuzz,
 }
+
+NEED_BUILD = {"unit", "python", "quickstart", "bench"}
 
 
 def kill_left_over(run):
@@ -444,6 +450,9 @@ def main():
             say(f"\n==== {name} ({time.monotonic() - run.start:.0f} s) ====")
             if run.left_s() < 5:
                 run.fail(name, "no time left: not run")
+                continue
+            if not run.is_built and name in NEED_BUILD:
+                run.fail(name, "not run: the build failed")
                 continue
             try:
                 STAGES[name](run)

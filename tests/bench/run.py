@@ -184,8 +184,9 @@ def memory_rows(service, rows):
 
 def instance_row(service, rows):
     described = json.loads(service.lamina("describe", "bench-hello", "-o", "json"))
+    instances = sum(described["instances"].values())
     rows.setdefault("memory.instance", Row("an idle native instance, private", "MB", 1)).add(
-        described["memory"]["private_bytes"] / 2**20)
+        described["memory"]["private_bytes"] / instances / 2**20)
 
 
 def sigv4_row(service, rows):
@@ -229,6 +230,7 @@ def main():
 
     rows = {}
     with tempfile.TemporaryDirectory(prefix="lamina-bench-") as directory:
+        os.chmod(directory, 0o755)
         service = Service(options.build.resolve(), directory)
         try:
             for number in range(rounds):

@@ -85,9 +85,27 @@ static int create(struct session *session, const struct package *package,
         .memory_mb = session->options->memory_mb,
         .timeout_s = session->options->timeout_s,
     };
+    // Not to be interrupted: a service that has read the request goes on without us, and would
+    // have the function after we had deleted it in vain.
+    client_set_interrupt(session->client, NULL);
     int r = lambda_create(session->client, session->name, &settings, &code, &function, err);
+    client_set_interrupt(session->client, session->options->interrupt);
     return r < 0 ? r
                  : lambda_wait(session->client, session->name, READY_TIMEOUT_MS, &function, err);
+}
+
+// One that is still being created or updated may not be deleted yet.
+static int delete_patiently(struct client *client, const char *name, struct error *err)
+{
+    struct lambda_function function;
+    int r = lambda_delete(client, name, err);
+
+    if (r == -EBUSY) {
+        error_clear(err);
+        (void) !lambda_wait(client, name, READY_TIMEOUT_MS, &function, NULL);
+        r = lambda_delete(client, name, err);
+    }
+    return r;
 }
 
 // With a connection of its own that no interrupt ends: whatever happened, the function goes.
@@ -99,7 +117,7 @@ static void delete_function(const struct target *target, const char *name, int *
 
     int r = client_new(target, &client, &delete_err);
     if (r == 0)
-        r = lambda_delete(client, name, &delete_err);
+        r = delete_patiently(client, name, &delete_err);
     client_free(client);
     if (r < 0 && r != -ENOENT && *status == 0)
         *status = error_set(err, r, "'%s' is left behind: %s", name, delete_err.text);

@@ -163,6 +163,8 @@ static int finish_refused(struct unpack *unpack)
     const struct work_stream *stream = &unpack->stream;
     if (stream->reason == WORK_REASON_TOO_LARGE)
         return finish_too_large(unpack);
+    if (stream->reason == WORK_REASON_EMPTY)
+        return finish(unpack, DEPLOY_BAD_ZIP, -EBADMSG, "Uploaded file must be a non-empty zip");
     unpack->result->status = DEPLOY_BAD_ZIP;
     if (stream->path_size == 0)
         return error_set(&unpack->result->err, -EBADMSG, "%s (%s)", bad_zip,

@@ -81,6 +81,7 @@ _Static_assert(sizeof(struct work_frame) == 32, "work_frame has a fixed size");
     X(NOT_ZIP, "it is not a zip file")                                                             \
     X(TRUNCATED, "the file is cut short")                                                          \
     X(DAMAGED, "its directory is damaged")                                                         \
+    X(EMPTY, "it holds no files")                                                                  \
     X(MULTI_VOLUME, "it is split over several files")                                              \
     X(TOO_MANY, "it has too many entries")                                                         \
     X(TOO_LARGE, "it is too large unzipped")                                                       \

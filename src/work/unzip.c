@@ -60,6 +60,8 @@ static int unzip_stream(const struct zip_source *source, const struct zip_limits
     int r = zip_open(&zip, source, limits, refusal);
     for (size_t i = 0; r == 0 && i < zip.entry_count; i++)
         r = unzip_entry(&zip, &zip.entries[i], stream, refusal);
+    if (r == 0 && stream->count == 0)
+        r = zip_refuse_whole(refusal, WORK_REASON_EMPTY, 0);
     zip_done(&zip);
     return r;
 }

@@ -72,7 +72,7 @@ int zip_source_read(const struct zip_source *source, uint64_t offset, void *data
     return 0;
 }
 
-static int refuse(struct zip_refusal *refusal, enum work_reason reason, uint64_t number)
+int zip_refuse_whole(struct zip_refusal *refusal, enum work_reason reason, uint64_t number)
 {
     refusal->reason = reason;
     refusal->number = number;
@@ -83,7 +83,7 @@ static int refuse(struct zip_refusal *refusal, enum work_reason reason, uint64_t
 int zip_refuse(struct zip_refusal *refusal, enum work_reason reason, const struct zip_entry *entry,
                uint64_t number)
 {
-    refuse(refusal, reason, number);
+    zip_refuse_whole(refusal, reason, number);
     const char *name = entry->path ? entry->path : entry->raw_name;
     size_t size = entry->path ? entry->path_size : entry->raw_name_size;
     refusal->path_size = (uint32_t) (size < WORK_PATH_MAX ? size : WORK_PATH_MAX);
@@ -97,7 +97,7 @@ static int read_or_refuse(const struct zip_source *source, uint64_t offset, void
                           struct zip_refusal *refusal)
 {
     int r = zip_source_read(source, offset, data, size);
-    return r == -ENODATA ? refuse(refusal, WORK_REASON_TRUNCATED, offset) : r;
+    return r == -ENODATA ? zip_refuse_whole(refusal, WORK_REASON_TRUNCATED, offset) : r;
 }
 
 // ---- The end records: where the directory is
@@ -123,7 +123,8 @@ static int end_find(const struct zip_source *source, uint8_t *tail, size_t tail_
     uint8_t start[4] = {0};
     bool is_zip = source->size >= 4 && zip_source_read(source, 0, start, 4) == 0 &&
                   (memcmp(start, "PK\3\4", 4) == 0 || memcmp(start, "PK\5\6", 4) == 0);
-    return refuse(refusal, is_zip ? WORK_REASON_TRUNCATED : WORK_REASON_NOT_ZIP, source->size);
+    return zip_refuse_whole(refusal, is_zip ? WORK_REASON_TRUNCATED : WORK_REASON_NOT_ZIP,
+                            source->size);
 }
 
 static int end64_read(const struct zip_source *source, struct zip_end *end,
@@ -139,18 +140,18 @@ static int end64_read(const struct zip_source *source, struct zip_end *end,
     if (memcmp(locator, "PK\6\7", 4) != 0)
         return 1;
     if (get32(locator + 4) != 0 || get32(locator + 16) > 1)
-        return refuse(refusal, WORK_REASON_MULTI_VOLUME, 0);
+        return zip_refuse_whole(refusal, WORK_REASON_MULTI_VOLUME, 0);
     uint64_t start = get64(locator + 8);
     r = read_or_refuse(source, start, record, sizeof(record), refusal);
     if (r < 0)
         return r;
     uint64_t size = get64(record + 4);
     if (memcmp(record, "PK\6\6", 4) != 0 || start > at - 12 || size != at - start - 12)
-        return refuse(refusal, WORK_REASON_DAMAGED, start);
+        return zip_refuse_whole(refusal, WORK_REASON_DAMAGED, start);
     if (get32(record + 16) != 0 || get32(record + 20) != 0)
-        return refuse(refusal, WORK_REASON_MULTI_VOLUME, 0);
+        return zip_refuse_whole(refusal, WORK_REASON_MULTI_VOLUME, 0);
     if (get64(record + 24) != get64(record + 32))
-        return refuse(refusal, WORK_REASON_DAMAGED, start);
+        return zip_refuse_whole(refusal, WORK_REASON_DAMAGED, start);
     *end = (struct zip_end){start, get64(record + 48), get64(record + 40), get64(record + 32)};
     return 0;
 }
@@ -171,9 +172,9 @@ static int end_parse(const struct zip_source *source, const uint8_t *record, str
             return r;
     }
     if (disk != 0 || directory_disk != 0)
-        return refuse(refusal, WORK_REASON_MULTI_VOLUME, disk);
+        return zip_refuse_whole(refusal, WORK_REASON_MULTI_VOLUME, disk);
     if (entries_here != entries)
-        return refuse(refusal, WORK_REASON_DAMAGED, end->position);
+        return zip_refuse_whole(refusal, WORK_REASON_DAMAGED, end->position);
     return 0;
 }
 
@@ -189,7 +190,7 @@ static int end_read(const struct zip_source *source, struct zip_end *end,
     int r = read_or_refuse(source, source->size - tail_size, tail, tail_size, refusal);
     if (r < 0)
         return r;
-    size_t position;
+    size_t position = 0;
     r = end_find(source, tail, tail_size, &position, refusal);
     if (r < 0)
         return r;
@@ -200,7 +201,7 @@ static int end_read(const struct zip_source *source, struct zip_end *end,
     // The directory lies right before the end record. One that starts elsewhere is cut or glued.
     if (end->directory_offset > end->position ||
         end->directory_size != end->position - end->directory_offset)
-        return refuse(refusal, WORK_REASON_DAMAGED, end->directory_offset);
+        return zip_refuse_whole(refusal, WORK_REASON_DAMAGED, end->directory_offset);
     return 0;
 }
 
@@ -319,11 +320,11 @@ static int64_t record_parse(const uint8_t *record, uint64_t available, struct zi
                             struct zip_refusal *refusal)
 {
     if (available < RECORD_SIZE || memcmp(record, "PK\1\2", 4) != 0)
-        return refuse(refusal, WORK_REASON_DAMAGED, entry->position);
+        return zip_refuse_whole(refusal, WORK_REASON_DAMAGED, entry->position);
     size_t name_size = get16(record + 28), extra_size = get16(record + 30);
     size_t whole = RECORD_SIZE + name_size + extra_size + get16(record + 32);
     if (whole > available)
-        return refuse(refusal, WORK_REASON_DAMAGED, entry->position);
+        return zip_refuse_whole(refusal, WORK_REASON_DAMAGED, entry->position);
     uint8_t host = record[5];
     entry->flags = get16(record + 8);
     entry->method = get16(record + 10);
@@ -340,7 +341,7 @@ static int64_t record_parse(const uint8_t *record, uint64_t available, struct zi
         return zip_refuse(refusal, WORK_REASON_DAMAGED, entry, entry->position);
     uint16_t disk = get16(record + 34);
     if (disk != 0 && disk != UINT16_MAX)
-        return refuse(refusal, WORK_REASON_MULTI_VOLUME, disk);
+        return zip_refuse_whole(refusal, WORK_REASON_MULTI_VOLUME, disk);
     entry->mtime = extra.has_mtime ? extra.mtime : dos_time(get16(record + 12), get16(record + 14));
 
     bool is_directory_name;
@@ -378,9 +379,9 @@ static int directory_parse(struct zip *zip, const struct zip_end *end, uint64_t 
             zip->total_bytes += entry->size;
     }
     if (used != end->directory_size)
-        return refuse(refusal, WORK_REASON_DAMAGED, end->directory_offset + used);
+        return zip_refuse_whole(refusal, WORK_REASON_DAMAGED, end->directory_offset + used);
     if (bytes_max && zip->total_bytes > bytes_max)
-        return refuse(refusal, WORK_REASON_TOO_LARGE, zip->total_bytes);
+        return zip_refuse_whole(refusal, WORK_REASON_TOO_LARGE, zip->total_bytes);
     return 0;
 }
 
@@ -547,11 +548,11 @@ static int zip_read_all(struct zip *zip, const struct zip_limits *limits,
     if (r < 0)
         return r;
     if (end.entry_count > limits->entries_max)
-        return refuse(refusal, WORK_REASON_TOO_MANY, end.entry_count);
+        return zip_refuse_whole(refusal, WORK_REASON_TOO_MANY, end.entry_count);
     if (end.directory_size > ZIP_DIRECTORY_MAX)
-        return refuse(refusal, WORK_REASON_TOO_MANY, end.entry_count);
+        return zip_refuse_whole(refusal, WORK_REASON_TOO_MANY, end.entry_count);
     if (end.directory_size / RECORD_SIZE < end.entry_count)
-        return refuse(refusal, WORK_REASON_DAMAGED, end.directory_offset);
+        return zip_refuse_whole(refusal, WORK_REASON_DAMAGED, end.directory_offset);
     zip->directory = malloc((size_t) end.directory_size + 1);
     zip->entries = calloc((size_t) end.entry_count + 1, sizeof(zip->entries[0]));
     if (!zip->directory || !zip->entries)

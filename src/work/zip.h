@@ -93,7 +93,8 @@ int zip_unpack(const struct zip *zip, const struct zip_entry *entry,
                int (*write)(void *arg, const void *data, size_t size), void *arg,
                struct zip_refusal *ret_refusal) MUST_CHECK;
 
-// Fills the refusal for an entry; returns -EBADMSG.
+// Fills the refusal, for the whole package or for an entry; returns -EBADMSG.
+int zip_refuse_whole(struct zip_refusal *refusal, enum work_reason reason, uint64_t number);
 int zip_refuse(struct zip_refusal *refusal, enum work_reason reason, const struct zip_entry *entry,
                uint64_t number);
 

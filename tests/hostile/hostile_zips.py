@@ -200,7 +200,6 @@ def case(name, outcome, make):
 CASES = [
     # What ordinary packers write
     case("good", "OK", GOOD),
-    case("empty", "OK", build()),
     case("stored", "OK", build(Entry("bootstrap", b"#!/bin/sh\n", S_IFREG | 0o755, method=0))),
     case("directories", "OK", build(Entry("lib/", mode=S_IFDIR | 0o755, method=0), file("lib/a"), BOOTSTRAP)),
     case("directory-twice", "OK", build(Entry("lib/", mode=S_IFDIR | 0o755, method=0),
@@ -234,6 +233,8 @@ CASES = [
     case("name-at-limit", "OK", build(file("n" * 255))),
 
     # Not a whole zip
+    case("empty", "EMPTY", build()),
+    case("only-the-root", "EMPTY", build(Entry("./", mode=S_IFDIR | 0o755, method=0))),
     case("nothing", "NOT_ZIP", b""),
     case("not-a-zip", "NOT_ZIP", b"\x7fELF" + b"\0" * 1000),
     case("text", "NOT_ZIP", b"hello, world\n" * 10),

@@ -13,14 +13,16 @@ static int stream_flush(struct stream *stream)
     return r;
 }
 
+// Order is kept: what goes out without a copy goes behind what was gathered.
 static int stream_put(struct stream *stream, const void *data, size_t size)
 {
-    if (size > STREAM_BUFFER_SIZE - stream->used) {
+    bool is_direct = size > STREAM_BUFFER_SIZE / 2;
+    if (is_direct || size > STREAM_BUFFER_SIZE - stream->used) {
         int r = stream_flush(stream);
         if (r < 0)
             return r;
     }
-    if (size > STREAM_BUFFER_SIZE / 2)
+    if (is_direct)
         return fd_write_all(stream->fd, data, size);
     if (size)
         memcpy(stream->buffer + stream->used, data, size);

@@ -7,6 +7,7 @@ and DIR/index, one line a case: `<name> <outcome>`, where the outcome is OK or a
 src/wire/work.h. No archive is kept in the repository; they are all made from the few lines here.
 """
 
+import random
 import struct
 import sys
 import zlib
@@ -344,6 +345,16 @@ def make(name):
     return next(each for each in CASES + LARGE_CASES if each.name == name).make()
 
 
+SIZES = (1, 32767, 32768, 32769, 33000, 40000, 65000, 65504, 65535, 65536, 65537, 98304, 131072, 262143, 262144,
+         262145, 300000, 524288, 560000, 1900000)
+
+
+def of_size(size, method):
+    """Two files of that size, hardly compressible."""
+    content = random.Random(size).randbytes(size)
+    return build(Entry("a", content, method=method), Entry("b", content, method=method))
+
+
 def main():
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
@@ -352,6 +363,9 @@ def main():
         (directory / f"{each.name}.zip").write_bytes(each.make())
         lines.append(f"{each.name} {each.outcome}\n")
     (directory / "index").write_text("".join(lines))
+    for size in SIZES:
+        (directory / f"size-stored-{size}.zip").write_bytes(of_size(size, 0))
+        (directory / f"size-deflated-{size}.zip").write_bytes(of_size(size, 8))
 
 
 if __name__ == "__main__":

@@ -222,6 +222,31 @@ static void test_no_changed_byte_changes_the_content_unseen(void **state)
     outcome_done(&good);
 }
 
+static void test_files_of_every_size_come_through(void **state)
+{
+    // Around every buffer on the way: 32 and 64 KiB of the stream, 256 KiB of a frame.
+    static const size_t sizes[] = {1,      32767,  32768,  32769,  33000,  40000,  65000,
+                                   65504,  65535,  65536,  65537,  98304,  131072, 262143,
+                                   262144, 262145, 300000, 524288, 560000, 1900000};
+    struct outcome outcome;
+    outcome_init(&outcome);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (int is_stored = 0; is_stored < 2; is_stored++) {
+            char name[40], expected[80];
+            struct buf zip;
+            snprintf(name, sizeof(name), "size-%s-%zu", is_stored ? "stored" : "deflated",
+                     sizes[i]);
+            read_case(name, &zip);
+            assert_string_equal(unzip(zip.data, zip.size, &outcome), "OK");
+            snprintf(expected, sizeof(expected), "f %zu 315532800 a\nf %zu 315532800 b\n", sizes[i],
+                     sizes[i]);
+            assert_string_equal(outcome.listing.data, expected);
+            buf_done(&zip);
+        }
+    }
+    outcome_done(&outcome);
+}
+
 static void test_entries_past_the_limit_are_refused(void **state)
 {
     AUTO_FD int output = memfd_create("stream", MFD_CLOEXEC);
@@ -291,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_names_and_modes_come_out_clean),
         cmocka_unit_test(test_every_prefix_is_refused),
         cmocka_unit_test(test_no_changed_byte_changes_the_content_unseen),
+        cmocka_unit_test(test_files_of_every_size_come_through),
         cmocka_unit_test(test_entries_past_the_limit_are_refused),
         cmocka_unit_test(test_bytes_past_the_limit_are_refused_before_any_comes_out),
         cmocka_unit_test(test_a_reader_that_left_ends_the_job),

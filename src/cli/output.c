@@ -65,6 +65,7 @@ void text_visible(struct buf *out, struct str text, bool keeps_lines)
     }
 }
 
+PRINTF_LIKE(2, 0)
 static void print_line(const char *prefix, const char *format, va_list values)
 {
     AUTO_BUF struct buf text = BUF_INIT(LINE_BYTES_MAX);

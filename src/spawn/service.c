@@ -2,12 +2,15 @@
 
 #include "spawn/service.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/fs.h"
+#include "base/str.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -15,6 +18,9 @@
 #include <unistd.h>
 
 #define LOCK_DIR "/run/lamina"
+#define LOCK_WAIT_MS 10000
+#define LOCK_WAIT_ALIVE_MS 1000 // its owner may be a process that ended but was not reaped yet
+#define LOCK_POLL_US 10000
 
 static int is_empty(int dir_fd)
 {
@@ -73,14 +79,47 @@ static int trees_open(int data_fd, const struct options *options, struct error *
     return r < 0 ? r : TAKE_FD(fd);
 }
 
+// The lock's file holds its owner's pid, for the message to whoever comes second.
 static int lock_file(const char *name)
 {
-    char path[96];
+    char path[96], pid[16];
     (void) snprintf(path, sizeof(path), LOCK_DIR "/%s", name);
     AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
         return -errno;
+    const int size = snprintf(pid, sizeof(pid), "%d\n", getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t) size, 0) < 0)
+        return -errno;
     return TAKE_FD(fd);
+}
+
+// 0 if it is not known.
+static pid_t lock_owner(const char *name)
+{
+    char path[96], text[16] = "";
+    uint64_t pid = 0;
+    (void) snprintf(path, sizeof(path), LOCK_DIR "/%s", name);
+    AUTO_FD int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || pread(fd, text, sizeof(text) - 1, 0) <= 0)
+        return 0;
+    return str_to_u64(str_trim(str_of(text)), INT32_MAX, &pid) < 0 ? 0 : (pid_t) pid;
+}
+
+// A service that was killed a moment ago may have children that still end and hold its lock: they are
+// waited for.
+static int lock_file_patiently(const char *name)
+{
+    const int64_t begin_ms = clock_monotonic_ms();
+    for (;;) {
+        const int fd = lock_file(name);
+        if (fd != -EWOULDBLOCK)
+            return fd;
+        const pid_t owner = lock_owner(name);
+        const bool is_alive = owner > 0 && kill(owner, 0) == 0;
+        if (clock_monotonic_ms() - begin_ms >= (is_alive ? LOCK_WAIT_ALIVE_MS : LOCK_WAIT_MS))
+            return fd;
+        usleep(LOCK_POLL_US);
+    }
 }
 
 // The uids are cut into slices. A service begins to look at the one that its key points to, so it
@@ -125,10 +164,11 @@ int service_open(struct service *service, const struct options *options, uint32_
         return error_set_errno(err, -errno, "make " LOCK_DIR);
     char name[64];
     (void) snprintf(name, sizeof(name), "%s.lock", service->key);
-    service->lock_fd = lock_file(name);
+    service->lock_fd = lock_file_patiently(name);
     if (service->lock_fd == -EWOULDBLOCK)
-        return error_set(err, -EBUSY, "another Lamina service runs on data directory '%s'",
-                         options->data_dir);
+        return error_set(err, -EBUSY,
+                         "another Lamina service runs on data directory '%s': process %d",
+                         options->data_dir, lock_owner(name));
     if (service->lock_fd < 0)
         return error_set_errno(err, service->lock_fd, "lock " LOCK_DIR "/%s", name);
     service->trees_fd = trees_open(data_fd, options, err);

@@ -4,10 +4,11 @@
 // on, reaps orphans, and tells lamina-spawn how the bootstrap ended. When it exits, the kernel kills
 // whatever is left in its pid namespace.
 //
-// It is linked statically and allocates nothing: its start is part of every cold start. It runs with
-// the function's uid and under the function's syscall filter, so it is trusted with nothing; being
-// undumpable only keeps its memory from being written by mistake through /proc/1/mem.
+// It is static, has no libc (bare.h says why) and allocates nothing: its start is part of every cold
+// start. It runs with the function's uid and under the function's syscall filter, so it is trusted
+// with nothing; being undumpable keeps its memory and descriptors from being had through /proc/1.
 
+#include "init/bare.h"
 #include "wire/init.h"
 
 #include <errno.h>
@@ -15,11 +16,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 // execve wants arguments that are not const.
 static char bootstrap_task[] = "/var/task/bootstrap", bootstrap_opt[] = "/opt/bootstrap";
@@ -28,89 +29,66 @@ static char *const bootstraps[] = {bootstrap_task, bootstrap_opt};
 static struct init_run order; // static, not on the stack: the stack stays at one page
 static char *environment[INIT_VARIABLES_MAX + 1];
 
+// Written by the child that shares our memory: why exec failed, 0 when it worked.
+static volatile int exec_error;
+
 static void say(uint32_t type, int status, int error)
 {
     struct init_word word = {.type = type, .status = status, .error = (uint32_t) error};
     // lamina-spawn has gone if this fails, and then the next read sees end of file.
-    (void) !send(INIT_FD_CONTROL, &word, sizeof(word), MSG_NOSIGNAL);
+    (void) CALL(write, INIT_FD_CONTROL, &word, sizeof(word));
 }
 
 // The one message that init gets. 0, or -1 when there is none to come.
 static int order_receive(void)
 {
-    ssize_t size;
+    long size;
     do
-        size = recv(INIT_FD_CONTROL, &order, sizeof(order), 0);
-    while (size < 0 && errno == EINTR);
-    const ssize_t head = (ssize_t) offsetof(struct init_run, env);
+        size = CALL(read, INIT_FD_CONTROL, &order, sizeof(order));
+    while (size == -EINTR);
+    const long head = offsetof(struct init_run, env);
     if (size < head || order.type != INIT_RUN || order.env_size > INIT_ENV_MAX ||
-        size != head + (ssize_t) order.env_size)
+        size != head + (long) order.env_size ||
+        (order.env_size > 0 && order.env[order.env_size - 1] != '\0'))
         return -1;
-
     size_t count = 0;
-    for (size_t at = 0; at < order.env_size && count < INIT_VARIABLES_MAX;) {
+    for (size_t at = 0; at < order.env_size && count < INIT_VARIABLES_MAX; at++) {
         environment[count++] = order.env + at;
-        while (at < order.env_size && order.env[at] != '\0')
+        while (order.env[at] != '\0')
             at++;
-        at++;
     }
-    if (order.env_size > 0 && order.env[order.env_size - 1] != '\0')
-        return -1;
     environment[count] = NULL;
     return 0;
 }
 
-// In the child: becomes the bootstrap, or tells why not through `report`.
-static _Noreturn void bootstrap_exec(int report)
+// In the child: becomes the bootstrap, or leaves the reason in exec_error.
+static _Noreturn __attribute__((noinline)) void bootstrap_exec(void)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
-    (void) !chdir("/var/task"); // always there
-    int error = ENOENT;
-    for (size_t i = 0; i < sizeof(bootstraps) / sizeof(bootstraps[0]) && error == ENOENT; i++) {
+    static const uint64_t none;
+    CALL(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
+    CALL(setsid);
+    CALL(chdir, "/var/task"); // always there
+    long r = -ENOENT;
+    for (size_t i = 0; i < sizeof(bootstraps) / sizeof(bootstraps[0]) && r == -ENOENT; i++) {
         char *arguments[] = {bootstraps[i], NULL};
-        execve(bootstraps[i], arguments, environment);
+        r = CALL(execve, bootstraps[i], arguments, environment);
         // A file whose interpreter or loader is missing is ENOENT too: that is told apart, and the
         // next place must not hide it.
-        error = errno;
-        if (error == ENOENT && access(bootstraps[i], F_OK) == 0)
-            error = ELIBACC;
+        if (r == -ENOENT && CALL(faccessat, AT_FDCWD, bootstraps[i], 0 /* F_OK */) == 0)
+            r = -ELIBACC;
     }
-    (void) !write(report, &error, sizeof(error));
-    _exit(127);
-}
-
-// Starts the bootstrap. Returns its pid, or -errno; *ret_exec_error is 0 when exec worked.
-static pid_t bootstrap_start(int *ret_exec_error)
-{
-    int report[2];
-    if (pipe2(report, O_CLOEXEC) < 0)
-        return -errno;
-    pid_t child = fork();
-    if (child < 0)
-        return -errno;
-    if (child == 0)
-        bootstrap_exec(report[1]);
-    close(report[1]);
-    ssize_t size;
-    do
-        size = read(report[0], ret_exec_error, sizeof(*ret_exec_error));
-    while (size < 0 && errno == EINTR);
-    if (size != sizeof(*ret_exec_error))
-        *ret_exec_error = 0; // end of file: exec has closed it
-    close(report[0]);
-    return child;
+    exec_error = (int) -r;
+    for (;;)
+        CALL(exit_group, 127);
 }
 
 // Reaps all that has ended. 1 when the bootstrap was among them.
-static int reap(pid_t bootstrap, int *ret_status)
+static int reap(long bootstrap, int *ret_status)
 {
-    int status;
-    pid_t pid;
+    int status = 0;
+    long pid;
     int is_over = 0;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = CALL(wait4, -1, &status, WNOHANG, NULL)) > 0)
         if (pid == bootstrap) {
             *ret_status = status;
             is_over = 1;
@@ -118,50 +96,53 @@ static int reap(pid_t bootstrap, int *ret_status)
     return is_over;
 }
 
-static void pass_on(const struct signalfd_siginfo *info, pid_t bootstrap)
+static void pass_on_signal(int signals, long bootstrap)
 {
-    if (info->ssi_signo != SIGCHLD)
-        kill(bootstrap, (int) info->ssi_signo);
+    struct signalfd_siginfo info;
+    if (CALL(read, signals, &info, sizeof(info)) == sizeof(info) && info.ssi_signo != SIGCHLD)
+        CALL(kill, bootstrap, info.ssi_signo);
 }
 
-// Until the bootstrap has ended. Returns its status, or exits when lamina-spawn is gone.
-static int bootstrap_wait(pid_t bootstrap, int signals)
+// Until the bootstrap has ended. Returns its status, or ends when lamina-spawn is gone.
+static int bootstrap_wait(long bootstrap, int signals)
 {
     struct pollfd polled[] = {{.fd = signals, .events = POLLIN},
                               {.fd = INIT_FD_CONTROL, .events = POLLIN}};
     int status = 0;
     while (!reap(bootstrap, &status)) {
-        if (poll(polled, 2, -1) < 0 && errno != EINTR)
-            _exit(1);
-        if (polled[1].revents)
-            _exit(1);
-        struct signalfd_siginfo info;
-        if ((polled[0].revents & POLLIN) && read(signals, &info, sizeof(info)) == sizeof(info))
-            pass_on(&info, bootstrap);
+        long r = CALL(ppoll, polled, 2, NULL, NULL, 8);
+        if ((r < 0 && r != -EINTR) || polled[1].revents)
+            CALL(exit_group, 1);
+        if (polled[0].revents & POLLIN)
+            pass_on_signal(signals, bootstrap);
     }
     return status;
 }
 
-int main(void)
+static int init_main(long count, char **arguments)
 {
-    prctl(PR_SET_DUMPABLE, 0);
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (signals < 0 || fcntl(INIT_FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
+    (void) count;
+    (void) arguments;
+    static const uint64_t all = ~UINT64_C(0);
+    CALL(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    CALL(rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
+    long signals = CALL(signalfd4, -1, &all, sizeof(all), SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals < 0 || CALL(fcntl, INIT_FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
         return 1;
 
     say(INIT_READY, 0, 0);
     if (order_receive() < 0)
         return 1;
-    int exec_error = 0;
-    pid_t bootstrap = bootstrap_start(&exec_error);
+    long bootstrap = bare_vfork();
+    if (bootstrap == 0)
+        bootstrap_exec();
     if (bootstrap < 0) {
         say(INIT_EXIT, 127 << 8, (int) -bootstrap);
         return 1;
     }
-    int status = bootstrap_wait(bootstrap, signals);
+    int status = bootstrap_wait(bootstrap, (int) signals);
     say(INIT_EXIT, status, exec_error);
     return 0;
 }
+
+BARE_MAIN(init_main);

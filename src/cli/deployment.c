@@ -21,7 +21,12 @@ int deployment_find_runtime(enum deployment_place place, struct deployment_runti
     *ret = (struct deployment_runtime){0};
     buf_init(&ret->bootstrap, INSTALL_PATH_BYTES_MAX);
     buf_init(&ret->libraries, INSTALL_PATH_BYTES_MAX);
-    int r = find("lamina-model", &ret->bootstrap, &ret->options.bootstrap, err);
+    // The stripped one, a quarter of the size: what goes into every model's zip.
+    int r = find("runtime/bin/lamina-model", &ret->bootstrap, &ret->options.bootstrap, err);
+    if (r == 0 && ret->options.bootstrap == NULL) {
+        buf_clear(&ret->bootstrap);
+        r = find("lamina-model", &ret->bootstrap, &ret->options.bootstrap, err);
+    }
     if (r == 0 && place == DEPLOYMENT_FOR_AWS)
         r = find("runtime/lib", &ret->libraries, &ret->options.libraries, err);
     return r;

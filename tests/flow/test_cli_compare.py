@@ -85,7 +85,7 @@ def test_a_model_over_the_limits_is_infeasible_with_the_number(service, tmp_path
     rows = {row["strategy"]: row for row in told["rows"]}
     for name in ("package", "layer"):
         assert rows[name]["status"] == "infeasible"
-        over = (300 << 20) + (service.build / "lamina-model").stat().st_size - 262144000
+        over = (300 << 20) + (service.build / "runtime/bin/lamina-model").stat().st_size - 262144000
         assert f"(by {over} bytes)" in rows[name]["reason"] and "250 MB unzipped" in rows[name]["reason"]
     assert {rows[name]["status"] for name in ("image", "s3", "endpoint", "filesystem")} == {"not_built"}
     assert functions(service) == []

@@ -109,7 +109,7 @@ def test_a_model_is_packaged_for_aws(lamina, build, tmp_path):
     told = json.loads(lamina("package", "net.onnx", "-o", "json").stdout)
     found = entries(tmp_path / "net.zip")
     assert set(found) == {"bootstrap", "lib/libonnxruntime.so", "net.onnx"}
-    assert found["bootstrap"] == (stat.S_IFREG | 0o755, (build / "lamina-model").read_bytes())
+    assert found["bootstrap"] == (stat.S_IFREG | 0o755, (build / "runtime/bin/lamina-model").read_bytes())
     assert told["handler"] == "net.onnx"
     assert told["zip_bytes"] == (tmp_path / "net.zip").stat().st_size
     assert told["unzipped_bytes"] == sum(len(content) for _, content in found.values())

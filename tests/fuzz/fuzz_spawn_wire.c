@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+//
+// What laminad sends to lamina-spawn, as a laminad that was taken over would send it. The first byte
+// says the channel and the number of descriptors, the rest is the packet.
+
+#include "spawn/request.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static void must(bool condition)
+{
+    if (!condition)
+        abort();
+}
+
+// What was accepted can be used without further looking: each byte of the environment is read.
+static void use_start(const struct spawn_start *start, size_t size)
+{
+    must(size == offsetof(struct spawn_start, env) + start->env_size);
+    must(start->env_size <= SPAWN_ENV_MAX && start->head.id != 0);
+    size_t count = 0;
+    for (size_t at = 0; at < start->env_size; count++) {
+        const size_t length = strlen(start->env + at);
+        const char *equals = strchr(start->env + at, '=');
+        must(equals && equals != start->env + at);
+        at += length + 1;
+        must(at <= start->env_size);
+    }
+    must(count <= SPAWN_ENV_VARIABLES_MAX);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1 || size - 1 > SPAWN_MESSAGE_MAX)
+        return 0;
+    // Memory of exactly that size: reading past the packet is found.
+    const size_t packet = size - 1;
+    union request *request = malloc(packet > 0 ? packet : 1);
+    memcpy(request, data + 1, packet);
+    const enum request_channel channel = data[0] & 1 ? REQUEST_WORK : REQUEST_INSTANCES;
+    const size_t fds = (size_t) (data[0] >> 1) % (SPAWN_FDS_MAX + 1);
+    if (request_check(request, packet, fds, channel) == 0) {
+        must(packet == request->head.size && request->head.version == SPAWN_VERSION);
+        must((request->head.type == SPAWN_WORK) == (channel == REQUEST_WORK));
+        must(fds == (channel == REQUEST_WORK ? SPAWN_WORK_FDS : 0));
+        if (request->head.type == SPAWN_START)
+            use_start(&request->start, packet);
+    }
+    free(request);
+    return 0;
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "spawn/request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char env[] = "A=b\0PATH=/usr/bin\0EMPTY=";
+
+static size_t make_start(union request *request)
+{
+    memset(request, 0, sizeof(*request));
+    const size_t size = offsetof(struct spawn_start, env) + sizeof(env);
+    request->start = (struct spawn_start){
+        .head = {SPAWN_VERSION, SPAWN_START, (uint32_t) size, 7},
+        .memory_bytes = 128 << 20,
+        .tmp_bytes = 512 << 20,
+        .cpu_millis = 72,
+        .pids_max = 1024,
+        .flags = SPAWN_START_HOT,
+        .env_size = sizeof(env),
+    };
+    memcpy(request->start.env, env, sizeof(env));
+    return size;
+}
+
+static int check(const union request *request, size_t size)
+{
+    return request_check(request, size, 0, REQUEST_INSTANCES);
+}
+
+static void test_a_good_start_is_accepted(void **state)
+{
+    (void) state;
+    union request request;
+    size_t size = make_start(&request);
+    assert_int_equal(check(&request, size), 0);
+    request.start.env_size = 0;
+    request.head.size = offsetof(struct spawn_start, env);
+    assert_int_equal(check(&request, request.head.size), 0); // no environment at all
+}
+
+// Each prefix lies at the end of a page that nothing can be read behind.
+static void test_every_prefix_is_refused_and_read_no_further(void **state)
+{
+    (void) state;
+    union request request;
+    const size_t size = make_start(&request);
+    const size_t page = (size_t) sysconf(_SC_PAGESIZE), room = 4 * page;
+    char *map = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mprotect(map + room, page, PROT_NONE), 0);
+    for (size_t length = 0; length < size; length++) {
+        if (length % 8 != 0) // the struct's alignment is kept
+            continue;
+        char *at = map + room - length;
+        memcpy(at, &request, length);
+        assert_int_equal(check((const union request *) (void *) at, length), -EPROTO);
+        if (length >= sizeof(struct spawn_head)) { // also when it says that it is whole
+            struct spawn_head *head = (struct spawn_head *) (void *) at;
+            head->size = (uint32_t) length;
+            assert_int_equal(check((const union request *) (void *) at, length), -EPROTO);
+        }
+    }
+    munmap(map, room + page);
+}
+
+static void test_values_past_their_limits_are_refused(void **state)
+{
+    (void) state;
+    static const struct {
+        size_t at, width;
+        uint64_t value;
+    } bad[] = {
+        {offsetof(struct spawn_head, version), 2, SPAWN_VERSION + 1},
+        {offsetof(struct spawn_head, type), 2, 0},
+        {offsetof(struct spawn_head, type), 2, SPAWN_STARTED},
+        {offsetof(struct spawn_head, type), 2, SPAWN_WORK},
+        {offsetof(struct spawn_head, id), 8, 0},
+        {offsetof(struct spawn_head, size), 4, 0},
+        {offsetof(struct spawn_head, size), 4, UINT32_MAX},
+        {offsetof(struct spawn_start, memory_bytes), 8, 0},
+        {offsetof(struct spawn_start, memory_bytes), 8, (16 << 20) - 1},
+        {offsetof(struct spawn_start, memory_bytes), 8, UINT64_MAX},
+        {offsetof(struct spawn_start, tmp_bytes), 8, 0},
+        {offsetof(struct spawn_start, tmp_bytes), 8, UINT64_MAX},
+        {offsetof(struct spawn_start, cpu_millis), 4, UINT32_MAX},
+        {offsetof(struct spawn_start, pids_max), 4, UINT32_MAX},
+        {offsetof(struct spawn_start, flags), 4, 8},
+        {offsetof(struct spawn_start, env_size), 4, sizeof(env) - 1},
+        {offsetof(struct spawn_start, env_size), 4, sizeof(env) + 1},
+        {offsetof(struct spawn_start, env_size), 4, UINT32_MAX},
+        {offsetof(struct spawn_start, env), 1, '='},                   // no name
+        {offsetof(struct spawn_start, env) + 1, 1, 'x'},               // no equals sign
+        {offsetof(struct spawn_start, env) + sizeof(env) - 1, 1, 'x'}, // no NUL at the end
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        union request request;
+        size_t size = make_start(&request);
+        memcpy(request.bytes + bad[i].at, &bad[i].value, bad[i].width);
+        assert_int_equal(check(&request, size), -EPROTO);
+    }
+}
+
+static void test_only_work_brings_descriptors_and_only_three(void **state)
+{
+    (void) state;
+    union request request = {
+        .work = {.head = {SPAWN_VERSION, SPAWN_WORK, sizeof(struct spawn_work), 0},
+                 .cpu_seconds = 60,
+                 .memory_bytes = 64 << 20}};
+    const size_t size = sizeof(request.work);
+    for (size_t fds = 0; fds <= SPAWN_FDS_MAX; fds++)
+        assert_int_equal(request_check(&request, size, fds, REQUEST_WORK),
+                         fds == SPAWN_WORK_FDS ? 0 : -EPROTO);
+    assert_int_equal(request_check(&request, size, 3, REQUEST_INSTANCES), -EPROTO);
+    request.work.cpu_seconds = 0;
+    assert_int_equal(request_check(&request, size, 3, REQUEST_WORK), -EPROTO);
+    const size_t start_size = make_start(&request);
+    assert_int_equal(request_check(&request, start_size, 1, REQUEST_INSTANCES), -EPROTO);
+    assert_int_equal(request_check(&request, start_size, 0, REQUEST_WORK), -EPROTO);
+}
+
+static void test_a_step_has_a_name(void **state)
+{
+    (void) state;
+    assert_string_equal(spawn_step_name(SPAWN_STEP_SECCOMP), "seccomp");
+    assert_string_equal(spawn_step_name(SPAWN_STEP_DIED), "died");
+    assert_string_equal(spawn_step_name(SPAWN_STEP_COUNT), "?");
+    assert_string_equal(spawn_step_name(UINT32_MAX), "?");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_good_start_is_accepted),
+        cmocka_unit_test(test_every_prefix_is_refused_and_read_no_further),
+        cmocka_unit_test(test_values_past_their_limits_are_refused),
+        cmocka_unit_test(test_only_work_brings_descriptors_and_only_three),
+        cmocka_unit_test(test_a_step_has_a_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

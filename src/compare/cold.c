@@ -11,8 +11,9 @@
 #include <errno.h>
 
 #define COUNT_TIMEOUT_MS 60000
-#define COUNT_PAUSE_MS 2
-#define ATTEMPTS 5 // an instance that is busy ending may have to be ended twice
+#define STOP_TIMEOUT_MS 60000
+#define PAUSE_MS 2
+#define ATTEMPTS 5 // a call that was not cold after all is not counted, and tried again
 
 enum cache { CACHE_WARM, CACHE_COLD };
 
@@ -20,7 +21,7 @@ struct cold_samples {
     struct samples total, caller, phases[COMPARE_PHASES];
 };
 
-static int stop_instances(struct session *session, enum cache cache, struct error *err)
+static int ask_to_stop(struct session *session, enum cache cache, struct error *err)
 {
     AUTO_JSON yyjson_doc *doc = NULL;
     char path[128];
@@ -28,6 +29,26 @@ static int stop_instances(struct session *session, enum cache cache, struct erro
     snprintf(path, sizeof path, "/lamina/v1/functions/%s/stop", session->name);
     return service_post(session->client, path, cache == CACHE_COLD ? "cache=cold" : "cache=warm",
                         "end the instances", &doc, err);
+}
+
+// Until none is left: one that has just answered is not idle yet, and is not ended when asked then.
+static int stop_instances(struct session *session, enum cache cache, struct session_state *ret,
+                          struct error *err)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + STOP_TIMEOUT_MS;
+
+    for (;;) {
+        int r = ask_to_stop(session, cache, err);
+        if (r == 0)
+            r = session_describe(session, ret, err);
+        if (r < 0 || ret->instances == 0)
+            return r;
+        if (session_is_interrupted(session))
+            return error_set(err, -EINTR, "interrupted");
+        if (clock_monotonic_ms() >= deadline_ms)
+            return error_set(err, -ETIMEDOUT, "the instances of '%s' do not end", session->name);
+        session_sleep_ms(session, PAUSE_MS);
+    }
 }
 
 // The service counts a cold start when the instance asks for its next call, which may be a moment
@@ -46,7 +67,7 @@ static int await_count(struct session *session, uint64_t before, struct session_
         if (clock_monotonic_ms() >= deadline_ms)
             return error_set(err, -ETIMEDOUT, "the service does not tell of a cold start of '%s'",
                              session->name);
-        session_sleep_ms(session, COUNT_PAUSE_MS);
+        session_sleep_ms(session, PAUSE_MS);
     }
 }
 
@@ -58,9 +79,7 @@ static int try_cold_start(struct session *session, enum cache cache, struct cold
     bool is_cold = false;
     double ms = 0;
 
-    int r = stop_instances(session, cache, err);
-    if (r == 0)
-        r = session_describe(session, &before, err);
+    int r = stop_instances(session, cache, &before, err);
     if (r == 0)
         r = session_call(session, session->client, &ms, &is_cold, err);
     if (r < 0 || !is_cold)

@@ -51,6 +51,17 @@ static uint64_t number(yyjson_val *object, const char *member)
     return json_member_i64(object, member, 0, INT64_MAX, &value) == 0 ? (uint64_t) value : 0;
 }
 
+// {"IDLE":1,"FROZEN":2}
+static uint64_t count_instances(yyjson_val *states)
+{
+    yyjson_val *state, *count;
+    size_t i, size;
+    uint64_t total = 0;
+
+    yyjson_obj_foreach(states, i, size, state, count) total += yyjson_get_uint(count);
+    return total;
+}
+
 int session_describe(struct session *session, struct session_state *ret, struct error *err)
 {
     AUTO_JSON yyjson_doc *doc = NULL;
@@ -67,6 +78,7 @@ int session_describe(struct session *session, struct session_state *ret, struct 
         .stored_bytes = number(root, "stored_bytes"),
         .pss_bytes = number(memory, "pss_bytes"),
         .private_bytes = number(memory, "private_bytes"),
+        .instances = count_instances(json_member(root, "instances")),
         .cold_starts = number(root, "cold_starts"),
         .total_ms = yyjson_get_num(json_member(cold, "total_ms")),
     };

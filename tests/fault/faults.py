@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""A service whose laminad is killed, stopped or refused the disk at its nth call that changes it (shim.h)."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+from lamina_service import DEADLINE_S, command_lines, wait_for
+
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+sys.path.append(str(TESTS / "flow"))
+sys.path.append(str(TESTS / "hostile"))
+
+
+class Faults:
+    """The shim of one service. Nothing happens before arm()."""
+
+    def __init__(self, service):
+        self.service = service
+        self.armed = service.root / "arm"
+        self.calls_log = service.root / "arm.log"
+        self.calls_log.touch()
+        self.calls_log.chmod(0o666)
+        # laminad runs as another user: the library must be where everybody can read it.
+        self.library = service.root / "libfault_shim.so"
+        shutil.copy(service.build / "tests/fault/libfault_shim.so", self.library)
+        self.library.chmod(0o755)
+
+    def prepare(self, action, nth=0):
+        """For the next start of the service."""
+        self.disarm()
+        self.service.more_env.update(LD_PRELOAD=str(self.library),
+                                     LAMINA_TEST_FAULT=f"laminad,{self.armed},{action},{nth}")
+
+    def arm(self):
+        self.calls_log.write_text("")
+        self.armed.touch()
+
+    def disarm(self):
+        self.armed.unlink(missing_ok=True)
+
+    def calls(self):
+        """The names of the calls since arm()."""
+        return self.calls_log.read_text().split()
+
+
+def points(calls):
+    """Where to strike: the first and the last call of each name, and the one behind the end."""
+    first, last = {}, {}
+    for nth, name in enumerate(calls, start=1):
+        first.setdefault(name, nth)
+        last[name] = nth
+    return sorted({*first.values(), *last.values(), len(calls) + 1})
+
+
+def wait_end(service):
+    """The service ends by itself: its log says how. It can be started again afterwards."""
+    process, service.process = service.process, None
+    try:
+        process.wait(DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise AssertionError("the service went on without a part of it\n" + service.log_tail()) from None
+    wait_for(lambda: not service.processes(), "the service's processes to end")
+
+
+def children(pid, name):
+    """The pids of the processes of that name beneath `pid`."""
+    found = []
+    for other, words in command_lines():
+        if pathlib.Path(words[0]).name != name:
+            continue
+        at = other
+        while at > 1 and at != pid:
+            at = parent(at)
+        if at == pid:
+            found.append(other)
+    return found
+
+
+def parent(pid):
+    try:
+        stat = pathlib.Path("/proc", str(pid), "stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rsplit(")", 1)[1].split()[1])
+
+
+def is_stopped(pid):
+    try:
+        stat = pathlib.Path("/proc", str(pid), "stat").read_text()
+    except OSError:
+        return False
+    return stat.rsplit(")", 1)[1].split()[0] == "T"

@@ -66,8 +66,7 @@ static void wrong_forms_have_awss_error(void **state)
          "1 validation error detected: Value 'a b' at 'functionName' failed to satisfy "
          "constraint: Member must satisfy regular expression pattern: "},
         {"a.b", NULL, FUNCTION_NAME_CHANGE, AWS_VALIDATION, "regular expression pattern"},
-        {"a.b", NULL, FUNCTION_NAME_NEW, AWS_INVALID_PARAMETER_VALUE,
-         "regular expression pattern"},
+        {"a.b", NULL, FUNCTION_NAME_NEW, AWS_INVALID_PARAMETER_VALUE, "regular expression pattern"},
         {"a:b:c", NULL, FUNCTION_NAME_NAMESPACED, AWS_VALIDATION, "regular expression pattern"},
         {"a:", NULL, FUNCTION_NAME_NAMESPACED, AWS_VALIDATION, "regular expression pattern"},
         {":a", NULL, FUNCTION_NAME_NAMESPACED, AWS_VALIDATION, "regular expression pattern"},
@@ -78,8 +77,7 @@ static void wrong_forms_have_awss_error(void **state)
          "Value 'b c' at 'qualifier' failed to satisfy constraint: Member must satisfy regular "
          "expression pattern: (|[a-zA-Z0-9$_-]+)"},
         {"a", "", FUNCTION_NAME_NAMESPACED, AWS_VALIDATION, "length greater than or equal to 1"},
-        {"a b", "b c", FUNCTION_NAME_NAMESPACED, AWS_VALIDATION,
-         "2 validation errors detected: "},
+        {"a b", "b c", FUNCTION_NAME_NAMESPACED, AWS_VALIDATION, "2 validation errors detected: "},
         {"hello:1", "2", FUNCTION_NAME_NAMESPACED, AWS_INVALID_PARAMETER_VALUE,
          "The derived qualifier from the function name does not match the specified qualifier."},
         {"111111111111:function:a", NULL, FUNCTION_NAME_NAMESPACED, AWS_ACCESS_DENIED,
@@ -113,10 +111,10 @@ static void lengths_are_checked_at_each_bound(void **state)
         size_t size;
         bool is_good;
     } rows[] = {
-        {FUNCTION_NAME_NEW, "", 64, true},         {FUNCTION_NAME_NEW, "", 65, false},
+        {FUNCTION_NAME_NEW, "", 64, true},          {FUNCTION_NAME_NEW, "", 65, false},
         {FUNCTION_NAME_NEW, "function:", 73, true}, {FUNCTION_NAME_NEW, "function:", 74, false},
-        {FUNCTION_NAME_CHANGE, "", 140, true},     {FUNCTION_NAME_CHANGE, "", 141, false},
-        {FUNCTION_NAME_NAMESPACED, "", 256, true}, {FUNCTION_NAME_NAMESPACED, "", 257, false},
+        {FUNCTION_NAME_CHANGE, "", 140, true},      {FUNCTION_NAME_CHANGE, "", 141, false},
+        {FUNCTION_NAME_NAMESPACED, "", 256, true},  {FUNCTION_NAME_NAMESPACED, "", 257, false},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         char label[300];
@@ -147,8 +145,8 @@ static void any_byte_is_survived(void **state)
         struct str none = {NULL, 0};
         int r = function_name_parse(str_of_data(guard.data, 3), none, FUNCTION_NAME_NAMESPACED,
                                     REGION, ACCOUNT, &name, &error);
-        bool is_word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                       (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == ':';
+        bool is_word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.' || c == ':';
         assert_int_equal(r == 0, is_word);
         unit_guard_free(&guard);
     }

@@ -50,7 +50,8 @@ static void everything_lands_in_the_draft(void **state)
 {
     struct aws_error error;
     struct version *draft = draft_new();
-    assert_int_equal(read_settings("{" BASE ",\"MemorySize\":256,\"Timeout\":9,\"Description\":\"d\","
+    assert_int_equal(read_settings("{" BASE
+                                   ",\"MemorySize\":256,\"Timeout\":9,\"Description\":\"d\","
                                    "\"EphemeralStorage\":{\"Size\":1024},\"Unknown\":[1],"
                                    "\"Environment\":{\"Variables\":{\"B_1\":\"x\",\"AA\":\"\"}},"
                                    "\"TracingConfig\":{\"Mode\":\"Active\"},\"Layers\":[]}",
@@ -145,7 +146,8 @@ static void texts_are_checked_at_each_bound(void **state)
             /* two bytes a character: lengths count characters */
             for (size_t k = 0; k < rows[i].maximum + over; k++)
                 memcpy(value + 2 * k, "\xc3\xa9", 3);
-            (void) snprintf(json, sizeof(json), "{%s" ROLE ",\"Runtime\":\"provided\",\"%s\":\"%s\"}",
+            (void) snprintf(json, sizeof(json),
+                            "{%s" ROLE ",\"Runtime\":\"provided\",\"%s\":\"%s\"}",
                             i == 0 ? "" : "\"Handler\":\"h\",", rows[i].name, value);
             if (over)
                 expect_bad(json, AWS_VALIDATION, "have length less than or equal to");
@@ -192,8 +194,7 @@ static void refusals_are_awss(void **state)
          "set: [provided, provided.al2, provided.al2023] or be a valid ARN"},
         {"{" BASE ",\"Architectures\":[\"arm64\"]}", AWS_INVALID_PARAMETER_VALUE, "arm64"},
         {"{" BASE ",\"Architectures\":[\"mips\"]}", AWS_VALIDATION, "[x86_64, arm64]"},
-        {"{" BASE ",\"Architectures\":[\"x86_64\",\"x86_64\"]}", AWS_VALIDATION,
-         "architectures"},
+        {"{" BASE ",\"Architectures\":[\"x86_64\",\"x86_64\"]}", AWS_VALIDATION, "architectures"},
         {"{" BASE ",\"Architectures\":[]}", AWS_VALIDATION, "architectures"},
         {"{" BASE ",\"Architectures\":[3]}", AWS_SERIALIZATION, "NUMBER_VALUE"},
         {"{" BASE ",\"PackageType\":\"Image\"}", AWS_INVALID_PARAMETER_VALUE, "Image"},
@@ -215,14 +216,15 @@ static void refusals_are_awss(void **state)
          AWS_INVALID_PARAMETER_VALUE, "NUL"},
         {"{" BASE ",\"Environment\":{\"Variables\":{\"AA\":5}}}", AWS_SERIALIZATION,
          "NUMBER_VALUE"},
-        {"{" BASE ",\"Environment\":{\"Variables\":{\"AWS_REGION\":\"x\",\"LAMBDA_TASK_ROOT\":\"\"}}}",
+        {"{" BASE
+         ",\"Environment\":{\"Variables\":{\"AWS_REGION\":\"x\",\"LAMBDA_TASK_ROOT\":\"\"}}}",
          AWS_INVALID_PARAMETER_VALUE,
          "Reserved keys used in this request: AWS_REGION, LAMBDA_TASK_ROOT"},
         {"{" BASE ",\"Layers\":[\"arn:aws:lambda:us-east-1:000000000000:layer:l:1\"]}",
          AWS_INVALID_PARAMETER_VALUE,
          "Layer version arn:aws:lambda:us-east-1:000000000000:layer:l:1 does not exist."},
-        {"{" BASE ",\"Layers\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\"]}",
-         AWS_INVALID_PARAMETER_VALUE, "Cannot reference more than 5 layers."},
+        {"{" BASE ",\"Layers\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\"]}", AWS_INVALID_PARAMETER_VALUE,
+         "Cannot reference more than 5 layers."},
         {"{" BASE ",\"FileSystemConfigs\":[{\"Arn\":\"a\",\"LocalMountPath\":\"/mnt/x\"}]}",
          AWS_INVALID_PARAMETER_VALUE, "FileSystemConfigs"},
         {"{" BASE ",\"SnapStart\":{\"ApplyOn\":\"PublishedVersions\"}}",
@@ -230,13 +232,13 @@ static void refusals_are_awss(void **state)
          "provided.al2023 is not supported for SnapStart enabled functions."},
         {"{" BASE ",\"CodeSigningConfigArn\":\"arn\"}", AWS_CODE_SIGNING_CONFIG_NOT_FOUND,
          "code signing"},
-        {"{" BASE ",\"TracingConfig\":{\"Mode\":\"On\"}}", AWS_VALIDATION,
-         "[Active, PassThrough]"},
+        {"{" BASE ",\"TracingConfig\":{\"Mode\":\"On\"}}", AWS_VALIDATION, "[Active, PassThrough]"},
         {"{" BASE ",\"LoggingConfig\":{\"LogFormat\":\"XML\"}}", AWS_VALIDATION, "[JSON, Text]"},
         {"{" BASE ",\"VpcConfig\":{\"SubnetIds\":7}}", AWS_SERIALIZATION, "NUMBER_VALUE"},
         {"{\"Runtime\":\"provided\",\"Handler\":\"a b\",\"Role\":\"x\",\"Timeout\":0}",
          AWS_VALIDATION, "3 validation errors detected: "},
-        {"{\"Runtime\":\"provided\",\"Handler\":\"h\",\"Role\":\"arn:aws:iam::123456789012:role/r\"}",
+        {"{\"Runtime\":\"provided\",\"Handler\":\"h\",\"Role\":\"arn:aws:iam::123456789012:role/"
+         "r\"}",
          AWS_ACCESS_DENIED, "Cross-account pass role is not allowed"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)

@@ -54,9 +54,17 @@ static void labels_are_decoded_after_the_split(void **state)
 static void what_is_in_no_row_is_unknown(void **state)
 {
     static const char *const paths[] = {
-        "/", "", "/2015-03-31", "/2015-03-31/function", "/2015-03-31/functions/f/x",
-        "/2015-03-31/functions//invocations", "/2015-03-31/functions/f/invocations/x",
-        "//2015-03-31/functions", "/2015-03-31/functions//", "/lamina/v1", "/lamina/v1/status/x",
+        "/",
+        "",
+        "/2015-03-31",
+        "/2015-03-31/function",
+        "/2015-03-31/functions/f/x",
+        "/2015-03-31/functions//invocations",
+        "/2015-03-31/functions/f/invocations/x",
+        "//2015-03-31/functions",
+        "/2015-03-31/functions//",
+        "/lamina/v1",
+        "/lamina/v1/status/x",
         "/2015-03-31/Functions",
     };
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
@@ -82,16 +90,18 @@ static void other_methods_are_told_apart(void **state)
 static void bad_encodings_are_refused(void **state)
 {
     static const char *const paths[] = {
-        "/2015-03-31/functions/%", "/2015-03-31/functions/%4", "/2015-03-31/functions/a%zz",
+        "/2015-03-31/functions/%",
+        "/2015-03-31/functions/%4",
+        "/2015-03-31/functions/a%zz",
         "/2015-03-31/functions/a%00",
     };
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
         AUTO_ARENA struct arena arena;
         struct route_match match;
         arena_init(&arena, 64 * 1024);
-        assert_int_equal(route_find(lambda_routes, HTTP_METHOD_GET, str_of(paths[i]), STR(""),
-                                    &arena, &match),
-                         -EINVAL);
+        assert_int_equal(
+            route_find(lambda_routes, HTTP_METHOD_GET, str_of(paths[i]), STR(""), &arena, &match),
+            -EINVAL);
     }
 }
 

@@ -198,9 +198,9 @@ static void json_refuses_every_damage(void **state)
     }
     for (size_t i = 0; i < size; i++) {
         struct version *copy = NULL;
-        assert_int_equal(version_from_json(json, i, "hello", "us-east-1", "000000000000", &copy,
-                                           NULL),
-                         -EBADMSG);
+        assert_int_equal(
+            version_from_json(json, i, "hello", "us-east-1", "000000000000", &copy, NULL),
+            -EBADMSG);
     }
     free(json);
     version_unref(draft);

@@ -16,9 +16,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -103,6 +105,24 @@ static int descriptors(int program_fd, int channel_fd, int work_fd)
     return syscall(SYS_close_range, LAMINAD_FD_PROGRAM + 1, ~0U, 0) < 0 ? -errno : 0;
 }
 
+// The data directory at a place that the user can walk to, whatever directories are above it. The
+// namespace follows the host's mounts (slave) but not the other way round.
+static int data_mount(const struct options *options)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+        return -errno;
+    AUTO_FD int data = open(options->data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char from[32];
+    (void) snprintf(from, sizeof(from), "/proc/self/fd/%d", data);
+    if (data < 0 ||
+        mount("lamina", "/run/lamina", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k") < 0 ||
+        mkdir(SPAWN_DATA_MOUNT, 0755) < 0 ||
+        mount(from, SPAWN_DATA_MOUNT, NULL, MS_BIND, NULL) < 0 ||
+        setenv(SPAWN_ENV_DATA, SPAWN_DATA_MOUNT, 1) < 0)
+        return -errno;
+    return 0;
+}
+
 static int become(const struct laminad_place *place, const struct options *options, int channel_fd,
                   int work_fd)
 {
@@ -113,6 +133,9 @@ static int become(const struct laminad_place *place, const struct options *optio
         fchdir(place->cwd_fd) < 0 || setenv(SPAWN_ENV_FDS, "3,4", 1) < 0)
         return -errno;
     raise_files();
+    int r = data_mount(options);
+    if (r < 0)
+        return r;
     size_t count = 0;
     while (options->laminad_arguments[count])
         count++;
@@ -122,7 +145,7 @@ static int become(const struct laminad_place *place, const struct options *optio
     static char name[] = "laminad";
     arguments[0] = name;
     memcpy(arguments + 1, options->laminad_arguments, count * sizeof(*arguments));
-    int r = descriptors(place->program_fd, channel_fd, work_fd);
+    r = descriptors(place->program_fd, channel_fd, work_fd);
     if (r == 0)
         r = drop(options);
     if (r < 0)

@@ -38,6 +38,11 @@
 /* Set by lamina-spawn in laminad's environment to "3,4": laminad started by hand knows that it was not. */
 #define SPAWN_ENV_FDS "LAMINA_SPAWN_FDS"
 
+/* Set to where laminad finds its data directory, in a mount namespace of its own: the user need not be able to walk to
+ * --data-dir itself (`/root/lamina`). Messages to people name --data-dir. */
+#define SPAWN_ENV_DATA "LAMINA_DATA_MOUNT"
+#define SPAWN_DATA_MOUNT "/run/lamina/data"
+
 enum {
     SPAWN_TREE_ID_SIZE = 32,
     SPAWN_ENV_MAX = 8192,         /* bytes of an instance's environment, final NULs counted */

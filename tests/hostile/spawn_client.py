@@ -108,7 +108,6 @@ class Spawn:
         theirs.close()
         self.leash = ours
         self.closed, self.known_key = False, None
-        self.key()
         self.next_id = 0
         self.instances = []
         self.unread = []
@@ -122,6 +121,7 @@ class Spawn:
             self.channel.settimeout(DEADLINE_S)
             kind, _, body, _ = self.receive()
             assert kind == HELLO
+            self.key()
             self.cgroup_version, self.instances_max, self.uid_first, self.uid_count = \
                 struct.unpack("=4I", body)
         except BaseException:

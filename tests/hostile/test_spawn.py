@@ -415,11 +415,31 @@ def test_somebody_elses_directory_is_not_taken_over(build, tmp_path):
     assert (data / "file").read_text() == "x" and data.stat().st_uid == 12345
 
 
+def laminad_of(service):
+    [found] = [pid for pid in os.listdir("/proc") if pid.isdigit()
+               and is_child(pid, service.process.pid) and comm(pid) != "lamina-keeper"
+               and os.stat(f"/proc/{pid}").st_uid == 899999]
+    return found
+
+
+def test_the_data_directory_may_lie_where_laminad_cannot_walk(build, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with Spawn(build, keep_data=str(closed / "data")) as service:
+        laminad = laminad_of(service)
+        environment = open(f"/proc/{laminad}/environ").read().split("\0")
+        assert "LAMINA_DATA_MOUNT=/run/lamina/data" in environment
+        seen = os.stat(f"/proc/{laminad}/root/run/lamina/data")
+        assert (seen.st_dev, seen.st_ino, seen.st_uid) == (
+            os.stat(closed / "data").st_dev, os.stat(closed / "data").st_ino, 899999)
+        # Seen from the host, nothing is mounted there.
+        assert not any("/run/lamina/data" in line for line in open("/proc/self/mountinfo"))
+        assert service.run(service.script("echo up"), env=PATH)[1] == "up\n"
+
+
 def test_laminad_runs_without_privileges(build):
     with Spawn(build) as service:
-        [laminad] = [pid for pid in os.listdir("/proc") if pid.isdigit()
-                     and is_child(pid, service.process.pid) and comm(pid) != "lamina-keeper"
-                     and os.stat(f"/proc/{pid}").st_uid == 899999]
+        laminad = laminad_of(service)
         status = status_of(laminad)
         assert status["Uid"].split() == ["899999"] * 4
         assert status["Gid"].split() == ["899999"] * 4

@@ -16,6 +16,7 @@ static const struct {
 #undef AWS_ERROR_ROW
 };
 
+PRINTF_LIKE(4, 0)
 static void set(struct aws_error *error, enum aws_error_code code, const char *reason,
                 const char *format, va_list values)
 {

@@ -13,6 +13,7 @@
 #include "aws/credentials.h"
 #include "base/fd.h"
 #include "base/fs.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/notify.h"
@@ -314,7 +315,10 @@ static int listen_split(const char *text, char address[ADDRESS_MAX], uint16_t *r
 
 static int open_http(struct server *server, struct error *err)
 {
+    /* A request that is refused early is still read to its end: clients that send all of a 67 MB
+     * CreateFunction before they look for an answer find it, and not a reset. */
     struct http_server_config http = {.connections_max = server->config->connections,
+                                      .discard_bytes_max = LIMIT_CREATE_REQUEST_MAX + (1 << 20),
                                       .has_date = true,
                                       .on_head = api_on_head,
                                       .format_fault = api_format_fault,

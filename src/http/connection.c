@@ -401,9 +401,12 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
     } else if (size < 0) {
         http_connection_close(connection);
     } else if (connection->is_lingering) {
+        size_t before = connection->drained_bytes;
         connection->drained_bytes += (size_t) size;
         if (connection->drained_bytes > connection->server->config.discard_bytes_max)
             http_connection_close(connection);
+        else if (connection->drained_bytes / BODY_PROGRESS_BYTES != before / BODY_PROGRESS_BYTES)
+            http_connection_watch(connection, HTTP_WATCH_LINGER);
     } else if (size > 0) {
         feed(connection, buf->base, (size_t) size);
     }

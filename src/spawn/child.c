@@ -43,8 +43,8 @@ static _Noreturn void fail(uint32_t step, int error)
 // Of all that lamina-spawn holds (channels, other sandboxes' sockets, cgroups), these stay.
 static void descriptors(const struct child_plan *plan, struct cgroups *groups)
 {
-    int sources[CHILD_FD_FIRST_FREE] = {plan->in_fd, plan->out_fd, plan->error_fd,
-                                        plan->control_fd, plan->program_fd};
+    int sources[CHILD_FD_FIRST_FREE] = {plan->in_fd, plan->out_fd, plan->error_fd, plan->control_fd,
+                                        plan->program_fd};
     *groups = *plan->groups;
     for (int i = 0; i < CGROUP_DIRS; i++) {
         sources[CHILD_FD_GROUPS + i] = groups->dirs[i] >= 0 ? groups->dirs[i] : plan->in_fd;

@@ -250,7 +250,9 @@ void instance_request(struct monitor *monitor, const struct spawn_head *head)
         thaw(monitor, sandbox);
         break;
     case SPAWN_STATS:
-        if (fd_send_packet(monitor->keeper_fd, &order, sizeof(order), NULL, 0) < 0)
+        // One order at a time: however many are asked, the keeper's queue stays short.
+        if (sandbox->stats_asked++ == 0 &&
+            fd_send_packet(monitor->keeper_fd, &order, sizeof(order), NULL, 0) < 0)
             monitor->is_over = true;
         break;
     case SPAWN_INIT_DONE: {
@@ -264,6 +266,16 @@ void instance_request(struct monitor *monitor, const struct spawn_head *head)
     default:
         break;
     }
+}
+
+void instance_stats(struct monitor *monitor, struct spawn_stats *stats)
+{
+    const uint64_t id = stats->head.id;
+    struct sandbox *sandbox = monitor_find(monitor, id);
+    if (!sandbox)
+        return; // it has ended: its EXIT is the answer
+    for (; sandbox->stats_asked > 0; sandbox->stats_asked--)
+        monitor_send(monitor, &stats->head, SPAWN_STATS_ARE, id, sizeof(*stats), NULL, 0);
 }
 
 static uint64_t micros_of(struct timeval time)

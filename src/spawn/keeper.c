@@ -9,8 +9,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
+
+struct keeper {
+    const struct sandbox_tools *tools;
+    int fd;
+    bool is_pending[SANDBOX_SLOTS_MAX]; // to be removed
+};
 
 static void make(const struct sandbox_tools *tools, struct keeper_answer *answer,
                  struct sandbox_parts *ret_parts)
@@ -23,67 +28,86 @@ static void make(const struct sandbox_tools *tools, struct keeper_answer *answer
     answer->pid = r < 0 ? -1 : ret_parts->pid;
 }
 
-// The last process may still be on its way out, though its parent has seen it end. What stays for
-// longer than ten seconds is left to the sweep at the end.
-static void remove_groups(const struct sandbox_tools *tools, uint32_t slot)
+// Removes the groups of ended sandboxes. A last process may still be on its way out though its parent
+// has seen it end (or hang in a file system that does not answer): those are tried again, and nothing
+// else waits for them. Returns whether any is left.
+static bool remove_pending(struct keeper *keeper)
 {
-    for (int tries = 0; tries < 5000; tries++) {
-        if (tools->groups.manager->remove(&tools->groups, slot) != -EBUSY)
-            return;
-        (void) tools->groups.manager->kill(&tools->groups, slot);
-        (void) poll(NULL, 0, tries < 100 ? 1 : 2);
+    bool is_left = false;
+    for (uint32_t slot = 0; slot < ARRAY_SIZE(keeper->is_pending); slot++) {
+        if (!keeper->is_pending[slot])
+            continue;
+        const struct cgroups *groups = &keeper->tools->groups;
+        if (groups->manager->remove(groups, slot) == -EBUSY) {
+            (void) groups->manager->kill(groups, slot);
+            is_left = true;
+            continue;
+        }
+        keeper->is_pending[slot] = false;
+        const struct keeper_answer answer = {.type = KEEPER_REMOVE, .slot = slot};
+        if (fd_send_packet(keeper->fd, &answer, sizeof(answer), NULL, 0) < 0)
+            _exit(0);
     }
+    return is_left;
 }
 
-static int answer_order(const struct sandbox_tools *tools, int fd, const struct keeper_order *order)
+static int obey(struct keeper *keeper, const struct keeper_order *order)
 {
     struct keeper_answer answer = {.type = order->type, .slot = order->slot};
     struct sandbox_parts parts = {
         .pid = -1, .pid_fd = -1, .control_fd = -1, .log_fd = -1, .peak_fd = -1};
-    switch (order->type) {
-    case KEEPER_MAKE:
-        make(tools, &answer, &parts);
-        break;
-    case KEEPER_REMOVE:
-        remove_groups(tools, order->slot);
-        break;
-    case KEEPER_STATS:
-        stats_read(tools, order->slot, &answer.stats);
-        answer.stats.head.id = order->id;
-        break;
-    default:
+    if (order->slot >= ARRAY_SIZE(keeper->is_pending))
         return -EPROTO;
+    if (order->type == KEEPER_REMOVE) {
+        keeper->is_pending[order->slot] = true; // answered when it is done
+        return 0;
+    }
+    if (order->type == KEEPER_MAKE) {
+        make(keeper->tools, &answer, &parts);
+    } else {
+        stats_read(keeper->tools, order->slot, &answer.stats);
+        answer.stats.head.id = order->id;
     }
     const int fds[] = {parts.pid_fd, parts.control_fd, parts.log_fd, parts.peak_fd};
-    int r = fd_send_packet(fd, &answer, sizeof(answer), fds, parts.pid_fd >= 0 ? 4 : 0);
+    int r = fd_send_packet(keeper->fd, &answer, sizeof(answer), fds, parts.pid_fd >= 0 ? 4 : 0);
     sandbox_parts_close(&parts);
     return r;
 }
 
-static _Noreturn void keeper_run(const struct sandbox_tools *tools, int fd)
+static _Noreturn void keeper_run(struct keeper *keeper)
 {
     (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     (void) prctl(PR_SET_NAME, "lamina-keeper", 0, 0, 0);
     for (;;) {
+        struct pollfd polled = {.fd = keeper->fd, .events = POLLIN};
+        const int timeout_ms = remove_pending(keeper) ? 5 : -1;
+        if (poll(&polled, 1, timeout_ms) <= 0)
+            continue;
         struct keeper_order order;
         size_t count;
-        ssize_t size = fd_receive_packet(fd, &order, sizeof(order), NULL, 0, &count);
-        if (size != sizeof(order) || answer_order(tools, fd, &order) < 0)
+        ssize_t size = fd_receive_packet(keeper->fd, &order, sizeof(order), NULL, 0, &count);
+        if (size != sizeof(order) || obey(keeper, &order) < 0)
             _exit(0);
     }
 }
 
 int keeper_start(const struct sandbox_tools *tools, int *ret_fd, pid_t *ret_pid, struct error *err)
 {
+    static struct keeper keeper;
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return error_set_errno(err, -errno, "make the keeper's socket");
+    // Both directions hold an order and an answer for every slot: neither side ever waits for the
+    // other while the other waits for it.
+    int r = sandbox_channel_open(pair);
+    if (r < 0)
+        return error_set_errno(err, r, "make the keeper's socket");
     pid_t pid = fork();
     if (pid == 0) {
         close(pair[0]);
-        keeper_run(tools, pair[1]);
+        keeper.tools = tools;
+        keeper.fd = pair[1];
+        keeper_run(&keeper);
     }
-    int r = -errno;
+    r = -errno;
     close(pair[1]);
     if (pid < 0) {
         close(pair[0]);

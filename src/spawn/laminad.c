@@ -4,6 +4,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "spawn/sandbox.h"
 #include "wire/spawn.h"
 
 #include <errno.h>
@@ -19,15 +20,11 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { LAMINAD_FD_PROGRAM = 5, LAMINAD_FD_SCRATCH = 64, LAMINAD_FILES_MAX = 65536 };
-
-// A burst of a thousand STARTs of a few kilobytes must fit: neither side should wait for the other.
-#define CHANNEL_BUFFER_BYTES (8 << 20)
 
 int laminad_open_beside(const char *name, int flags)
 {
@@ -154,24 +151,13 @@ static int become(const struct laminad_place *place, const struct options *optio
     return -errno;
 }
 
-static int pair_open(int pair[2])
-{
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return -errno;
-    const int bytes = CHANNEL_BUFFER_BYTES;
-    for (int i = 0; i < 2; i++)
-        if (setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
-            (void) setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-    return 0;
-}
-
 int laminad_start(const struct laminad_place *place, const struct options *options,
                   int *ret_channel_fd, int *ret_work_fd, pid_t *ret_pid, struct error *err)
 {
     int channel[2] = {-1, -1}, work[2] = {-1, -1};
-    int r = pair_open(channel);
+    int r = sandbox_channel_open(channel);
     if (r == 0)
-        r = pair_open(work);
+        r = sandbox_channel_open(work);
     if (r < 0)
         return error_set_errno(err, r, "make laminad's channels");
     pid_t pid = fork();

@@ -26,7 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct sandbox sandboxes[MONITOR_SLOTS_MAX];
+static struct sandbox sandboxes[SANDBOX_SLOTS_MAX];
 
 // 0, 1 and 2 must be something: else a channel would get one of these numbers.
 static void open_standard(void)
@@ -118,7 +118,7 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
     if (r == 0)
         r = root_begin(err);
     if (r == 0)
-        r = service_open(&service, options, MONITOR_SLOTS_MAX, err);
+        r = service_open(&service, options, SANDBOX_SLOTS_MAX, err);
     if (r == 0)
         r = cgroups_open(&monitor->tools.groups, service.key, err);
     if (r == 0)
@@ -132,7 +132,7 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
     monitor->tools.uid_first = service.uid_first;
     monitor->sandboxes = sandboxes;
     monitor->slot_count =
-        service.uid_count < MONITOR_SLOTS_MAX ? service.uid_count : MONITOR_SLOTS_MAX;
+        service.uid_count < SANDBOX_SLOTS_MAX ? service.uid_count : SANDBOX_SLOTS_MAX;
     r = keeper_start(&monitor->tools, &monitor->keeper_fd, &monitor->keeper_pid, err);
     if (r == 0)
         r = laminad_start(&place, options, &monitor->channel_fd, &monitor->work_fd,

@@ -237,8 +237,7 @@ static void read_keeper(struct monitor *monitor)
     else if (answer.type == KEEPER_REMOVE)
         sandbox->state = SANDBOX_FREE;
     else if (answer.type == KEEPER_STATS)
-        monitor_send(monitor, &answer.stats.head, SPAWN_STATS_ARE, answer.stats.head.id,
-                     sizeof(answer.stats), NULL, 0);
+        instance_stats(monitor, &answer.stats);
 }
 
 static void read_request(struct monitor *monitor, int fd, enum request_channel channel)

@@ -22,10 +22,6 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-// Sandboxes that exist beside the instances: pool, waiters, jobs, and ended ones being removed.
-#define MONITOR_SLOTS_SPARE 256
-#define MONITOR_SLOTS_MAX (SPAWN_INSTANCES_MAX + MONITOR_SLOTS_SPARE)
-
 #define POOL_GENERIC_TARGET 4
 #define POOL_WANTS_MAX 16
 
@@ -89,6 +85,7 @@ void monitor_send(struct monitor *monitor, struct spawn_head *head, uint16_t typ
 // instance.c
 void instance_start(struct monitor *monitor, const struct spawn_start *start, int64_t arrived_ns);
 void instance_request(struct monitor *monitor, const struct spawn_head *head);
+void instance_stats(struct monitor *monitor, struct spawn_stats *stats);
 void instance_ready(struct monitor *monitor, struct sandbox *sandbox);
 void instance_ended(struct monitor *monitor, struct sandbox *sandbox, int wait_status,
                     const struct rusage *usage);

@@ -165,6 +165,17 @@ int sandbox_send_run(const struct sandbox_parts *parts, const char *env, uint32_
                           0);
 }
 
+int sandbox_channel_open(int ret_pair[2])
+{
+    const int bytes = 8 << 20;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_pair) < 0)
+        return -errno;
+    for (int i = 0; i < 2; i++)
+        if (setsockopt(ret_pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+            (void) setsockopt(ret_pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    return 0;
+}
+
 void sandbox_parts_close(struct sandbox_parts *parts)
 {
     parts->pid_fd = fd_close(parts->pid_fd);

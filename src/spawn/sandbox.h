@@ -35,6 +35,10 @@ enum sandbox_state {
     SANDBOX_ENDING,
 };
 
+// Sandboxes that exist beside the instances: pool, waiters, jobs, and ended ones being removed.
+#define SANDBOX_SLOTS_SPARE 256
+#define SANDBOX_SLOTS_MAX (SPAWN_INSTANCES_MAX + SANDBOX_SLOTS_SPARE)
+
 // What is opened once, at start, and used for each sandbox.
 struct sandbox_tools {
     struct cgroups groups;
@@ -68,9 +72,10 @@ struct sandbox {
     struct spawn_timings timings;
     int64_t arrived_ns; // the START
     enum spawn_path path;
-    bool has_entered;    // it is in its cgroups
-    bool is_killed;      // KILL was asked for
-    int64_t freezing_ns; // since when FREEZE waits, 0: it does not
+    bool has_entered;     // it is in its cgroups
+    bool is_killed;       // KILL was asked for
+    uint32_t stats_asked; // STATS that the keeper has not answered
+    int64_t freezing_ns;  // since when FREEZE waits, 0: it does not
     // What it said before its end.
     bool has_failed, has_exit;
     uint32_t failed_step, failed_error;
@@ -99,6 +104,9 @@ int sandbox_send_root(const struct sandbox_parts *parts,
                       const struct sandbox_shape *shape) MUST_CHECK;
 int sandbox_send_run(const struct sandbox_parts *parts, const char *env,
                      uint32_t env_size) MUST_CHECK;
+
+// A SEQPACKET pair with room for thousands of small messages each way.
+int sandbox_channel_open(int ret_pair[2]) MUST_CHECK;
 
 void sandbox_parts_close(struct sandbox_parts *parts);
 

@@ -132,7 +132,7 @@ struct spawn_start {
  *   FREEZE     answered by FROZEN when no process of it runs any more; error != 0 when that failed.
  *   THAW       answered by THAWED when its processes run again; no need to wait for it before writing to the
  *              sandbox's sockets. Thawing what runs is fine. Requests are obeyed in the order sent.
- *   STATS      answered by STATS_ARE.
+ *   STATS      answered by STATS_ARE, unless it ends first: nothing follows EXIT.
  *   INIT_DONE  the init phase is over: cpu_millis of START applies from now on. No answer.
  */
 struct spawn_request {

@@ -174,6 +174,27 @@ def test_cpu_is_free_during_init_and_limited_after(spawn):
     kill(spawn, instance)
 
 
+def test_a_flood_of_requests_is_answered_and_blocks_nobody(spawn):
+    """More STATS than any queue holds, for many instances that are then killed at once."""
+    tree = spawn.program("attack")
+    instances = [spawn.start(tree, env={"ATTACK": "stay"}) for _ in range(100)]
+    for _ in range(50):
+        for instance in instances[:20]:
+            spawn.send(STATS, instance.id)
+    for instance in instances:
+        spawn.send(KILL, instance.id)
+    answers = 0
+    for instance in instances:
+        while True:
+            kind, _, _, _ = spawn.expect(instance.id, spawn_client.STATS_ARE, EXIT)
+            if kind == EXIT:
+                break
+            answers += 1
+        instance.close()
+    assert answers <= 1000
+    assert spawn.run(spawn.script("echo up"), env=PATH)[1] == "up\n"
+
+
 # ---- refusals
 
 def test_unknown_trees_and_used_ids_are_refused(spawn):

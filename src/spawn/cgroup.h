@@ -32,7 +32,7 @@ struct cgroup_usage {
 enum { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_FREEZER, CGROUP_CPU, CGROUP_DIRS };
 
 // The period of the CPU limit. With the kernel's own 100 ms a sandbox of 128 MB (7 % of a CPU) that
-// has used its share stands still for 93 ms; with 20 ms it is 19 at most.
+// has used its share stands still for 93 ms; with 20 ms it is 19, mostly (docs/kernel/cpu-period.md).
 #define CGROUP_CPU_PERIOD_US 20000u
 
 struct cgroups {

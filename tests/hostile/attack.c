@@ -607,8 +607,8 @@ static void attack_numbers(void)
         SYS_mremap, SYS_write, SYS_rseq, SYS_set_robust_list, SYS_set_tid_address,
         SYS_restart_syscall, SYS_setrlimit, SYS_prctl, SYS_munlockall, SYS_mprotect, SYS_madvise,
         SYS_pidfd_send_signal,
-        // uretprobe and uprobe (Linux 6.11, 6.18): the kernel lets them past every filter, and raises
-        // SIGILL in a process that has no probe.
+        // uretprobe (and uprobe, its sibling): past every filter, and SIGILL in a process that has no
+        // probe (docs/kernel/uretprobe-past-seccomp.md).
         335, 336};
     for (long number = 0; number < 2048; number++) {
         int is_left_out = 0;

@@ -17,8 +17,8 @@ static const struct {
 };
 
 PRINTF_LIKE(4, 0)
-static void set(struct aws_error *error, enum aws_error_code code, const char *reason,
-                const char *format, va_list values)
+static void PRINTF_LIKE(4, 0) set(struct aws_error *error, enum aws_error_code code,
+                                  const char *reason, const char *format, va_list values)
 {
     error->code = code;
     error->reason = reason;

@@ -101,7 +101,6 @@ static int print_answer(const struct cli *cli, const struct client_answer *answe
         if (r < 0)
             return r;
     } else {
-        fflush(stdout);
         if (!cli->is_quiet)
             print_log_tail(answer);
         print_payload(&answer->body);
@@ -111,7 +110,6 @@ static int print_answer(const struct cli *cli, const struct client_answer *answe
                     answer->executed_version, answer->request_id);
     if (answer->function_error[0] == '\0')
         return EXIT_DONE;
-    fflush(stdout);
     output_error("the function reported an error (%s)", answer->function_error);
     return EXIT_FUNCTION_ERROR;
 }

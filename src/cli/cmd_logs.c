@@ -130,7 +130,7 @@ static int read_all(struct reader *reader, struct error *err)
         int r = read_page(reader, limit, is_tail, &count, err);
         if (r < 0)
             return r;
-        if (fflush(stdout) != 0)
+        if (output_flush() < 0)
             return EXIT_FAILED; // main tells why
         bool is_end = is_tail || count == 0;
         if (is_end && !is_following)

@@ -87,14 +87,15 @@ static int run(const struct command *command, int argc, char *const *argv)
 // away (lamina list | head -1) ends us the way it ends every other tool.
 static int finish(int status)
 {
-    errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    int r = output_flush();
+
+    if (r == 0)
         return status;
-    if (errno == EPIPE) {
+    if (r == -EPIPE) {
         signal(SIGPIPE, SIG_DFL);
         raise(SIGPIPE);
     }
-    output_error("cannot write the output: %s", errno != 0 ? strerror(errno) : "write error");
+    output_error("cannot write the output: %s", error_name(r));
     return EXIT_FAILED;
 }
 

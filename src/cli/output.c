@@ -65,6 +65,17 @@ void text_visible(struct buf *out, struct str text, bool keeps_lines)
     }
 }
 
+int output_flush(void)
+{
+    static int failure;
+
+    errno = 0;
+    bool is_written = fflush(stdout) == 0 && !ferror(stdout);
+    if (!is_written && failure == 0)
+        failure = errno != 0 ? -errno : -EIO;
+    return failure;
+}
+
 PRINTF_LIKE(2, 0)
 static void print_line(const char *prefix, const char *format, va_list values)
 {
@@ -75,6 +86,7 @@ static void print_line(const char *prefix, const char *format, va_list values)
     buf_append_text(&line, prefix);
     text_visible(&line, buf_str(&text), true);
     buf_append_byte(&line, '\n');
+    (void) output_flush(); // what was printed before comes before, where both go to one place
     // stderr may be closed: nobody to tell then.
     (void) !write(STDERR_FILENO, line.data != NULL ? line.data : "", line.size);
 }

@@ -28,6 +28,10 @@ void text_visible(struct buf *out, struct str text, bool keeps_lines);
 void output_error(const char *format, ...) PRINTF_LIKE(1, 2);
 void output_note(bool is_quiet, const char *format, ...) PRINTF_LIKE(2, 3);
 
+// Writes what stdio still holds of stdout. 0, or the negative errno of the first write that failed, now
+// or earlier (stdio itself forgets which).
+int output_flush(void);
+
 // stdout: text made visible, lines kept.
 void output_text(struct str text);
 

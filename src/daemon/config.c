@@ -34,7 +34,7 @@ struct setting {
 static const char *const aws_limits_choices[] = {"enforce", "warn", "off", NULL};
 
 #define TEXT(member) KIND_TEXT, offsetof(struct config, member), 0, 0, NULL
-#define NUMBER(member, minimum, maximum) \
+#define NUMBER(member, minimum, maximum)                                                           \
     KIND_NUMBER, offsetof(struct config, member), (minimum), (maximum), NULL
 #define CHOICE(member, choices) KIND_CHOICE, offsetof(struct config, member), 0, 0, (choices)
 
@@ -130,8 +130,9 @@ static int loader_assign(struct loader *loader, const struct setting *setting, e
     if (r == 0 && setting->kind == KIND_NUMBER && *(uint64_t *) (void *) member < setting->minimum)
         r = -ERANGE;
     if (r == -ERANGE)
-        return error_set(loader->err, -EINVAL, "%s%s: '" STR_FORMAT "' is outside %llu to %llu", where,
-                         setting->key, STR_ARGUMENTS(value), (unsigned long long) setting->minimum,
+        return error_set(loader->err, -EINVAL, "%s%s: '" STR_FORMAT "' is outside %llu to %llu",
+                         where, setting->key, STR_ARGUMENTS(value),
+                         (unsigned long long) setting->minimum,
                          (unsigned long long) setting->maximum);
     if (r < 0)
         return error_set(loader->err, r, "%s%s: '" STR_FORMAT "' is not a valid value (%s)", where,
@@ -195,8 +196,7 @@ static int load_environment(struct loader *loader, char *const *environment)
         for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
             int r = 0;
             if (str_equal_text(name, settings[i].variable))
-                r = loader_assign(loader, &settings[i], SOURCE_ENVIRONMENT, value,
-                                  "environment: ");
+                r = loader_assign(loader, &settings[i], SOURCE_ENVIRONMENT, value, "environment: ");
             if (r < 0)
                 return r;
         }

@@ -62,6 +62,7 @@ static int fail(const char *event, const struct error *err, int status)
 
 static int serve(const struct config *config)
 {
+    const char *mounted = getenv(SPAWN_ENV_DATA);
     struct error err = {0};
     int status = 0;
     unsetenv(SPAWN_ENV_FDS);
@@ -71,7 +72,8 @@ static int serve(const struct config *config)
     }
     signal(SIGPIPE, SIG_IGN);
     umask(077);
-    status = server_run(config, SPAWN_FD_INSTANCES, SPAWN_FD_WORK, &err);
+    status = server_run(config, mounted ? mounted : config->data_dir, SPAWN_FD_INSTANCES,
+                        SPAWN_FD_WORK, &err);
     return err.code ? fail("daemon.failed", &err, status) : status;
 }
 
@@ -94,8 +96,9 @@ int main(int argc, char **argv)
     if (getenv(SPAWN_ENV_FDS))
         return serve(&config);
     if (geteuid() != 0) {
-        error_set(&err, -EPERM, "must be started as root: it hands over to lamina-spawn, which makes "
-                                "the sandboxes and runs laminad itself without privileges");
+        error_set(&err, -EPERM,
+                  "must be started as root: it hands over to lamina-spawn, which makes "
+                  "the sandboxes and runs laminad itself without privileges");
         return fail("daemon.failed", &err, 1);
     }
     (void) exec_spawn(&config, argc, argv, &err);

@@ -39,6 +39,7 @@
 
 struct server {
     const struct config *config; /* borrowed */
+    const char *data_path;       /* borrowed: where the data directory is for this process */
     int spawn_fd, work_fd, data_dir_fd;
     struct loop *loop;
     struct store *store;
@@ -179,13 +180,13 @@ static int open_data(struct server *server, struct error *err)
     const struct config *config = server->config;
     AUTO_FD int logs_fd = -1;
     int r = 0;
-    server->data_dir_fd = open(config->data_dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    server->data_dir_fd = open(server->data_path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
     if (server->data_dir_fd < 0)
         return error_set_errno(err, -errno, "open the data directory '%s'", config->data_dir);
-    r = store_open(config->data_dir, &server->store, err);
+    r = store_open(server->data_path, &server->store, err);
     if (r < 0)
         return r;
-    r = registry_open(config->data_dir, server->loop, &server->registry, err);
+    r = registry_open(server->data_path, server->loop, &server->registry, err);
     if (r < 0)
         return r;
     logs_fd = fs_make_dir_open(server->data_dir_fd, "logs", 0700);
@@ -197,9 +198,8 @@ static int open_data(struct server *server, struct error *err)
 static int open_catalog(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
-    const struct catalog_config catalog = {.region = config->region,
-                                           .account = config->account_id,
-                                           .registry = server->registry};
+    const struct catalog_config catalog = {
+        .region = config->region, .account = config->account_id, .registry = server->registry};
     int r = 0;
     server->catalog = catalog_new(&catalog);
     if (!server->catalog)
@@ -375,10 +375,14 @@ static void announce(struct server *server)
     notify("READY=1");
 }
 
-int server_run(const struct config *config, int spawn_fd, int work_fd, struct error *err)
+int server_run(const struct config *config, const char *data_path, int spawn_fd, int work_fd,
+               struct error *err)
 {
-    struct server server = {
-        .config = config, .spawn_fd = spawn_fd, .work_fd = work_fd, .data_dir_fd = -1};
+    struct server server = {.config = config,
+                            .data_path = data_path,
+                            .spawn_fd = spawn_fd,
+                            .work_fd = work_fd,
+                            .data_dir_fd = -1};
     raise_fd_limit(config);
     if (open_all(&server, err) < 0) {
         server_close(&server);

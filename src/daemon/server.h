@@ -16,7 +16,9 @@
 #include "daemon/config.h"
 
 /* Serves until SIGTERM, SIGINT or the end of lamina-spawn. Returns the exit status; an error before the service was ready is
- * in `err` and gives 1. `spawn_fd` and `work_fd` are taken. */
-int server_run(const struct config *config, int spawn_fd, int work_fd, struct error *err);
+ * in `err` and gives 1. `spawn_fd` and `work_fd` are taken. `data_path` is where this process sees the data directory:
+ * lamina-spawn mounts it where it can be reached, whatever the rights of its parents are. */
+int server_run(const struct config *config, const char *data_path, int spawn_fd, int work_fd,
+               struct error *err);
 
 #endif

@@ -14,12 +14,15 @@
 
 static const struct state_machine machine = {
     .name = "invocation",
-    .states = {
-        [INVOCATION_WAITING] = {"WAITING", STATE_TO(INVOCATION_QUEUED) | STATE_TO(INVOCATION_DONE)},
-        [INVOCATION_QUEUED] = {"QUEUED", STATE_TO(INVOCATION_RUNNING) | STATE_TO(INVOCATION_DONE)},
-        [INVOCATION_RUNNING] = {"RUNNING", STATE_TO(INVOCATION_DONE)},
-        [INVOCATION_DONE] = {"DONE", 0},
-    },
+    .states =
+        {
+            [INVOCATION_WAITING] = {"WAITING",
+                                    STATE_TO(INVOCATION_QUEUED) | STATE_TO(INVOCATION_DONE)},
+            [INVOCATION_QUEUED] = {"QUEUED",
+                                   STATE_TO(INVOCATION_RUNNING) | STATE_TO(INVOCATION_DONE)},
+            [INVOCATION_RUNNING] = {"RUNNING", STATE_TO(INVOCATION_DONE)},
+            [INVOCATION_DONE] = {"DONE", 0},
+        },
 };
 
 #define TRACE_ID_MAX 80
@@ -31,11 +34,10 @@ static size_t trace_id_make(char *to, size_t size)
 {
     uint64_t random[3];
     mem_random(random, sizeof(random));
-    return (size_t) snprintf(to, size, "Root=1-%08llx-%016llx%08llx;Parent=%016llx;Sampled=0",
-                             (unsigned long long) clock_wall_s() & 0xffffffff,
-                             (unsigned long long) random[0],
-                             (unsigned long long) random[1] & 0xffffffff,
-                             (unsigned long long) random[2]);
+    return (size_t) snprintf(
+        to, size, "Root=1-%08llx-%016llx%08llx;Parent=%016llx;Sampled=0",
+        (unsigned long long) clock_wall_s() & 0xffffffff, (unsigned long long) random[0],
+        (unsigned long long) random[1] & 0xffffffff, (unsigned long long) random[2]);
 }
 
 static struct str text_keep(char **at, struct str text)

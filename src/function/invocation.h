@@ -31,14 +31,19 @@
 
 struct pool;
 
-enum invocation_state { INVOCATION_WAITING, INVOCATION_QUEUED, INVOCATION_RUNNING, INVOCATION_DONE };
+enum invocation_state {
+    INVOCATION_WAITING,
+    INVOCATION_QUEUED,
+    INVOCATION_RUNNING,
+    INVOCATION_DONE
+};
 
 struct invocation {
     int state;
     struct scheduler *scheduler; /* borrowed */
     const struct version *version;
-    struct pool *pool;           /* borrowed; set while QUEUED */
-    struct list link;            /* in the scheduler's waiting list, or in the pool's queue */
+    struct pool *pool; /* borrowed; set while QUEUED */
+    struct list link;  /* in the scheduler's waiting list, or in the pool's queue */
     struct loop_deferred deferred;
     invocation_cb *cb; /* NULL: cancelled */
     void *arg;

@@ -18,6 +18,13 @@ static int64_t due_ms(const struct list *head, uint64_t after_ms)
     return first ? first->since_ms + (int64_t) after_ms : INT64_MAX;
 }
 
+/* The first thing that happens to an idle instance. */
+static uint64_t first_wait_ms(const struct keepalive *keepalive)
+{
+    return keepalive->freeze_after_ms < keepalive->keepalive_ms ? keepalive->freeze_after_ms
+                                                                : keepalive->keepalive_ms;
+}
+
 /* Entries become due in the order of their lists, so the timer follows the heads only. */
 static void keepalive_arm(struct keepalive *keepalive)
 {
@@ -91,8 +98,9 @@ void keepalive_add(struct keepalive *keepalive, struct keepalive_entry *entry)
     entry->since_ms = loop_now_ms(keepalive->loop);
     list_remove(&entry->link);
     list_add_last(&keepalive->awake, &entry->link);
-    /* A running timer is due no later than this entry. */
-    if (!loop_timer_is_running(&keepalive->timer))
+    /* The timer may be set for something later: the end of a frozen instance. */
+    if (!loop_timer_is_running(&keepalive->timer) ||
+        keepalive->timer.due_ms > due_ms(&keepalive->awake, first_wait_ms(keepalive)))
         keepalive_arm(keepalive);
 }
 

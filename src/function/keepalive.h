@@ -27,8 +27,9 @@ struct keepalive_entry {
 };
 
 struct keepalive_events {
-    void (*freeze)(void *arg, struct keepalive_entry *entry); /* it stays an entry, now a frozen one */
-    void (*end)(void *arg, struct keepalive_entry *entry);    /* it is no entry any more */
+    void (*freeze)(void *arg,
+                   struct keepalive_entry *entry);         /* it stays an entry, now a frozen one */
+    void (*end)(void *arg, struct keepalive_entry *entry); /* it is no entry any more */
     void *arg;
 };
 

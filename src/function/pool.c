@@ -75,9 +75,10 @@ bool pool_has_idle(const struct pool *pool)
 
 /* ---- workers */
 
+/* NULL for a version that is gone, so that what its last instances tell does not bring back a deleted function. */
 static struct function_stats *pool_stats(struct pool *pool)
 {
-    return stats_table_get(&pool->scheduler->stats, pool->version->name);
+    return pool->is_retired ? NULL : stats_table_get(&pool->scheduler->stats, pool->version->name);
 }
 
 static struct instance_variable *spec_variables(const struct version *version)

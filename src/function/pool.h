@@ -41,9 +41,9 @@ struct worker {
     int64_t created_ms, created_ns;
     int64_t answered_ms;
     uint64_t dropped_counted; /* log lines already counted in the statistics */
-    bool is_sandboxed; /* STARTED */
-    bool is_ready;     /* first idle */
-    bool is_fresh;     /* it becomes idle for the first time in this very call */
+    bool is_sandboxed;        /* STARTED */
+    bool is_ready;            /* first idle */
+    bool is_fresh;            /* it becomes idle for the first time in this very call */
     bool is_stopping;
     struct stopping *stopping; /* whom to tell when it has ended; borrowed */
 };

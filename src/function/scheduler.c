@@ -103,7 +103,8 @@ static void scheduler_arm(struct scheduler *scheduler)
 {
     if (loop_timer_is_running(&scheduler->timer))
         return;
-    if (loop_timer_start(scheduler->loop, &scheduler->timer, TICK_MS, scheduler_tick, scheduler) < 0)
+    if (loop_timer_start(scheduler->loop, &scheduler->timer, TICK_MS, scheduler_tick, scheduler) <
+        0)
         log_error("scheduler.timer", "error=memory");
 }
 

@@ -39,11 +39,11 @@ struct version;
 /* The phases of a cold start, in the order in which they happen. Their names are what metrics,
  * `lamina describe` and `lamina compare` print: queue sandbox fetch load warm first_answer. */
 enum cold_phase {
-    COLD_QUEUE,        /* accepted -> START sent: waiting for a permit, for memory, for a slot */
-    COLD_SANDBOX,      /* START sent -> sandbox made and lamina-init running */
-    COLD_FETCH,        /* bytes that had to come from elsewhere (none under strategy `package`) */
-    COLD_LOAD,         /* init running -> the runtime's first `next`: its own start and its model's */
-    COLD_WARM,         /* warm-up done on behalf of the instance (none without a template) */
+    COLD_QUEUE,   /* accepted -> START sent: waiting for a permit, for memory, for a slot */
+    COLD_SANDBOX, /* START sent -> sandbox made and lamina-init running */
+    COLD_FETCH,   /* bytes that had to come from elsewhere (none under strategy `package`) */
+    COLD_LOAD,    /* init running -> the runtime's first `next`: its own start and its model's */
+    COLD_WARM,    /* warm-up done on behalf of the instance (none without a template) */
     COLD_FIRST_ANSWER, /* payload given -> response posted */
     COLD_PHASES,
 };
@@ -64,12 +64,12 @@ enum invocation_outcome {
     INVOCATION_ANSWERED,       /* 200; payload is what the runtime posted, untouched */
     INVOCATION_FUNCTION_ERROR, /* 200 with X-Amz-Function-Error: Unhandled; payload is the error JSON */
     INVOCATION_THROTTLED,      /* 429; throttle_reason, retry_after_s */
-    INVOCATION_FAULT,          /* 500 ServiceException: no sandbox could be made; `error` says why */
+    INVOCATION_FAULT, /* 500 ServiceException: no sandbox could be made; `error` says why */
 };
 
 struct invocation_result {
     enum invocation_outcome outcome;
-    struct buf payload;          /* the callback may move it out; what it leaves is freed after it */
+    struct buf payload; /* the callback may move it out; what it leaves is freed after it */
     const char *throttle_reason; /* e.g. "ConcurrentInvocationLimitExceeded"; static */
     int retry_after_s;
     struct str error_type;  /* Runtime.ExitError, Sandbox.Timedout, ...; empty when answered */
@@ -102,14 +102,14 @@ const char *invocation_request_id(const struct invocation *invocation);
 struct instance_host; /* instance/instance.h: where instances are made */
 
 struct scheduler_limits {
-    uint32_t concurrency;       /* LAMINA_CONCURRENCY: running invocations, and instances, at once */
-    uint32_t queue_max;         /* LAMINA_QUEUE */
-    uint64_t queue_bytes_max;   /* LAMINA_QUEUE_BYTES */
-    uint32_t queue_wait_ms;     /* LAMINA_QUEUE_WAIT_MS */
-    uint32_t starts_at_once;    /* sandboxes being made at the same moment */
-    uint64_t memory_reserve;    /* bytes of MemAvailable that no new instance may take */
-    uint32_t freeze_after_ms;   /* LAMINA_FREEZE_AFTER_MS */
-    uint32_t keepalive_s;       /* LAMINA_KEEPALIVE_S */
+    uint32_t concurrency;     /* LAMINA_CONCURRENCY: running invocations, and instances, at once */
+    uint32_t queue_max;       /* LAMINA_QUEUE */
+    uint64_t queue_bytes_max; /* LAMINA_QUEUE_BYTES */
+    uint32_t queue_wait_ms;   /* LAMINA_QUEUE_WAIT_MS */
+    uint32_t starts_at_once;  /* sandboxes being made at the same moment */
+    uint64_t memory_reserve;  /* bytes of MemAvailable that no new instance may take */
+    uint32_t freeze_after_ms; /* LAMINA_FREEZE_AFTER_MS */
+    uint32_t keepalive_s;     /* LAMINA_KEEPALIVE_S */
 };
 
 struct scheduler_config {
@@ -173,8 +173,8 @@ void scheduler_instance_memory(struct scheduler *scheduler, uint64_t id, instanc
 
 /* How things stand over all functions, for status, /readyz and /metrics. */
 struct scheduler_totals {
-    uint32_t running;   /* invocations that hold a permit */
-    uint32_t queued;    /* waiting for one */
+    uint32_t running; /* invocations that hold a permit */
+    uint32_t queued;  /* waiting for one */
     uint64_t queued_bytes;
     uint32_t instances; /* in any state but DEAD */
     uint64_t invocations;

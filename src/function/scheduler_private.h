@@ -23,11 +23,11 @@ struct scheduler {
     struct loop *loop;          /* borrowed */
     struct instance_host *host; /* borrowed */
     struct scheduler_limits limits;
-    struct map pools;        /* execution_id, 8 raw bytes -> struct pool */
-    struct list workers;     /* all, of all pools */
-    struct list waiting;     /* invocations without a permit, oldest first */
-    struct list rejected;    /* invocations to be throttled at the end of the turn */
-    struct list blocked;     /* pools whose queue waits for something other than their own instances */
+    struct map pools;     /* execution_id, 8 raw bytes -> struct pool */
+    struct list workers;  /* all, of all pools */
+    struct list waiting;  /* invocations without a permit, oldest first */
+    struct list rejected; /* invocations to be throttled at the end of the turn */
+    struct list blocked;  /* pools whose queue waits for something other than their own instances */
     struct loop_timer timer; /* runs while something waits or is blocked */
     struct loop_deferred reject_deferred, drain_deferred;
     struct keepalive keepalive;

@@ -30,18 +30,18 @@ void histogram_add(struct histogram *histogram, uint64_t us);
 
 struct function_stats {
     const char *name;
-    struct histogram invocation;         /* lamina_invocation_seconds{function} */
-    struct histogram cold[COLD_PHASES];  /* lamina_cold_start_seconds{function,phase} */
+    struct histogram invocation;        /* lamina_invocation_seconds{function} */
+    struct histogram cold[COLD_PHASES]; /* lamina_cold_start_seconds{function,phase} */
     uint64_t invocations;
-    uint64_t errors;    /* function errors of every kind */
+    uint64_t errors; /* function errors of every kind */
     uint64_t timeouts;
     uint64_t throttles;
     uint64_t faults;
     uint64_t cold_starts;
-    uint64_t memory_peak_bytes;          /* most that one instance used so far */
+    uint64_t memory_peak_bytes; /* most that one instance used so far */
     uint64_t log_lines_dropped;
-    uint64_t last_cold_us[COLD_PHASES];  /* for `lamina describe` */
-    uint64_t last_cold_at_ms;            /* epoch; 0: none yet */
+    uint64_t last_cold_us[COLD_PHASES]; /* for `lamina describe` */
+    uint64_t last_cold_at_ms;           /* epoch; 0: none yet */
 };
 
 /* NULL if the function was never invoked. */

@@ -17,8 +17,6 @@
 
 struct spawn_exit;
 
-
-
 #define FAILURE_MESSAGE_MAX 384
 
 void failure_set_timeout(struct instance_failure *failure, uint32_t timeout_ms);

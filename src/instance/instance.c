@@ -50,34 +50,36 @@
  */
 enum state { STARTING, INIT, IDLE, BUSY, SETTLING, FROZEN, ENDING, DEAD };
 
-static const struct state_machine machine = {
-    .name = "instance",
-    .states = {
-        [STARTING] = {"STARTING", STATE_TO(INIT) | STATE_TO(ENDING) | STATE_TO(DEAD)},
-        [INIT] = {"INIT", STATE_TO(IDLE) | STATE_TO(ENDING) | STATE_TO(DEAD)},
-        [IDLE] = {"IDLE", STATE_TO(BUSY) | STATE_TO(FROZEN) | STATE_TO(SETTLING) | STATE_TO(ENDING) |
-                              STATE_TO(DEAD)},
-        [BUSY] = {"BUSY", STATE_TO(SETTLING) | STATE_TO(ENDING) | STATE_TO(DEAD)},
-        [SETTLING] = {"SETTLING", STATE_TO(IDLE) | STATE_TO(ENDING) | STATE_TO(DEAD)},
-        [FROZEN] = {"FROZEN", STATE_TO(BUSY) | STATE_TO(IDLE) | STATE_TO(SETTLING) |
-                                  STATE_TO(ENDING) | STATE_TO(DEAD)},
-        [ENDING] = {"ENDING", STATE_TO(DEAD)},
-        [DEAD] = {"DEAD", 0},
-    },
+static const struct state_machine machine =
+    {
+        .name = "instance",
+        .states =
+            {
+                [STARTING] = {"STARTING", STATE_TO(INIT) | STATE_TO(ENDING) | STATE_TO(DEAD)},
+                [INIT] = {"INIT", STATE_TO(IDLE) | STATE_TO(ENDING) | STATE_TO(DEAD)},
+                [IDLE] = {"IDLE", STATE_TO(BUSY) | STATE_TO(FROZEN) | STATE_TO(SETTLING) |
+                                      STATE_TO(ENDING) | STATE_TO(DEAD)},
+                [BUSY] = {"BUSY", STATE_TO(SETTLING) | STATE_TO(ENDING) | STATE_TO(DEAD)},
+                [SETTLING] = {"SETTLING", STATE_TO(IDLE) | STATE_TO(ENDING) | STATE_TO(DEAD)},
+                [FROZEN] = {"FROZEN", STATE_TO(BUSY) | STATE_TO(IDLE) | STATE_TO(SETTLING) |
+                                          STATE_TO(ENDING) | STATE_TO(DEAD)},
+                [ENDING] = {"ENDING", STATE_TO(DEAD)},
+                [DEAD] = {"DEAD", 0},
+            },
 };
 
 #define STARTING_LIMIT_MS 120000
-#define SETTLE_LIMIT_MS   10000
-#define GRACE_MS          1000
+#define SETTLE_LIMIT_MS 10000
+#define GRACE_MS 1000
 /* The peak of memory is read again if the last reading is older than this. */
 #define PEAK_AGE_MS 20
 #define CPU_MILLIS_PER_1769_MB 1000
-#define MEMORY_MB_PER_CPU      1769
+#define MEMORY_MB_PER_CPU 1769
 
 /* The call being served, or the last one. */
 struct call {
     const struct instance_request *request; /* borrowed; NULL: answered, or none yet */
-    char id[40];                            /* kept after the answer, to tell a late post from a wrong one */
+    char id[40]; /* kept after the answer, to tell a late post from a wrong one */
     int64_t begun_ns;
     bool is_too_large;  /* it was refused with 413: an error for its id is still taken */
     bool is_report_due; /* answered, END and REPORT are not yet written */
@@ -561,8 +563,7 @@ static void phases_take(struct instance *instance, struct str phases)
         char text[24];
         double ms = 0;
         (void) str_cut(phases, ';', &pair, &phases);
-        if (!str_cut(str_trim(pair), '=', &name, &value) ||
-            str_copy(value, text, sizeof(text)) < 0)
+        if (!str_cut(str_trim(pair), '=', &name, &value) || str_copy(value, text, sizeof(text)) < 0)
             continue;
         ms = strtod(text, NULL);
         if (!(ms >= 0 && ms < 3600000.0))

@@ -69,7 +69,8 @@ struct instance_spec {
     const struct instance_variable *variables; /* the customer's, sorted or not */
     size_t n_variables;
     uint32_t init_limit_ms; /* START sent -> first `next` */
-    bool is_init_repeated;  /* the init phase is being redone within an invocation: "Phase: invoke" */
+    bool
+        is_init_repeated; /* the init phase is being redone within an invocation: "Phase: invoke" */
 };
 
 /* One call. The instance reads it and never frees it; it must live until `answered`. */
@@ -110,8 +111,8 @@ struct instance_answer {
 
 /* How an instance ended. */
 struct instance_end {
-    bool is_init_failure;  /* it never reached its first `next` */
-    bool is_sandbox_fault; /* not the function's doing: the sandbox could not be made */
+    bool is_init_failure;             /* it never reached its first `next` */
+    bool is_sandbox_fault;            /* not the function's doing: the sandbox could not be made */
     struct instance_failure *failure; /* filled if is_init_failure; borrowed */
     uint64_t memory_peak_bytes;
 };

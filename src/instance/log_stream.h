@@ -19,10 +19,10 @@
 #include "base/str.h"
 #include "instance/log_writer.h"
 
-#define LOG_STREAM_NAME_MAX    64
+#define LOG_STREAM_NAME_MAX 64
 #define LOG_STREAM_BYTES_PER_S (UINT64_C(1) << 20)
 #define LOG_STREAM_BURST_BYTES (UINT64_C(2) << 20)
-#define LOG_TAIL_BYTES         4096
+#define LOG_TAIL_BYTES 4096
 
 struct loop;
 struct loop_poll;
@@ -34,12 +34,12 @@ struct log_stream {
     char name[LOG_STREAM_NAME_MAX];
     int fd; /* owned; -1: not there yet, or at its end */
     struct loop_poll *poll;
-    struct buf pending;  /* a line whose end has not come */
-    struct buf out;      /* whole lines not yet given to the writer */
-    struct buf tail;     /* what was written since the call began, cut to LOG_TAIL_BYTES now and then */
-    uint64_t allowance;  /* bytes that may be written now */
+    struct buf pending; /* a line whose end has not come */
+    struct buf out;     /* whole lines not yet given to the writer */
+    struct buf tail; /* what was written since the call began, cut to LOG_TAIL_BYTES now and then */
+    uint64_t allowance; /* bytes that may be written now */
     int64_t allowed_at_ms;
-    uint64_t dropped_lines, dropped_bytes;       /* since the last line that said so */
+    uint64_t dropped_lines, dropped_bytes; /* since the last line that said so */
     uint64_t dropped_lines_total;
 };
 

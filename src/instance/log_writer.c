@@ -230,12 +230,13 @@ void log_writer_read(struct log_writer *writer, const char *function, uint64_t a
         cb(arg, -ENOMEM, NULL, 0);
         return;
     }
-    *read = (struct read_request){.writer = writer,
-                                  .after = after,
-                                  .limit = limit < LOG_READ_MAX ? limit : LOG_READ_MAX,
-                                  .cb = cb,
-                                  .arg = arg,
-                                  .text = BUF_INIT(2 * (size_t) LOG_FILE_BYTES_MAX + LOG_RING_BYTES)};
+    *read =
+        (struct read_request){.writer = writer,
+                              .after = after,
+                              .limit = limit < LOG_READ_MAX ? limit : LOG_READ_MAX,
+                              .cb = cb,
+                              .arg = arg,
+                              .text = BUF_INIT(2 * (size_t) LOG_FILE_BYTES_MAX + LOG_RING_BYTES)};
     item->read = read;
     loop_hold(writer->loop);
     writer_give(writer, item, true);

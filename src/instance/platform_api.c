@@ -44,7 +44,8 @@ int platform_api_open(struct platform_api *api, struct http_server *server, int 
                       struct error *err)
 {
     api->head.on_head = answer;
-    return http_listen_fd(server, fd, PLATFORM_API_CONNECTIONS_MAX, &api->head, &api->listener, err);
+    return http_listen_fd(server, fd, PLATFORM_API_CONNECTIONS_MAX, &api->head, &api->listener,
+                          err);
 }
 
 void platform_api_close(struct platform_api *api)

@@ -10,8 +10,9 @@
 /* The region of AWS's own runtimes is the function's, the account is empty. */
 void report_init_start(struct log_stream *log, const char *runtime, const char *region)
 {
-    log_stream_line(log, "INIT_START Runtime Version: %s\tRuntime Version ARN: arn:aws:lambda:%s::runtime:%s",
-                    runtime, region, runtime);
+    log_stream_line(
+        log, "INIT_START Runtime Version: %s\tRuntime Version ARN: arn:aws:lambda:%s::runtime:%s",
+        runtime, region, runtime);
 }
 
 void report_init_failed(struct log_stream *log, uint64_t init_us, bool is_repeated,

@@ -138,8 +138,7 @@ void runtime_api_give(struct runtime_api *api, const struct instance_request *re
     struct http_header headers[8];
     size_t count = 0;
     char deadline[24];
-    struct http_response response = {.status = 200, .headers = headers,
-                                     .body_kind = HTTP_BODY_BUF};
+    struct http_response response = {.status = 200, .headers = headers, .body_kind = HTTP_BODY_BUF};
     snprintf(deadline, sizeof(deadline), "%lld", (long long) deadline_wall_ms);
     /* Content-Type always: the C++ runtime, and so node's and Python's, crash without it. */
     header_add(headers, &count, STR("Content-Type"), STR("application/json"));
@@ -218,9 +217,11 @@ static void post_complete(struct http_request *request, int status)
     if (api->receiving == request)
         api->receiving = NULL;
     if (status == -EFBIG) {
-        uint64_t bytes = request->is_chunked ? LIMIT_RESPONSE_SYNC_MAX + 1 : request->content_length;
+        uint64_t bytes =
+            request->is_chunked ? LIMIT_RESPONSE_SYNC_MAX + 1 : request->content_length;
         if (post->kind != POST_INIT_ERROR)
-            (void) api->events->too_large(api->arg, post->id, bytes); /* moved on: 413 all the same */
+            (void) api->events->too_large(api->arg, post->id,
+                                          bytes); /* moved on: 413 all the same */
         respond_too_large(request);
         api->events->posted(api->arg);
         return;

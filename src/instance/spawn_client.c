@@ -271,8 +271,8 @@ static bool client_receive(struct spawn_client *client)
     union message message;
     int fds[SPAWN_FDS_MAX];
     size_t fd_count = 0;
-    ssize_t size = fd_receive_packet(client->fd, &message, sizeof(message), fds, SPAWN_FDS_MAX,
-                                     &fd_count);
+    ssize_t size =
+        fd_receive_packet(client->fd, &message, sizeof(message), fds, SPAWN_FDS_MAX, &fd_count);
     if (size == -EAGAIN)
         return false;
     if (size <= 0) {

@@ -122,17 +122,14 @@ static void spawn_send(struct fake_spawn *spawn, void *message, size_t size, enu
                        uint64_t id, const int *fds, size_t fd_count)
 {
     struct spawn_head *head = message;
-    *head = (struct spawn_head){.version = SPAWN_VERSION,
-                                .type = (uint16_t) type,
-                                .size = (uint32_t) size,
-                                .id = id};
+    *head = (struct spawn_head){
+        .version = SPAWN_VERSION, .type = (uint16_t) type, .size = (uint32_t) size, .id = id};
     assert_int_equal(fd_send_packet(spawn->fd, message, size, fds, fd_count), 0);
 }
 
 static int listener_new(uint16_t *ret_port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_true(fd >= 0);
@@ -187,10 +184,8 @@ void fake_box_close(struct fake_box *box)
 
 void fake_box_exit(struct fake_box *box, int status, uint32_t flags, uint32_t exec_errno)
 {
-    struct spawn_exit message = {.status = status,
-                                 .flags = flags,
-                                 .exec_errno = exec_errno,
-                                 .memory_peak_bytes = 6u << 20};
+    struct spawn_exit message = {
+        .status = status, .flags = flags, .exec_errno = exec_errno, .memory_peak_bytes = 6u << 20};
     spawn_send(box->spawn, &message, sizeof(message), SPAWN_EXIT, box->id, NULL, 0);
     fake_box_close(box);
 }

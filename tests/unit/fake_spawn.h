@@ -14,7 +14,7 @@
 #include "wire/spawn.h"
 
 #define FAKE_DEADLINE_MS 60000
-#define FAKE_ANSWER_MAX  (64 * 1024)
+#define FAKE_ANSWER_MAX (64 * 1024)
 
 #define FAKE_REQUESTS_MAX 16
 

@@ -210,7 +210,8 @@ static void make_busy(struct fixture *fixture)
 
 static void post(char *to, size_t size, const char *path, const char *headers, const char *body)
 {
-    snprintf(to, size, "POST /2018-06-01/runtime/%s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %zu\r\n\r\n%s",
+    snprintf(to, size,
+             "POST /2018-06-01/runtime/%s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %zu\r\n\r\n%s",
              path, headers, strlen(body), body);
 }
 
@@ -294,10 +295,11 @@ static void a_call_is_answered_and_logged(void **state)
     assert_false(fixture->told.is_error);
     assert_string_equal(fixture->told.payload, "{\"ok\":true}");
     expect_in(fixture->told.tail, "INIT_START Runtime Version: provided.al2023\t");
-    expect_in(fixture->told.tail, "START RequestId: " ID " Version: $LATEST\nhello from inside\n"
-                                  "half a line\nEND RequestId: " ID "\nREPORT RequestId: " ID
-                                  "\tDuration: ");
-    expect_in(fixture->told.tail, " ms\tMemory Size: 128 MB\tMax Memory Used: 5 MB\tInit Duration: ");
+    expect_in(fixture->told.tail,
+              "START RequestId: " ID " Version: $LATEST\nhello from inside\n"
+              "half a line\nEND RequestId: " ID "\nREPORT RequestId: " ID "\tDuration: ");
+    expect_in(fixture->told.tail,
+              " ms\tMemory Size: 128 MB\tMax Memory Used: 5 MB\tInit Duration: ");
     assert_string_equal(fixture->told.tail + strlen(fixture->told.tail) - 5, " ms\t\n");
     assert_string_equal(instance_state_name(fixture->instance), "SETTLING");
     fixture->told.idle = 0;
@@ -357,12 +359,14 @@ static void posts_for_other_ids_are_refused(void **state)
     make_busy(fixture);
     assert_int_equal(call_post(fixture, "invocation/other/response", "", "{}"), 400);
     expect_in(fixture->box.answer, "\"errorType\":\"InvalidRequestID\"");
-    assert_int_equal(call_post(fixture, "invocation/%31%32345678-1234-4234-8234-123456789abc/response",
-                               "", "{}"),
+    assert_int_equal(call_post(fixture,
+                               "invocation/%31%32345678-1234-4234-8234-123456789abc/response", "",
+                               "{}"),
                      202); /* percent-encoded, as node's client does */
     assert_int_equal(call_post(fixture, "invocation/" ID "/response", "", "{}"), 403);
-    expect_in(fixture->box.answer, "State transition from ResponseSent to InvocationResponse failed "
-                                   "for runtime. Error: State transition is not allowed");
+    expect_in(fixture->box.answer,
+              "State transition from ResponseSent to InvocationResponse failed "
+              "for runtime. Error: State transition is not allowed");
     assert_int_equal(fixture->told.answered, 1);
 }
 
@@ -378,8 +382,8 @@ static void unknown_routes_and_modes_are_refused(void **state)
 {
     struct fixture *fixture = *state;
     make_busy(fixture);
-    assert_int_equal(fake_box_call(&fixture->box, "GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"),
-                     200);
+    assert_int_equal(
+        fake_box_call(&fixture->box, "GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
     expect_in(fixture->box.answer, "\r\n\r\npong");
     assert_int_equal(fake_box_call(&fixture->box, "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"), 404);
     assert_int_equal(
@@ -398,13 +402,13 @@ static void a_streamed_response_is_collected(void **state)
 {
     struct fixture *fixture = *state;
     make_busy(fixture);
-    assert_int_equal(
-        fake_box_call(&fixture->box,
-                      "POST /2018-06-01/runtime/invocation/" ID "/response HTTP/1.1\r\nHost: x\r\n"
-                      "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
-                      "Transfer-Encoding: chunked\r\n\r\n"
-                      "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"),
-        202);
+    assert_int_equal(fake_box_call(&fixture->box,
+                                   "POST /2018-06-01/runtime/invocation/" ID
+                                   "/response HTTP/1.1\r\nHost: x\r\n"
+                                   "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
+                                   "Transfer-Encoding: chunked\r\n\r\n"
+                                   "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"),
+                     202);
     assert_string_equal(fixture->told.payload, "hello world");
 }
 
@@ -421,10 +425,11 @@ static void a_response_past_the_limit_fails_the_call(void **state)
     assert_int_equal(fake_box_answer(&fixture->box), 413);
     expect_in(fixture->box.answer, "Exceeded maximum allowed payload size (6291556 bytes).");
     assert_string_equal(fixture->told.type, "Function.ResponseSizeTooLarge");
-    assert_string_equal(fixture->told.payload,
-                        "{\"errorType\":\"Function.ResponseSizeTooLarge\",\"errorMessage\":\"Response "
-                        "payload size (6291557 bytes) exceeded maximum allowed payload size (6291556 "
-                        "bytes).\"}");
+    assert_string_equal(
+        fixture->told.payload,
+        "{\"errorType\":\"Function.ResponseSizeTooLarge\",\"errorMessage\":\"Response "
+        "payload size (6291557 bytes) exceeded maximum allowed payload size (6291556 "
+        "bytes).\"}");
     /* The runtime may still post an error for that id; nobody hears of it. */
     fake_box_hang_up(&fixture->box);
     assert_int_equal(call_post(fixture, "invocation/" ID "/error", "", "{}"), 202);
@@ -474,9 +479,11 @@ static void an_init_error_ends_the_instance(void **state)
     assert_true(fixture->told.is_init_failure);
     assert_false(fixture->told.is_sandbox_fault);
     assert_string_equal(fixture->told.type, "Runtime.ImportModuleError");
-    assert_string_equal(fixture->told.payload, "{\"errorMessage\":\"no module\",\"errorType\":\"X\"}");
+    assert_string_equal(fixture->told.payload,
+                        "{\"errorMessage\":\"no module\",\"errorType\":\"X\"}");
     expect_in(fixture->told.tail, "INIT_REPORT Init Duration: ");
-    expect_in(fixture->told.tail, "\tPhase: init\tStatus: error\tError Type: Runtime.ImportModuleError\t\n");
+    expect_in(fixture->told.tail,
+              "\tPhase: init\tStatus: error\tError Type: Runtime.ImportModuleError\t\n");
     expect_in(fixture->told.tail, "END RequestId: " ID "\n");
 }
 
@@ -510,7 +517,8 @@ static const struct end ends[] = {
     {0, 0, 0, "Runtime.ExitError", "Runtime exited without providing a reason"},
     {SIGSEGV, 0, 0, "Runtime.ExitError", "Runtime exited with error: signal: segmentation fault"},
     {SIGABRT | 0x80, 0, 0, "Runtime.ExitError", "Runtime exited with error: signal: aborted"},
-    {SIGKILL, SPAWN_EXIT_OOM, 0, "Runtime.OutOfMemory", "Runtime exited with error: signal: killed"},
+    {SIGKILL, SPAWN_EXIT_OOM, 0, "Runtime.OutOfMemory",
+     "Runtime exited with error: signal: killed"},
 };
 
 static void a_crash_during_a_call_is_told(void **state)
@@ -534,8 +542,8 @@ static void a_crash_during_a_call_is_told(void **state)
                  ends[i].type, ends[i].text);
         assert_string_equal(fixture->told.payload, expected);
         expect_in(fixture->told.tail, "last words\n");
-        snprintf(expected, sizeof(expected), "RequestId: " ID " Error: %s\n%s\nEND RequestId: ",
-                 ends[i].text, ends[i].type);
+        snprintf(expected, sizeof(expected),
+                 "RequestId: " ID " Error: %s\n%s\nEND RequestId: ", ends[i].text, ends[i].type);
         expect_in(fixture->told.tail, expected);
         expect_in(fixture->told.tail, "Max Memory Used: 6 MB\t");
     }
@@ -689,9 +697,8 @@ static void phases_of_the_runtime_are_believed_within_reason(void **state)
 {
     struct fixture *fixture = *state;
     start(fixture);
-    fake_box_send(&fixture->box,
-                  "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n"
-                  "Lamina-Init-Phases: load=0.002;warm=3599999;other=;junk\r\n\r\n");
+    fake_box_send(&fixture->box, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n"
+                                 "Lamina-Init-Phases: load=0.002;warm=3599999;other=;junk\r\n\r\n");
     fake_wait_flag(&fixture->spawn, &fixture->told.idle);
     assert_int_equal(instance_load_us(fixture->instance), 0); /* warm took all there was */
     assert_true(instance_warm_us(fixture->instance) < FAKE_DEADLINE_MS * UINT64_C(1000));

@@ -528,6 +528,9 @@ static void an_idle_instance_is_frozen_and_thawed(void **state)
     box_serve(&fixture->boxes[0], "1");
     wait_done(fixture, &fixture->calls[1]);
     assert_string_equal(fixture->calls[1].payload, "1");
+    /* And again: the timer was set for its end meanwhile. */
+    box_next(&fixture->boxes[0]);
+    assert_int_equal(fake_expect(&fixture->spawn, SPAWN_FREEZE, NULL, 0), fixture->boxes[0].id);
 }
 
 static void an_instance_that_nobody_calls_is_ended(void **state)

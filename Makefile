@@ -16,13 +16,14 @@ deps:
 # build/ holds build/deps too, so its presence says nothing: build.ninja does.
 build: deps
 	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD) \
-		-Dpkg_config_path=$(CURDIR)/build/deps/prefix/lib/pkgconfig --prefix=$(PREFIX) --libdir=lib
-	@ninja -C $(BUILD)
+		-Dpkg_config_path=$(CURDIR)/build/deps/prefix/lib/pkgconfig --prefix=$(PREFIX) --libdir=lib $(QUIET)
+	@ninja -C $(BUILD) $(QUIET)
 
 # A real model answers through the Lambda API. WAV=file.wav takes your own sound, KEEP=1 leaves it running.
 quickstart:
 	@tools/deps build inference
-	@$(MAKE) --no-print-directory build
+	@echo "building Lamina into $(BUILD)/ (the first time takes a minute; $(BUILD)/build.log tells more)" >&2
+	@$(MAKE) --no-print-directory build QUIET='>>$(BUILD)/build.log' || { tail -n 30 $(BUILD)/build.log >&2; exit 1; }
 	@tools/quickstart
 
 # Everything that CI does, on this checkout.

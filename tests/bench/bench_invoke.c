@@ -4,10 +4,13 @@
 // invocation under way, from one thread. Prints JSON.
 //
 //     bench_invoke --endpoint http://A:P --function NAME [--callers N] [--seconds S | --requests N]
+//     bench_invoke --endpoint http://A:P --get /healthz [--callers N] [--seconds S | --requests N]
 //     bench_invoke --rendezvous [--seconds S]
 //
 // Keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. A signature names its second, so a
 // request is signed anew each second and not for each sending; the service verifies every one.
+//
+// --get asks for a path without a signature: what the HTTP server itself does.
 //
 // --rendezvous is the figure to stand beside: two processes, one TCP connection on loopback, a
 // request and an answer of an invocation's sizes, blocking reads, nothing parsed.
@@ -44,6 +47,7 @@ static struct {
     struct sockaddr_in address;
     char host[80];
     const char *function;
+    const char *get; // or a path to get
     size_t callers;
     double seconds;
     size_t requests; // 0: by time
@@ -77,9 +81,20 @@ static void note(int64_t ns)
 
 // ---- The request
 
+static void make_get(void)
+{
+    int size =
+        asprintf(&request_text, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", options.get, options.host);
+    if (size < 0)
+        die("memory");
+    request_size = (size_t) size;
+}
+
 static void sign_request(void)
 {
     int64_t now_s = clock_wall_s();
+    if (options.get)
+        return;
     if (now_s == request_second)
         return;
     request_second = now_s;
@@ -278,13 +293,10 @@ static void parse_endpoint(const char *text)
 static void parse_options(int count, char **texts)
 {
     static const struct option long_options[] = {
-        {"endpoint", required_argument, NULL, 'e'},
-        {"function", required_argument, NULL, 'f'},
-        {"callers", required_argument, NULL, 'c'},
-        {"seconds", required_argument, NULL, 's'},
-        {"requests", required_argument, NULL, 'n'},
-        {"rendezvous", no_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0},
+        {"endpoint", required_argument, NULL, 'e'}, {"function", required_argument, NULL, 'f'},
+        {"callers", required_argument, NULL, 'c'},  {"seconds", required_argument, NULL, 's'},
+        {"requests", required_argument, NULL, 'n'}, {"get", required_argument, NULL, 'g'},
+        {"rendezvous", no_argument, NULL, 'r'},     {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(count, texts, "", long_options, NULL)) != -1) {
@@ -294,6 +306,9 @@ static void parse_options(int count, char **texts)
             break;
         case 'f':
             options.function = optarg;
+            break;
+        case 'g':
+            options.get = optarg;
             break;
         case 'c':
             options.callers = strtoul(optarg, NULL, 10);
@@ -311,12 +326,14 @@ static void parse_options(int count, char **texts)
             exit(2);
         }
     }
-    bool is_whole_call = options.function && options.host[0] && getenv("AWS_ACCESS_KEY_ID") &&
-                         getenv("AWS_SECRET_ACCESS_KEY");
+    bool is_whole_call =
+        options.function && getenv("AWS_ACCESS_KEY_ID") && getenv("AWS_SECRET_ACCESS_KEY");
+    bool is_target = options.host[0] && (is_whole_call || options.get);
     if (options.callers < 1 || options.callers > CALLERS_MAX ||
-        (!options.is_rendezvous && !is_whole_call)) {
-        fprintf(stderr, "usage: bench_invoke --endpoint URL --function NAME [--callers N] "
-                        "[--seconds S | --requests N] | --rendezvous\n");
+        (!options.is_rendezvous && !is_target)) {
+        fprintf(stderr,
+                "usage: bench_invoke --endpoint URL --function NAME | --get PATH [--callers N] "
+                "[--seconds S | --requests N] | --rendezvous\n");
         exit(2);
     }
 }
@@ -355,6 +372,8 @@ int main(int argc, char **argv)
         report(clock_monotonic_ns() - start_ns);
         return 0;
     }
+    if (options.get)
+        make_get();
     for (size_t i = 0; i < options.callers; i++)
         if (caller_connect(&callers[i]) < 0)
             die("connect");

@@ -4,27 +4,20 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "spawn/privilege.h"
 #include "spawn/sandbox.h"
 #include "wire/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
-#include <linux/close_range.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-enum { LAMINAD_FD_PROGRAM = 5, LAMINAD_FD_SCRATCH = 64, LAMINAD_FILES_MAX = 65536 };
 
 int laminad_open_beside(const char *name, int flags)
 {
@@ -59,49 +52,6 @@ int laminad_place_open(struct laminad_place *place, struct error *err)
     return 0;
 }
 
-static void raise_files(void)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-        return;
-    if (files.rlim_max < LAMINAD_FILES_MAX) {
-        const struct rlimit more = {LAMINAD_FILES_MAX, LAMINAD_FILES_MAX};
-        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-            return;
-    }
-    files.rlim_cur = files.rlim_max < LAMINAD_FILES_MAX ? files.rlim_max : LAMINAD_FILES_MAX;
-    (void) setrlimit(RLIMIT_NOFILE, &files);
-}
-
-static int drop(const struct options *options)
-{
-    for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
-            return -errno;
-    if (setgroups(0, NULL) < 0 || setresgid(options->gid, options->gid, options->gid) < 0 ||
-        setresuid(options->uid, options->uid, options->uid) < 0)
-        return -errno;
-    // Without lamina-spawn it can do nothing, and a new service needs its port and its files.
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return -errno;
-    return 0;
-}
-
-static int descriptors(int program_fd, int channel_fd, int work_fd)
-{
-    const int sources[] = {channel_fd, work_fd, program_fd};
-    int copies[ARRAY_SIZE(sources)];
-    for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
-        if ((copies[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, LAMINAD_FD_SCRATCH)) < 0)
-            return -errno;
-    for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
-        const int goal = SPAWN_FD_INSTANCES + (int) i;
-        if (dup3(copies[i], goal, goal == LAMINAD_FD_PROGRAM ? O_CLOEXEC : 0) < 0)
-            return -errno;
-    }
-    return syscall(SYS_close_range, LAMINAD_FD_PROGRAM + 1, ~0U, 0) < 0 ? -errno : 0;
-}
-
 // The data directory at a place that the user can walk to, whatever directories are above it. The
 // namespace follows the host's mounts (slave) but not the other way round.
 static int data_mount(const struct options *options)
@@ -120,34 +70,41 @@ static int data_mount(const struct options *options)
     return 0;
 }
 
-static int become(const struct laminad_place *place, const struct options *options, int channel_fd,
-                  int work_fd)
+static char **arguments_make(const struct options *options)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    signal(SIGPIPE, SIG_DFL);
-    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || setns(place->mounts_fd, CLONE_NEWNS) < 0 ||
-        fchdir(place->cwd_fd) < 0 || setenv(SPAWN_ENV_FDS, "3,4", 1) < 0)
-        return -errno;
-    raise_files();
-    int r = data_mount(options);
-    if (r < 0)
-        return r;
+    static char name[] = "laminad";
     size_t count = 0;
     while (options->laminad_arguments[count])
         count++;
     char **arguments = calloc(count + 2, sizeof(*arguments));
-    if (!arguments)
-        return -ENOMEM;
-    static char name[] = "laminad";
-    arguments[0] = name;
-    memcpy(arguments + 1, options->laminad_arguments, count * sizeof(*arguments));
-    r = descriptors(place->program_fd, channel_fd, work_fd);
-    if (r == 0)
-        r = drop(options);
+    if (arguments) {
+        arguments[0] = name;
+        memcpy(arguments + 1, options->laminad_arguments, count * sizeof(*arguments));
+    }
+    return arguments;
+}
+
+static int become(const struct laminad_place *place, const struct options *options, int channel_fd,
+                  int work_fd)
+{
+    if (setns(place->mounts_fd, CLONE_NEWNS) < 0 || fchdir(place->cwd_fd) < 0 ||
+        setenv(SPAWN_ENV_FDS, "3,4", 1) < 0)
+        return -errno;
+    int r = data_mount(options);
     if (r < 0)
         return r;
-    syscall(SYS_execveat, LAMINAD_FD_PROGRAM, "", arguments, environ, AT_EMPTY_PATH);
+    char **arguments = arguments_make(options);
+    if (!arguments)
+        return -ENOMEM;
+    enum { PROGRAM = SPAWN_FD_WORK + 1 };
+    const int sources[] = {0, 1, 2, channel_fd, work_fd, place->program_fd};
+    r = privilege_keep_fds(sources, ARRAY_SIZE(sources), PROGRAM);
+    // It dies with lamina-spawn: it could do nothing without, and a new one needs its port and files.
+    if (r == 0)
+        r = privilege_drop(options->uid, options->gid);
+    if (r < 0)
+        return r;
+    syscall(SYS_execveat, PROGRAM, "", arguments, environ, AT_EMPTY_PATH);
     return -errno;
 }
 

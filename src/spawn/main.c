@@ -26,6 +26,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MAIN_FILES_MAX 65536
+
 static struct sandbox sandboxes[SANDBOX_SLOTS_MAX];
 
 // 0, 1 and 2 must be something: else a channel would get one of these numbers.
@@ -35,6 +37,22 @@ static void open_standard(void)
     while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2)
         continue;
     fd_close(fd);
+}
+
+// Two descriptors for each instance here, six in laminad, which gets the same limit, and as many as
+// it has callers. As far as it goes: the limit itself says when it is reached.
+static void raise_files(void)
+{
+    struct rlimit files = {MAIN_FILES_MAX, MAIN_FILES_MAX};
+    struct rlimit now;
+    if (getrlimit(RLIMIT_NOFILE, &now) < 0)
+        return;
+    if (now.rlim_max >= MAIN_FILES_MAX)
+        files.rlim_max = now.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0) {
+        now.rlim_cur = now.rlim_max;
+        (void) setrlimit(RLIMIT_NOFILE, &now);
+    }
 }
 
 static int tools_open(struct sandbox_tools *tools, struct error *err)
@@ -148,6 +166,7 @@ int main(int count, char **arguments)
     struct error err = {0};
     struct options options;
     open_standard();
+    raise_files();
     umask(022);
     if (options_parse(&options, count, arguments, &err) < 0) {
         (void) fprintf(stderr, "lamina-spawn: %s\n", err.text);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+
+#include "spawn/privilege.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/keyctl.h>
+#include <linux/securebits.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// lamina-spawn blocks signals and ignores SIGPIPE; both would outlive exec.
+static int default_signals(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    signal(SIGPIPE, SIG_DFL);
+    return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
+}
+
+int privilege_keep_fds(const int *sources, int count, int kept)
+{
+    // First to numbers above all goals: placing one must not overwrite the next.
+    int copies[PRIVILEGE_FDS_MAX];
+    for (int i = 0; i < count; i++)
+        if ((copies[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, PRIVILEGE_FDS_MAX)) < 0)
+            return -errno;
+    for (int i = 0; i < count; i++)
+        if (dup3(copies[i], i, i < kept ? 0 : O_CLOEXEC) < 0)
+            return -errno;
+    if (syscall(SYS_close_range, count, ~0U, 0) < 0)
+        return -errno;
+    return default_signals();
+}
+
+int privilege_drop(uid_t uid, gid_t gid)
+{
+    (void) syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); // ENOSYS is fine
+    for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
+            return -errno;
+    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
+                               SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                               SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
+        setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0 ||
+        // After setresuid, which clears it (docs/kernel/pdeathsig.md).
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    return 0;
+}

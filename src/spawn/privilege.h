@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+//
+// What every process that lamina-spawn starts gives up before its exec: all descriptors but those it
+// is meant to have, signal settings, and every right of root. For good: nothing gives them back.
+// No malloc, no stdio. -errno.
+
+#ifndef LAMINA_SPAWN_PRIVILEGE_H
+#define LAMINA_SPAWN_PRIVILEGE_H
+
+#include "base/compiler.h"
+
+#include <sys/types.h>
+
+#define PRIVILEGE_FDS_MAX 16
+
+// Puts sources[i] at number i, for i < count <= PRIVILEGE_FDS_MAX, and closes all else. The first
+// `kept` survive an exec. Signals get their defaults.
+int privilege_keep_fds(const int *sources, int count, int kept) MUST_CHECK;
+
+// Becomes that user and nobody else: no group, no capability (empty bounding set, locked
+// securebits), no_new_privs, not root's keyring; dies with its parent.
+int privilege_drop(uid_t uid, gid_t gid) MUST_CHECK;
+
+#endif

@@ -29,6 +29,7 @@
 #define DEPLOY_THREADS 2
 #define DEPLOY_WAITING_MAX 256
 #define DEPLOY_STALL_S 120
+#define DEPLOY_ENTRIES_MAX 100000 // of a package
 
 struct deploy;
 struct deploy_live;
@@ -36,7 +37,7 @@ struct deploy_live;
 // AWS's own limits, base/limits.h: zipped and unzipped size.
 enum deploy_limits {
     DEPLOY_LIMITS_ENFORCE, // refuse what AWS would refuse
-    DEPLOY_LIMITS_OFF,     // only the disk and STORE_ENTRIES_MAX limit
+    DEPLOY_LIMITS_OFF,     // only the disk and DEPLOY_ENTRIES_MAX limit
 };
 
 enum deploy_status {

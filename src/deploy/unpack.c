@@ -234,7 +234,7 @@ static int unpack_zip(struct unpack *unpack, int input)
         return r;
     struct worker_spec spec = {
         .kind = WORK_KIND_UNZIP,
-        .arguments = {[WORK_ARGUMENT_ENTRIES_MAX] = STORE_ENTRIES_MAX,
+        .arguments = {[WORK_ARGUMENT_ENTRIES_MAX] = DEPLOY_ENTRIES_MAX,
                       [WORK_ARGUMENT_BYTES_MAX] = unpack->bytes_max},
         .input = input,
     };

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// A staged file and the object that it will be. Entries with equal content share the first one.
+// A staged file and the object that it will be. Of files with one content only the first is staged.
 struct staged {
     struct store_file *file; // owned
     struct object_key key;
@@ -24,7 +24,8 @@ struct staged {
 struct store_batch {
     struct store *store; // borrowed
     struct manifest manifest;
-    struct map paths; // path -> mark of its type
+    struct map paths;    // path -> mark of its type
+    struct map contents; // names of the objects that are staged
     struct staged *staged;
     size_t staged_count, staged_capacity;
     struct store_pin *pin; // owned until commit hands it over
@@ -42,6 +43,7 @@ struct store_batch *store_batch_new(struct store *store)
         return NULL;
     batch->store = store;
     map_init(&batch->paths, STORE_ENTRIES_MAX);
+    map_init(&batch->contents, STORE_ENTRIES_MAX + 1);
     batch->pin = pin_new(store);
     if (!batch->pin) {
         store_batch_free(batch);
@@ -61,6 +63,7 @@ void store_batch_free(struct store_batch *batch)
     free(batch->staged);
     manifest_done(&batch->manifest);
     map_done(&batch->paths, NULL);
+    map_done(&batch->contents, NULL);
     store_unpin(batch->pin);
     free(batch);
 }
@@ -148,7 +151,6 @@ int store_batch_link(struct store_batch *batch, struct str path, struct str targ
     return entry->target ? 0 : error_set(err, -ENOMEM, "no memory for the tree");
 }
 
-// Takes the file if it succeeds.
 static int batch_stage(struct store_batch *batch, struct store_file *file,
                        const struct object_key *key)
 {
@@ -164,11 +166,19 @@ static int batch_stage(struct store_batch *batch, struct store_file *file,
     return 0;
 }
 
+// 0: the file is taken; 1: its content is staged already; -errno.
 static int batch_prepare(struct store_batch *batch, struct store_file *file,
                          const struct object_key *key, struct error *err)
 {
+    char name[OBJECT_NAME_SIZE];
+    object_name(key, name);
+    int r = map_put(&batch->contents, str_of(name), &mark_other);
+    if (r == -EEXIST)
+        return 1;
+    if (r < 0)
+        return error_set(err, r, "no memory for the tree");
     AUTO_FD int fd = store_file_open(file);
-    int r = fd < 0 ? fd : object_prepare(fd, key);
+    r = fd < 0 ? fd : object_prepare(fd, key);
     if (r < 0)
         return error_set_errno(err, r, "prepare a staged file");
     r = batch_stage(batch, file, key);
@@ -203,7 +213,7 @@ int store_batch_file(struct store_batch *batch, struct str path, struct store_fi
 {
     int r = batch_add_file(batch, path, file, is_executable, mtime, err);
     if (r != 0)
-        store_file_free(file); // refused, or empty: made, not linked
+        store_file_free(file); // refused; empty: made, not linked; or there already
     return r < 0 ? r : 0;
 }
 
@@ -212,9 +222,9 @@ int store_batch_blob(struct store_batch *batch, struct store_file *file, struct 
     struct digest digest = store_file_digest(file);
     pin_blob(batch->pin, &digest);
     int r = batch_prepare(batch, file, &(struct object_key){.digest = digest}, err);
-    if (r < 0)
+    if (r != 0)
         store_file_free(file);
-    return r;
+    return r < 0 ? r : 0;
 }
 
 // Pinned first: from here on it cannot be collected. A package becomes an object by a second link.

@@ -87,7 +87,7 @@ struct store_pin;
 #define STORE_PATH_MAX 4000      // bytes of a path in a tree
 #define STORE_NAME_MAX 255       // bytes of one name in it
 #define STORE_DEPTH_MAX 128      // names in a path
-#define STORE_ENTRIES_MAX 100000 // files, links and directories of a tree
+#define STORE_ENTRIES_MAX 200000 // of a tree; directories that only a path implies count too
 #define STORE_LINK_MAX 4000      // bytes of a symlink's target
 
 struct store_batch *store_batch_new(struct store *store); // NULL without memory

@@ -473,15 +473,53 @@ static int header_check(struct zip *zip, struct zip_entry *entry, uint64_t direc
                                           : 0;
 }
 
+// Heap sort. libc's qsort asks the system how much memory it has, which the filter of confine.c does
+// not allow; and no input makes this one slow.
+static void swap(char *a, char *b, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        char kept = a[i];
+        a[i] = b[i];
+        b[i] = kept;
+    }
+}
+
+static void sift_down(char *base, size_t root, size_t count, size_t size,
+                      int (*compare)(const void *left, const void *right))
+{
+    for (size_t child; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && compare(base + child * size, base + (child + 1) * size) < 0)
+            child++;
+        if (compare(base + root * size, base + child * size) >= 0)
+            return;
+        swap(base + root * size, base + child * size, size);
+    }
+}
+
+static void sort(void *data, size_t count, size_t size,
+                 int (*compare)(const void *left, const void *right))
+{
+    char *base = data;
+    for (size_t i = count / 2; i-- > 0;)
+        sift_down(base, i, count, size, compare);
+    for (size_t end = count; end-- > 1;) {
+        swap(base, base + end * size, size);
+        sift_down(base, 0, end, size, compare);
+    }
+}
+
+// Ties are decided by the position, so that the same bytes always get the same answer.
 static int compare_offsets(const void *left, const void *right)
 {
     const struct zip_entry *a = left, *b = right;
-    return a->header_offset < b->header_offset ? -1 : a->header_offset > b->header_offset;
+    if (a->header_offset != b->header_offset)
+        return a->header_offset < b->header_offset ? -1 : 1;
+    return a->position < b->position ? -1 : a->position > b->position;
 }
 
 static int headers_check(struct zip *zip, uint64_t directory_offset, struct zip_refusal *refusal)
 {
-    qsort(zip->entries, zip->entry_count, sizeof(zip->entries[0]), compare_offsets);
+    sort(zip->entries, zip->entry_count, sizeof(zip->entries[0]), compare_offsets);
     uint64_t free_from = 0;
     for (size_t i = 0; i < zip->entry_count; i++) {
         struct zip_entry *entry = &zip->entries[i];
@@ -498,10 +536,8 @@ static int headers_check(struct zip *zip, uint64_t directory_offset, struct zip_
 // ---- Names against each other
 
 // As memcmp, with '/' before every other byte: what is beneath a name follows directly behind it.
-static int compare_paths(const void *left, const void *right)
+static int compare_names(const struct zip_entry *a, const struct zip_entry *b)
 {
-    const struct zip_entry *a = *(const struct zip_entry *const *) left;
-    const struct zip_entry *b = *(const struct zip_entry *const *) right;
     size_t size = a->path_size < b->path_size ? a->path_size : b->path_size;
     for (size_t i = 0; i < size; i++) {
         int x = a->path[i] == '/' ? 0 : (unsigned char) a->path[i];
@@ -510,6 +546,14 @@ static int compare_paths(const void *left, const void *right)
             return x - y;
     }
     return a->path_size < b->path_size ? -1 : a->path_size > b->path_size;
+}
+
+static int compare_paths(const void *left, const void *right)
+{
+    const struct zip_entry *a = *(const struct zip_entry *const *) left;
+    const struct zip_entry *b = *(const struct zip_entry *const *) right;
+    int order = compare_names(a, b);
+    return order ? order : a->position < b->position ? -1 : a->position > b->position;
 }
 
 static bool is_beneath(const struct zip_entry *entry, const struct zip_entry *above)
@@ -525,10 +569,10 @@ static int paths_check(struct zip *zip, struct zip_refusal *refusal)
         return -ENOMEM;
     for (size_t i = 0; i < zip->entry_count; i++)
         sorted[i] = &zip->entries[i];
-    qsort(sorted, zip->entry_count, sizeof(*sorted), compare_paths);
+    sort(sorted, zip->entry_count, sizeof(*sorted), compare_paths);
     for (size_t i = 1; i < zip->entry_count; i++) {
         const struct zip_entry *before = sorted[i - 1], *entry = sorted[i];
-        bool is_same = compare_paths(&before, &entry) == 0;
+        bool is_same = compare_names(before, entry) == 0;
         if (is_same && before->type != ZIP_DIRECTORY && entry->type != ZIP_DIRECTORY)
             return zip_refuse(refusal, WORK_REASON_DUPLICATE, entry, entry->position);
         if ((is_same && before->type != entry->type) ||

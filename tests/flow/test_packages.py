@@ -76,3 +76,21 @@ def test_an_update_with_a_bad_package_leaves_the_old_code(client):
 def test_what_was_stored_is_what_its_names_say(service):
     """After all that: an independent reading of the data directory."""
     check(service.data_dir)
+
+
+def test_the_largest_package_that_aws_takes(client, service):
+    """262,143,999 bytes unzipped in a few hundred kilobytes: accepted, and gone again with the function."""
+    code = hostile_zips.make("bomb-at-limit")
+    name, answer = create(client, code)
+    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    client.delete_function(FunctionName=name)
+
+
+def test_a_hundred_thousand_entries(client, service):
+    """Of one content: one object, more links than an inode may have. One entry more is refused."""
+    name, answer = create(client, hostile_zips.make("entries-100000"))
+    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    client.delete_function(FunctionName=name)
+    status, kind, message = refusal(client, hostile_zips.make("entries-100001"))
+    assert (status, kind) == (400, "InvalidParameterValueException")
+    assert message.startswith(BAD_ZIP) and "too many entries" in message

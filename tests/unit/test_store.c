@@ -383,10 +383,10 @@ static void test_links_out_are_refused(void **state)
 
 static void test_implied_directories_count_too(void **state)
 {
-    // 128 new directories a path: 100,000 entries are reached long before 100,000 files.
+    // 128 new directories a path: the limit is reached long before 200,000 paths.
     struct store_batch *batch = store_batch_new(store);
     int r = 0;
-    for (int i = 0; r == 0 && i < 1000; i++) {
+    for (int i = 0; r == 0 && i < 2000; i++) {
         char path[600];
         int size = snprintf(path, sizeof(path), "%d", i);
         for (int depth = 1; depth < 128; depth++)

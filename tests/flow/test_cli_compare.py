@@ -22,8 +22,10 @@ def code(build):
     return path
 
 
-def functions(service):
-    return [f["name"] for f in json.loads(service.lamina("list", "-o", "json").stdout)["functions"]]
+def leftovers(service):
+    """The functions of comparisons that are there now."""
+    names = [f["name"] for f in json.loads(service.lamina("list", "-o", "json").stdout)["functions"]]
+    return [name for name in names if name.startswith("lamina-compare-")]
 
 
 def check_spread(spread, count=None):
@@ -63,7 +65,7 @@ def test_six_rows_one_of_them_measured(service, code):
     for row in told["rows"][1:]:
         assert row["status"] == "not_built" and "package" in row["reason"]
         assert "node_cold" not in row
-    assert functions(service) == []
+    assert leftovers(service) == []
 
 
 def test_the_table_says_the_same(service, code):
@@ -75,7 +77,7 @@ def test_the_table_says_the_same(service, code):
     for phase in PHASES:
         assert any(line.startswith(phase) for line in lines)
     assert "calls failed meanwhile" in done.stdout
-    assert functions(service) == []
+    assert leftovers(service) == []
 
 
 def test_a_model_over_the_limits_is_infeasible_with_the_number(service, tmp_path):
@@ -88,7 +90,7 @@ def test_a_model_over_the_limits_is_infeasible_with_the_number(service, tmp_path
         over = (300 << 20) + (service.build / "runtime/bin/lamina-model").stat().st_size - 262144000
         assert f"(by {over} bytes)" in rows[name]["reason"] and "250 MB unzipped" in rows[name]["reason"]
     assert {rows[name]["status"] for name in ("image", "s3", "endpoint", "filesystem")} == {"not_built"}
-    assert functions(service) == []
+    assert leftovers(service) == []
 
 
 def test_a_function_that_fails_is_said_and_deleted(service, tmp_path):
@@ -99,7 +101,7 @@ def test_a_function_that_fails_is_said_and_deleted(service, tmp_path):
     done = service.lamina("compare", root, "--quick", check=False)
     assert done.returncode == 1 and done.stdout == ""
     assert "the function reported an error" in done.stderr and "Runtime.ExitError" in done.stderr
-    assert functions(service) == []
+    assert leftovers(service) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -107,7 +109,7 @@ def test_ctrl_c_deletes_what_was_made(service, build, code, number):
     comparing = subprocess.Popen([build / "lamina", "compare", code, "--cold-starts", "10000"], env=service.env,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        wait_for(lambda: functions(service), "the function to be there")
+        wait_for(lambda: leftovers(service), "the function to be there")
         comparing.send_signal(number)
         out, _ = comparing.communicate(timeout=DEADLINE_S)
         assert comparing.returncode == -number
@@ -115,7 +117,7 @@ def test_ctrl_c_deletes_what_was_made(service, build, code, number):
     finally:
         comparing.kill()
         comparing.wait()
-    assert functions(service) == []
+    assert leftovers(service) == []
 
 
 def test_mistakes_come_before_anything_is_deployed(service, tmp_path):
@@ -123,4 +125,4 @@ def test_mistakes_come_before_anything_is_deployed(service, tmp_path):
     for path, says in ((tmp_path / "net.pt", "torch.onnx.export"), (tmp_path / "nothing", "No such file")):
         done = service.lamina("compare", path, check=False)
         assert done.returncode == 1 and says in done.stderr
-    assert functions(service) == []
+    assert leftovers(service) == []

@@ -4,7 +4,7 @@
 
 Every operation of src/api/routes.c must stand in the page exactly once, in the section that fits: an operation with
 a function behind it under "Done" or "Lamina's own operations" (with its path), one without under "Missing" (with its
-path), and nothing else may stand there. Links of the docs to files of the repository must lead somewhere.
+path), and nothing else may stand there. Every test that SECURITY.md names must exist. Links of the docs to files of the repository must lead somewhere.
 Exit status 0, or 1 with one line for each difference."""
 import re
 import sys
@@ -68,11 +68,21 @@ def dead_links():
                 yield f"{document.relative_to(ROOT)}: links to {target}, which is not there"
 
 
+def missing_tests():
+    """Tests that SECURITY.md names as proof, and that are not there. A bare name is one of test_sandbox.py."""
+    files = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    units = {path.stem for path in (ROOT / "tests" / "unit").glob("test_*.c")}
+    for file, test in re.findall(r"`(?:(test_\w+\.py)::)?(test_\w+)`", (ROOT / "SECURITY.md").read_text()):
+        file = file or "test_sandbox.py"
+        if test not in units and not re.search(rf"^ *def {test}\(", files.get(file, ""), re.MULTILINE):
+            yield f"SECURITY.md: there is no test {file}::{test}"
+
+
 def main():
     table = routes()
     if len(table) < 80:
         sys.exit("check_docs: cannot read src/api/routes.c")
-    problems = [*compare(table, page()), *dead_links()]
+    problems = [*compare(table, page()), *dead_links(), *missing_tests()]
     for problem in problems:
         print(f"check_docs: {problem}", file=sys.stderr)
     return 1 if problems else 0

@@ -16,7 +16,7 @@ deps:
 # build/ holds build/deps too, so its presence says nothing: build.ninja does.
 build: deps
 	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD) \
-		-Dpkg_config_path=$(CURDIR)/build/deps/prefix/lib/pkgconfig --prefix=$(PREFIX) --libdir=lib $(QUIET)
+		-Dpkg_config_path=$(CURDIR)/build/deps/prefix/lib/pkgconfig --prefix=$(PREFIX) $(QUIET)
 	@ninja -C $(BUILD) $(QUIET)
 
 # A real model answers through the Lambda API. WAV=file.wav takes your own sound, KEEP=1 leaves it running.

@@ -33,6 +33,37 @@
 #define PROBE_TIMEOUT_MS 10000
 #define LOG_SHOWN_BYTES_MAX 4096
 
+// For help and completion; the words are read by read_words, which knows that all others are laminad's.
+static const struct option_spec options[] = {
+    {.name = "detach",
+     .letter = 'd',
+     .kind = OPTION_FLAG,
+     .help = "in the background: returns when the service is ready"},
+    {.name = "wait",
+     .kind = OPTION_NUMBER,
+     .metavar = "S",
+     .help = "with -d: give up after so many seconds (default: 120)"},
+    {.name = "log-file",
+     .kind = OPTION_TEXT,
+     .metavar = "FILE",
+     .help = "with -d: the service's messages (/var/log/lamina.log, or DIR.log beside another data "
+             "directory)"},
+    {.name = "data-dir",
+     .kind = OPTION_TEXT,
+     .metavar = "DIR",
+     .help = "where everything is kept (default: /var/lib/lamina)"},
+    {.name = "listen",
+     .kind = OPTION_TEXT,
+     .metavar = "ADDRESS:PORT",
+     .help = "default: 127.0.0.1:4566"},
+    {.name = "aws-limits",
+     .kind = OPTION_CHOICE,
+     .metavar = "MODE",
+     .choices = "enforce|warn|off",
+     .help = "AWS's package sizes: enforce, warn or off (default: enforce)"},
+    {0},
+};
+
 struct start {
     char **words; // laminad's argv
     bool is_detached;
@@ -299,12 +330,8 @@ const struct command cmd_up = {
     .name = "up",
     .usage = "[-d] [--data-dir DIR] [--listen ADDRESS:PORT] [...]",
     .summary = "Starts the service (as root), here or in the background",
-    .details =
-        "  -d, --detach      in the background: returns when the service is ready\n"
-        "      --wait S      with -d: give up after so many seconds (default: 120)\n"
-        "      --log-file F  with -d: where the service's messages go (default:\n"
-        "                    /var/log/lamina.log, or DIR.log beside another data directory)\n\n"
-        "All other options are the service's own: laminad --help lists them.",
+    .details = "All other options are the service's own: laminad --help lists them.",
+    .options = options,
     .is_raw = true,
     .run_raw = run_up,
 };

@@ -14,7 +14,7 @@ import pytest
 
 from lamina_service import clean_environment
 
-VERBS = ("up down status env deploy invoke logs list describe ps delete package compare doctor version help").split()
+VERBS = ("up down status env deploy invoke logs list describe ps delete package compare doctor completion version help").split()
 
 
 @pytest.fixture
@@ -50,6 +50,24 @@ def test_help_names_every_verb(lamina):
         assert page.returncode == 0 and page.stdout.startswith(f"usage: lamina {verb}")
         assert lamina(verb, "--help").stdout == page.stdout
     assert lamina("--help").stdout == done.stdout
+
+
+def test_completion_offers_verbs_options_and_choices(lamina):
+    """In bash itself, as the shell calls it."""
+    done = lamina("completion", "bash")
+    assert done.returncode == 0
+    script = done.stdout + """
+    try() { COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _lamina; echo "${COMPREPLY[*]}"; }
+    try lamina de
+    try lamina deploy --str
+    try lamina deploy --strategy l
+    try lamina list -o j
+    try lamina up --dat
+    """
+    out = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240)
+    assert out.stderr == ""
+    assert out.stdout.splitlines() == ["deploy describe delete", "--strategy", "layer", "json", "--data-dir"]
+    assert lamina("completion", "fish").returncode == 1
 
 
 def test_no_verb_is_a_mistake(lamina):

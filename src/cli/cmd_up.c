@@ -34,7 +34,7 @@
 #define LOG_SHOWN_BYTES_MAX 4096
 
 // For help and completion; the words are read by read_words, which knows that all others are laminad's.
-static const struct option_spec options[] = {
+static const struct option_spec shown_options[] = {
     {.name = "detach",
      .letter = 'd',
      .kind = OPTION_FLAG,
@@ -331,7 +331,7 @@ const struct command cmd_up = {
     .usage = "[-d] [--data-dir DIR] [--listen ADDRESS:PORT] [...]",
     .summary = "Starts the service (as root), here or in the background",
     .details = "All other options are the service's own: laminad --help lists them.",
-    .options = options,
+    .options = shown_options,
     .is_raw = true,
     .run_raw = run_up,
 };

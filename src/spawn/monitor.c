@@ -186,7 +186,9 @@ static void read_signals(struct monitor *monitor)
 {
     struct signalfd_siginfo info;
     while (read(monitor->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-        if (info.ssi_signo == SIGCHLD)
+        // SIGHUP has nothing to make anew yet. From a terminal laminad has had its own copy, and takes
+        // a second one for impatience.
+        if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGHUP || info.ssi_code == SI_KERNEL)
             continue;
         log_info("spawn.signal", "signal=%u", info.ssi_signo);
         if (!monitor->is_laminad_gone)

@@ -72,12 +72,9 @@ int session_describe(struct session *session, struct session_state *ret, struct 
     if (r < 0)
         return r;
     yyjson_val *root = yyjson_doc_get_root(doc);
-    yyjson_val *memory = json_member(root, "memory");
     yyjson_val *cold = json_member(root, "last_cold_start");
     *ret = (struct session_state){
         .stored_bytes = number(root, "stored_bytes"),
-        .pss_bytes = number(memory, "pss_bytes"),
-        .private_bytes = number(memory, "private_bytes"),
         .instances = count_instances(json_member(root, "instances")),
         .cold_starts = number(root, "cold_starts"),
         .total_ms = yyjson_get_num(json_member(cold, "total_ms")),

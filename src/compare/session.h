@@ -32,7 +32,6 @@ MUST_CHECK int session_call(struct session *session, struct client *client, doub
 // What GET /lamina/v1/functions/NAME says.
 struct session_state {
     uint64_t stored_bytes;
-    uint64_t pss_bytes, private_bytes;
     uint64_t instances; // in whatever state
     uint64_t cold_starts;
     double phases_ms[COMPARE_PHASES]; // of the last cold start

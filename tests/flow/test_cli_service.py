@@ -280,6 +280,15 @@ def test_describe_and_ps_and_status(service, echo):
     assert re.search(r"^disk_free_bytes +[0-9.]+ [KMGT]B$", service.lamina("status").stdout, re.M)
 
 
+def test_status_again_and_again(service):
+    done = service.lamina("status", "--watch", "--count", "3", "--interval", "10", "-o", "json")
+    looks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(looks) == 3
+    assert looks[0]["uptime_ms"] <= looks[1]["uptime_ms"] <= looks[2]["uptime_ms"]
+    table = service.lamina("status", "-w", "--count", "2", "--interval", "10").stdout
+    assert table.count("WHAT ") == 2 and "\x1b" not in table
+
+
 def test_delete_goes_on_past_what_is_not_there(service, code):
     for name in ("gone1", "gone2"):
         service.lamina("deploy", code, "--name", name)

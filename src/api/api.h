@@ -18,6 +18,7 @@
 #define LAMINA_API_API_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/error.h"
@@ -55,6 +56,7 @@ struct api_config {
     struct store *store;
     struct log_writer *logs;
     enum api_limits limits;
+    uint32_t concurrency; /* LAMINA_CONCURRENCY: of the account */
 };
 
 /* -ENOMEM, -EAGAIN (no threads). */

@@ -96,13 +96,14 @@ static void append_code(struct buf *json, const struct version *version)
     member(json, "CodeSha256", digest_base64(&digest, base64));
 }
 
-void function_shape_append(struct buf *json, const struct version *version, bool is_qualified,
+void function_shape_append(struct buf *json, const struct version *version, const char *qualifier,
                            enum function_shape shape)
 {
     char modified[CLOCK_TEXT_MAX];
     buf_append_text(json, "{\"FunctionName\":");
     json_append_string(json, str_of(version->name));
-    member(json, "FunctionArn", is_qualified ? version->qualified_arn : version->arn);
+    buf_printf(json, ",\"FunctionArn\":\"%s%s%s\"", version->arn,
+               qualifier && qualifier[0] ? ":" : "", qualifier ? qualifier : "");
     member(json, "Runtime", version->runtime);
     member(json, "Role", version->role);
     member(json, "Handler", version->handler);

@@ -8,8 +8,6 @@
 #ifndef LAMINA_API_FUNCTION_SHAPE_H
 #define LAMINA_API_FUNCTION_SHAPE_H
 
-#include <stdbool.h>
-
 #include "base/buf.h"
 #include "function/version.h"
 
@@ -18,9 +16,9 @@ enum function_shape {
     FUNCTION_SHAPE_LIST_ITEM, /* without State, LastUpdateStatus and RuntimeVersionConfig */
 };
 
-/* Appends the object. `is_qualified`: FunctionArn carries the qualifier. The buffer's own failures stick
- * in the buffer. */
-void function_shape_append(struct buf *json, const struct version *version, bool is_qualified,
+/* Appends the object. FunctionArn ends in `qualifier` (a version, or an alias that led to it) unless that is
+ * NULL or "". The buffer's own failures stick in the buffer. */
+void function_shape_append(struct buf *json, const struct version *version, const char *qualifier,
                            enum function_shape shape);
 
 #endif

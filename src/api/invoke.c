@@ -26,6 +26,7 @@
 
 #define CHECK_INLINE_MAX ((size_t) 64 * 1024)
 #define TRACE_ID_MAX 256
+#define ARN_MAX (VERSION_ARN_MAX + LIMIT_QUALIFIER_MAX)
 
 enum invoke_type { INVOKE_REQUEST_RESPONSE, INVOKE_EVENT, INVOKE_DRY_RUN };
 
@@ -37,6 +38,7 @@ struct invoking {
     struct buf payload;            /* owned until the invocation takes it */
     struct invocation *invocation; /* borrowed: to cancel it */
     const struct version *version; /* a reference, or NULL */
+    char arn[ARN_MAX];             /* as the caller named the function */
     /* of the check, by whichever thread */
     int check;
     size_t position;
@@ -227,11 +229,13 @@ static void start(struct call *call)
 {
     struct invoking *invoking = call->work;
     const struct version *version = invoking->version;
+    (void) snprintf(invoking->arn, sizeof(invoking->arn), "%s%s%s", version->arn,
+                    invoking->name.qualifier[0] ? ":" : "", invoking->name.qualifier);
     struct invocation_spec spec = {
         .payload = invoking->payload,
         .client_context = str_of(invoking->client_context),
         .trace_id = trace_id(call),
-        .invoked_arn = str_of(invoking->name.qualifier[0] ? version->qualified_arn : version->arn),
+        .invoked_arn = str_of(invoking->arn),
         .wants_log_tail = invoking->wants_log_tail,
     };
     buf_init(&invoking->payload, 0);

@@ -121,7 +121,7 @@ static int take_name(struct call *call, struct creation *creation, const char *n
 static void answer(struct call *call, const struct version *shown)
 {
     struct buf json = BUF_INIT(CALL_JSON_MAX);
-    function_shape_append(&json, shown, false, FUNCTION_SHAPE_WHOLE);
+    function_shape_append(&json, shown, NULL, FUNCTION_SHAPE_WHOLE);
     call_answer_json(call, 201, &json);
 }
 

@@ -50,6 +50,15 @@ static int begin(struct call *call, const struct function_name *name, struct cha
     return r < 0 ? aws_error_set(&call->error, AWS_SERVICE, "No memory") : 0;
 }
 
+/* An alias that leads to the version, or NULL. */
+static const struct attachment *alias_of(const struct function *function, uint64_t number)
+{
+    const struct attachment *alias = function_attachment_next(function, ATTACHMENT_ALIAS, NULL);
+    while (alias && alias->route.number != number && alias->route.extra_number != number)
+        alias = function_attachment_next(function, ATTACHMENT_ALIAS, alias->qualifier);
+    return alias;
+}
+
 static int plan(struct call *call, const struct function_name *name,
                 const struct function *function, struct change_plan *ret_plan)
 {
@@ -65,6 +74,12 @@ static int plan(struct call *call, const struct function_name *name,
     if (name->qualifier[0] == '0' || str_to_u64(str_of(name->qualifier), UINT64_MAX, &number) < 0 ||
         !function_published(function, number))
         return call_no_function(call, name);
+    const struct attachment *alias = alias_of(function, number);
+    if (alias)
+        return aws_error_set(&call->error, AWS_RESOURCE_CONFLICT,
+                             "Version %s is referenced by the alias %s: update or delete that "
+                             "first.",
+                             name->qualifier, alias->qualifier);
     ret_plan->drop_number = number;
     return 0;
 }

@@ -3,6 +3,8 @@
  * GetFunction and GetFunctionConfiguration.
  */
 
+#include <string.h>
+
 #include "api/code_location.h"
 #include "api/function_shape.h"
 #include "api/operations.h"
@@ -28,7 +30,7 @@ void lambda_get_configuration(struct call *call)
         return;
     }
     struct buf json = BUF_INIT(CALL_JSON_MAX);
-    function_shape_append(&json, version, name.qualifier[0] != '\0', FUNCTION_SHAPE_WHOLE);
+    function_shape_append(&json, version, name.qualifier, FUNCTION_SHAPE_WHOLE);
     call_answer_json(call, 200, &json);
 }
 
@@ -40,16 +42,15 @@ void lambda_get(struct call *call)
         call_fail(call);
         return;
     }
-    bool is_qualified = name.qualifier[0] != '\0';
     const struct function *function = catalog_function(call->api->config.catalog, name.name);
     struct buf json = BUF_INIT(CALL_JSON_MAX);
     buf_append_text(&json, "{\"Configuration\":");
-    function_shape_append(&json, version, is_qualified, FUNCTION_SHAPE_WHOLE);
+    function_shape_append(&json, version, name.qualifier, FUNCTION_SHAPE_WHOLE);
     buf_append_text(&json, ",\"Code\":{\"RepositoryType\":\"S3\",\"Location\":");
     if (code_location_append(call, version, &json) < 0)
         json.failure = json.failure ? json.failure : -1;
     buf_append_byte(&json, '}');
-    if (function->tags_json)
+    if (function->tags_json && strcmp(function->tags_json, "{}") != 0)
         buf_printf(&json, ",\"Tags\":%s", function->tags_json);
     buf_append_byte(&json, '}');
     call_answer_json(call, 200, &json);

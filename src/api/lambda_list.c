@@ -32,7 +32,8 @@ static bool append(struct listing *listing, const struct version *version, bool 
     }
     if (listing->n++)
         buf_append_byte(&listing->json, ',');
-    function_shape_append(&listing->json, version, is_all, FUNCTION_SHAPE_LIST_ITEM);
+    function_shape_append(&listing->json, version, is_all ? version->qualifier : NULL,
+                          FUNCTION_SHAPE_LIST_ITEM);
     (void) snprintf(listing->last, sizeof(listing->last), "%s%s%s", version->name,
                     is_all ? ":" : "", is_all ? version->qualifier : "");
     return true;

@@ -20,7 +20,7 @@
 static void answer(struct call *call, const struct version *shown)
 {
     struct buf json = BUF_INIT(CALL_JSON_MAX);
-    function_shape_append(&json, shown, true, FUNCTION_SHAPE_WHOLE);
+    function_shape_append(&json, shown, shown->qualifier, FUNCTION_SHAPE_WHOLE);
     call_answer_json(call, 201, &json);
 }
 

@@ -63,7 +63,9 @@ static void answer(struct call *call)
 {
     struct code_update *update = call->work;
     struct buf json = BUF_INIT(CALL_JSON_MAX);
-    function_shape_append(&json, update->shown, update->is_qualified, FUNCTION_SHAPE_WHOLE);
+    function_shape_append(&json, update->shown,
+                          update->is_qualified ? update->shown->qualifier : NULL,
+                          FUNCTION_SHAPE_WHOLE);
     update_done(call);
     call_answer_json(call, 200, &json);
 }

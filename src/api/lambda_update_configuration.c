@@ -24,7 +24,7 @@ static void committed(void *arg, const struct error *err)
         call_fail_internal(call, "api.update_configuration", err);
     } else {
         struct buf json = BUF_INIT(CALL_JSON_MAX);
-        function_shape_append(&json, shown, false, FUNCTION_SHAPE_WHOLE);
+        function_shape_append(&json, shown, NULL, FUNCTION_SHAPE_WHOLE);
         call_answer_json(call, 200, &json);
     }
     version_unref(shown);

@@ -13,7 +13,7 @@ static void append(struct buf *json, const struct version *version, size_t *n)
 {
     if ((*n)++)
         buf_append_byte(json, ',');
-    function_shape_append(json, version, true, FUNCTION_SHAPE_LIST_ITEM);
+    function_shape_append(json, version, version->qualifier, FUNCTION_SHAPE_LIST_ITEM);
 }
 
 static void answer(struct call *call, const struct function *function, size_t page,

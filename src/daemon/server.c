@@ -294,7 +294,8 @@ static int open_api(struct server *server, struct error *err)
                                    .deploy = server->deploy,
                                    .store = server->store,
                                    .logs = server->log_writer,
-                                   .limits = api_limits_of(server->config)};
+                                   .limits = api_limits_of(server->config),
+                                   .concurrency = (uint32_t) server->config->concurrency};
     return api_new(&api, &server->api, err);
 }
 

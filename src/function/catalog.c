@@ -21,6 +21,7 @@ struct catalog *catalog_new(const struct catalog_config *config)
     catalog->account = mem_copy_text(config->account);
     catalog->registry = config->registry;
     catalog->listener = config->listener;
+    map_init(&catalog->urls, (size_t) CATALOG_FUNCTIONS_MAX * 2);
     if (!catalog->region || !catalog->account) {
         catalog_free(catalog);
         return NULL;
@@ -37,6 +38,7 @@ void catalog_free(struct catalog *catalog)
         function_free(catalog->functions[i]);
     }
     free(catalog->functions);
+    map_done(&catalog->urls, NULL);
     free(catalog->region);
     free(catalog->account);
     free(catalog);
@@ -116,7 +118,38 @@ void catalog_remove(struct catalog *catalog, struct function *function)
     catalog->n_functions--;
     memmove(catalog->functions + at, catalog->functions + at + 1,
             (catalog->n_functions - at) * sizeof(*catalog->functions));
+    for (size_t i = 0; i < function->n_attachments; i++)
+        if (function->attachments[i]->kind == ATTACHMENT_URL)
+            (void) map_remove(&catalog->urls, str_of(function->attachments[i]->url_id));
     function_free(function);
+}
+
+void catalog_attach(struct catalog *catalog, struct function *function,
+                    struct attachment *attachment)
+{
+    struct attachment *old = function_attach(function, attachment);
+    void *replaced;
+    if (old && old->kind == ATTACHMENT_URL)
+        (void) map_remove(&catalog->urls, str_of(old->url_id));
+    attachment_free(old);
+    /* Without memory the URL is not found until the next start: nothing else depends on it. */
+    if (attachment->kind == ATTACHMENT_URL &&
+        map_replace(&catalog->urls, str_of(attachment->url_id), attachment, &replaced) < 0)
+        return;
+}
+
+void catalog_detach(struct catalog *catalog, struct function *function, enum attachment_kind kind,
+                    const char *qualifier)
+{
+    struct attachment *attachment = function_detach(function, kind, qualifier);
+    if (attachment && kind == ATTACHMENT_URL)
+        (void) map_remove(&catalog->urls, str_of(attachment->url_id));
+    attachment_free(attachment);
+}
+
+struct attachment *catalog_url(const struct catalog *catalog, struct str url_id)
+{
+    return map_get(&catalog->urls, url_id);
 }
 
 void catalog_retire(struct catalog *catalog, const struct version *version)
@@ -150,13 +183,42 @@ static bool is_latest(const char *qualifier)
     return !qualifier || qualifier[0] == '\0' || strcmp(qualifier, VERSION_LATEST) == 0;
 }
 
-/* The published version, or NULL: no number, no such number. Aliases do not exist yet. */
+/* The published version, or NULL: no number, no such number. */
 static struct version *find_published(const struct function *function, const char *qualifier)
 {
     uint64_t number;
     /* "01" is not "1": AWS takes the number as text. */
     if (qualifier[0] == '0' || str_to_u64(str_of(qualifier), UINT64_MAX, &number) < 0)
         return NULL;
+    return function_published(function, number);
+}
+
+/* Uniform in [0, 1). */
+static double draw(void)
+{
+    uint32_t random;
+    mem_random(&random, sizeof(random));
+    return random / 4294967296.0;
+}
+
+/* What calls to $LATEST run: the code that serves, or if there is none what there is. */
+static struct version *find_latest(const struct function *function)
+{
+    return function->live ? function->live : function->latest;
+}
+
+/* `is_call` false: of two versions the main one. */
+static struct version *find_alias(const struct function *function, const char *qualifier,
+                                  bool is_call)
+{
+    const struct attachment *alias = function_attachment(function, ATTACHMENT_ALIAS, qualifier);
+    if (!alias)
+        return NULL;
+    uint64_t number = alias->route.number;
+    if (is_call && alias->route.extra_number && draw() < alias->route.extra_weight)
+        number = alias->route.extra_number;
+    if (number == 0)
+        return is_call ? find_latest(function) : function->latest;
     return function_published(function, number);
 }
 
@@ -167,9 +229,9 @@ int catalog_find(const struct catalog *catalog, const char *name, const char *qu
     if (!function)
         return -ENOENT;
     const struct version *version =
-        is_latest(qualifier) ? function->live : find_published(function, qualifier);
-    if (!version && is_latest(qualifier))
-        version = function->latest;
+        is_latest(qualifier) ? find_latest(function) : find_published(function, qualifier);
+    if (!version)
+        version = find_alias(function, qualifier, true);
     if (!version)
         return -ENOENT;
     *ret_version = version;
@@ -187,9 +249,32 @@ int catalog_describe(const struct catalog *catalog, const char *name, const char
     const struct version *version =
         is_latest(qualifier) ? function->latest : find_published(function, qualifier);
     if (!version)
+        version = find_alias(function, qualifier, false);
+    if (!version)
         return -ENOENT;
     *ret_version = version;
     return 0;
+}
+
+void catalog_event_invoke(const struct catalog *catalog, const char *name, const char *qualifier,
+                          struct event_invoke *ret_settings)
+{
+    const struct function *function = catalog_function(catalog, name);
+    const struct attachment *found = NULL;
+    int64_t number;
+    *ret_settings = (struct event_invoke){.retries_max = 2, .age_s_max = 21600};
+    if (function)
+        found = function_attachment(function, ATTACHMENT_EVENT_INVOKE,
+                                    is_latest(qualifier) ? "" : qualifier);
+    if (!found)
+        return;
+    yyjson_val *root = attachment_root(found);
+    if (json_member_i64(root, "MaximumRetryAttempts", 0, 2, &number) == 0)
+        ret_settings->retries_max = (uint32_t) number;
+    if (json_member_i64(root, "MaximumEventAgeInSeconds", 60, 21600, &number) == 0)
+        ret_settings->age_s_max = (uint32_t) number;
+    ret_settings->on_success = json_str(json_member(root, "OnSuccess"));
+    ret_settings->on_failure = json_str(json_member(root, "OnFailure"));
 }
 
 void catalog_each_version(const struct catalog *catalog,
@@ -231,10 +316,11 @@ static int load_function(void *arg, const char *key, struct str value, int64_t r
 
 static int load_version(void *arg, const char *key, struct str value, int64_t revision)
 {
+    (void) revision; /* a version is never written twice */
     struct loader *loader = arg;
     struct str name;
     struct str number;
-    char text[VERSION_KEY_MAX];
+    char text[ROW_KEY_MAX];
     if (!str_cut(str_of(key), ':', &name, &number) || str_copy(name, text, sizeof(text)) < 0)
         return error_set(loader->err, -EBADMSG, "version '%s' has no name", key);
     struct function *function = catalog_any(loader->catalog, text);
@@ -258,12 +344,58 @@ static int load_version(void *arg, const char *key, struct str value, int64_t re
     return 0;
 }
 
+struct attachment_loader {
+    struct loader *loader;
+    enum attachment_kind kind;
+};
+
+static int load_attachment(void *arg, const char *key, struct str value, int64_t revision)
+{
+    (void) revision; /* changes of one function are serialised by its `change` */
+    const struct attachment_loader *loading = arg;
+    struct loader *loader = loading->loader;
+    struct str name;
+    struct str qualifier;
+    char text[ROW_KEY_MAX];
+    char qualifier_text[ROW_KEY_MAX];
+    struct attachment *attachment;
+    if (!str_cut(str_of(key), ':', &name, &qualifier) || str_copy(name, text, sizeof(text)) < 0 ||
+        str_copy(qualifier, qualifier_text, sizeof(qualifier_text)) < 0)
+        return error_set(loader->err, -EBADMSG, "%s '%s' has no name",
+                         attachment_kind_name(loading->kind), key);
+    struct function *function = catalog_any(loader->catalog, text);
+    if (!function)
+        return error_set(loader->err, -EBADMSG, "%s '%s' has no function",
+                         attachment_kind_name(loading->kind), key);
+    int r = function_reserve_attachment(function);
+    if (r == 0)
+        r = attachment_new(loading->kind, qualifier_text, value, &attachment, loader->err);
+    if (r < 0)
+        return r;
+    catalog_attach(loader->catalog, function, attachment);
+    return 0;
+}
+
+static int load_attachments(struct loader *loader)
+{
+    int r = 0;
+    for (int kind = 0; r == 0 && kind < ATTACHMENT_KINDS; kind++) {
+        struct attachment_loader loading = {loader, (enum attachment_kind) kind};
+        r = registry_list(loader->catalog->registry,
+                          attachment_kind_name((enum attachment_kind) kind), load_attachment,
+                          &loading, loader->err);
+    }
+    return r;
+}
+
 int catalog_load(struct catalog *catalog, struct error *err)
 {
     struct loader loader = {.catalog = catalog, .err = err};
     int r = registry_list(catalog->registry, KIND_FUNCTION, load_function, &loader, err);
     if (r == 0)
         r = registry_list(catalog->registry, KIND_VERSION, load_version, &loader, err);
+    if (r == 0)
+        r = load_attachments(&loader);
     return r < 0 ? error_wrap(err, r, "load the functions") : 0;
 }
 

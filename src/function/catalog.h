@@ -20,6 +20,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "base/str.h"
+#include "function/attachment.h"
 #include "function/function.h"
 #include "function/version.h"
 
@@ -69,9 +71,9 @@ const char *catalog_account(const struct catalog *catalog);
  * not yet committed is not found. */
 struct function *catalog_function(const struct catalog *catalog, const char *name);
 
-/* What a call to name:qualifier runs. `qualifier` NULL means $LATEST. On success a borrowed
- * snapshot: take a version_ref to keep it past this turn.
- *   -ENOENT   no such function, version or alias
+/* What a call to name:qualifier runs. `qualifier` NULL means $LATEST. An alias with two versions is
+ * drawn anew at each call. On success a borrowed snapshot: take a version_ref to keep it past this turn.
+ *   -ENOENT   no such function, version or alias, or a version that an alias names is deleted
  *   -EAGAIN   it exists but is PENDING           (ret_version is set, for its state)
  *   -EBADFD   its creation has FAILED            (ret_version is set, for its reason) */
 MUST_CHECK int catalog_find(const struct catalog *catalog, const char *name, const char *qualifier,
@@ -81,6 +83,21 @@ MUST_CHECK int catalog_find(const struct catalog *catalog, const char *name, con
  * whether or not it serves yet. -ENOENT. Borrowed. */
 MUST_CHECK int catalog_describe(const struct catalog *catalog, const char *name,
                                 const char *qualifier, const struct version **ret_version);
+
+/* How asynchronous calls of name:qualifier are handled: what was configured for exactly that qualifier,
+ * or AWS's defaults (2 retries, 6 hours, no destinations). The texts are borrowed: "" means none. */
+struct event_invoke {
+    uint32_t retries_max;
+    uint32_t age_s_max;
+    struct str on_success; /* ARN of a function */
+    struct str on_failure;
+};
+void catalog_event_invoke(const struct catalog *catalog, const char *name, const char *qualifier,
+                          struct event_invoke *ret_settings);
+
+/* The URL configuration with this id (32 characters), or NULL; its `function` and `qualifier` say what it
+ * calls. Borrowed. */
+struct attachment *catalog_url(const struct catalog *catalog, struct str url_id);
 
 /* Functions in the order of their names, for paging: the first whose name is greater than `after`
  * ("" or NULL: the first of all), or NULL at the end. */

@@ -6,14 +6,15 @@
 #define LAMINA_FUNCTION_CATALOG_DATA_H
 
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "function/catalog.h"
 
 /* Rows of the registry: one a function, with its $LATEST, and one a published version. */
 #define KIND_FUNCTION "function"
 #define KIND_VERSION "version"
-/* "<name>:<number>": a name of at most 64, a colon, 20 digits. */
-#define VERSION_KEY_MAX 96
+/* "<name>:<qualifier>": of versions a number, of attachments a number, an alias or nothing. */
+#define ROW_KEY_MAX 200
 
 struct catalog {
     char *region;
@@ -23,6 +24,7 @@ struct catalog {
     struct function **functions; /* owned; sorted by name; those being created are among them */
     size_t n_functions;
     size_t capacity;
+    struct map urls; /* url id -> struct attachment, borrowed from its function */
 };
 
 /* Also finds a function that is being created. */
@@ -31,6 +33,11 @@ struct function *catalog_any(const struct catalog *catalog, const char *name);
 MUST_CHECK int catalog_insert(struct catalog *catalog, struct function *function);
 /* Takes it out and frees it. */
 void catalog_remove(struct catalog *catalog, struct function *function);
+/* Hangs an attachment on its function (room was reserved), frees the one it replaces. */
+void catalog_attach(struct catalog *catalog, struct function *function,
+                    struct attachment *attachment);
+void catalog_detach(struct catalog *catalog, struct function *function, enum attachment_kind kind,
+                    const char *qualifier);
 void catalog_retire(struct catalog *catalog, const struct version *version);
 
 /* The registry's row of a function (function_json.c), malloc'ed; NULL without memory. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "function/catalog_data.h"
@@ -22,7 +23,7 @@ struct change {
 /* The rows of one commit. */
 struct batch {
     struct registry_operation *operations;
-    char (*keys)[VERSION_KEY_MAX];
+    char (*keys)[ROW_KEY_MAX];
     size_t n;
     char *function_json;
     char *version_json;
@@ -77,7 +78,9 @@ static void plan_done(struct change_plan *plan)
 {
     version_unref(plan->latest);
     version_unref(plan->publish);
+    attachment_free(plan->attach);
     free((char *) (uintptr_t) plan->tags_json);
+    free((char *) (uintptr_t) plan->detach_qualifier);
 }
 
 void change_abort(struct change *change)
@@ -118,21 +121,32 @@ static struct registry_operation *batch_add(struct batch *batch, enum registry_v
 
 static void name_version(struct batch *batch, const char *name, uint64_t number)
 {
-    (void) snprintf(batch->keys[batch->n], VERSION_KEY_MAX, "%s:%llu", name,
+    (void) snprintf(batch->keys[batch->n], ROW_KEY_MAX, "%s:%llu", name,
                     (unsigned long long) number);
+}
+
+static void name_attachment(struct batch *batch, const char *name, const char *qualifier)
+{
+    (void) snprintf(batch->keys[batch->n], ROW_KEY_MAX, "%s:%s", name, qualifier);
 }
 
 static void name_function(struct batch *batch, const char *name)
 {
-    (void) snprintf(batch->keys[batch->n], VERSION_KEY_MAX, "%s", name);
+    (void) snprintf(batch->keys[batch->n], ROW_KEY_MAX, "%s", name);
 }
 
-/* All of it goes: the versions' rows and the function's own. */
+/* All of it goes: the rows of versions and attachments, and the function's own. */
 static void batch_drop_function(struct batch *batch, const struct function *function)
 {
     for (size_t i = 0; i < function->n_published; i++) {
         name_version(batch, function->name, version_number(function->published[i]));
         (void) batch_add(batch, REGISTRY_DELETE, KIND_VERSION, REGISTRY_ANY);
+    }
+    for (size_t i = 0; i < function->n_attachments; i++) {
+        const struct attachment *attachment = function->attachments[i];
+        name_attachment(batch, function->name, attachment->qualifier);
+        (void) batch_add(batch, REGISTRY_DELETE, attachment_kind_name(attachment->kind),
+                         REGISTRY_ANY);
     }
     name_function(batch, function->name);
     (void) batch_add(batch, REGISTRY_DELETE, KIND_FUNCTION, function->revision);
@@ -172,10 +186,28 @@ static int batch_put_version(struct batch *batch, const struct change *change)
     return 0;
 }
 
+static void batch_attachments(struct batch *batch, const struct change *change)
+{
+    const struct change_plan *plan = &change->plan;
+    const char *name = change->function->name;
+    if (plan->is_detaching) {
+        name_attachment(batch, name, plan->detach_qualifier);
+        (void) batch_add(batch, REGISTRY_DELETE, attachment_kind_name(plan->detach_kind),
+                         REGISTRY_ANY);
+    }
+    if (plan->attach) {
+        name_attachment(batch, name, plan->attach->qualifier);
+        struct registry_operation *put =
+            batch_add(batch, REGISTRY_PUT, attachment_kind_name(plan->attach->kind), REGISTRY_ANY);
+        put->value = plan->attach->json;
+        put->value_size = strlen(plan->attach->json);
+    }
+}
+
 static int batch_fill(struct batch *batch, const struct change *change)
 {
     const struct change_plan *plan = &change->plan;
-    size_t rows = 2 + change->function->n_published;
+    size_t rows = 4 + change->function->n_published + change->function->n_attachments;
     batch->operations = calloc(rows, sizeof(*batch->operations));
     batch->keys = calloc(rows, sizeof(*batch->keys));
     if (!batch->operations || !batch->keys)
@@ -189,7 +221,10 @@ static int batch_fill(struct batch *batch, const struct change *change)
         (void) batch_add(batch, REGISTRY_DELETE, KIND_VERSION, REGISTRY_ANY);
         return 0;
     }
-    int r = batch_put_function(batch, change);
+    batch_attachments(batch, change);
+    int r = 0;
+    if (plan->latest || plan->publish || plan->tags_json)
+        r = batch_put_function(batch, change);
     if (r == 0 && plan->publish)
         r = batch_put_version(batch, change);
     return r;
@@ -202,6 +237,10 @@ static void apply_versions(struct change *change)
     struct change_plan *plan = &change->plan;
     if (plan->publish)
         function_add_published(function, TAKE_PTR(plan->publish));
+    if (plan->is_detaching)
+        catalog_detach(change->catalog, function, plan->detach_kind, plan->detach_qualifier);
+    if (plan->attach)
+        catalog_attach(change->catalog, function, TAKE_PTR(plan->attach));
     if (plan->tags_json) {
         free(function->tags_json);
         function->tags_json = (char *) (uintptr_t) TAKE_PTR(plan->tags_json);
@@ -249,7 +288,8 @@ static void change_apply(struct change *change, int64_t revision)
         apply_drop_version(change);
         return;
     }
-    change->function->revision = revision;
+    if (change->plan.latest || change->plan.publish || change->plan.tags_json)
+        change->function->revision = revision;
     change->function->is_new = false;
     apply_versions(change);
 }
@@ -285,6 +325,8 @@ static int change_submit(struct change *change)
     int r = is_incomplete ? -ENOMEM : 0;
     if (r == 0 && plan->publish)
         r = function_reserve_published(change->function);
+    if (r == 0 && plan->attach)
+        r = function_reserve_attachment(change->function);
     if (r == 0)
         r = batch_fill(&batch, change);
     if (r == 0)
@@ -300,9 +342,13 @@ int change_commit(struct change *change, const struct change_plan *plan,
     assert(!plan->publish || version_number(plan->publish) == change->function->next_number);
     change->plan = *plan;
     change->plan.tags_json = plan->tags_json ? mem_copy_text(plan->tags_json) : NULL;
+    change->plan.detach_qualifier =
+        plan->detach_qualifier ? mem_copy_text(plan->detach_qualifier) : NULL;
     change->done = done;
     change->arg = arg;
-    int r = plan->tags_json && !change->plan.tags_json ? -ENOMEM : change_submit(change);
+    bool is_copied = (!plan->tags_json || change->plan.tags_json) &&
+                     (!plan->detach_qualifier || change->plan.detach_qualifier);
+    int r = is_copied ? change_submit(change) : -ENOMEM;
     if (r < 0)
         change_abort(change);
     return r;

@@ -33,12 +33,16 @@ struct function *change_function(const struct change *change); /* borrowed */
 
 /* What shall be after the commit. Each member that is NULL or false leaves that part alone. */
 struct change_plan {
-    struct version *latest;  /* the new $LATEST snapshot; the reference is taken */
-    bool is_serving;         /* calls to $LATEST run `latest` from the commit on */
-    struct version *publish; /* a new published version, numbered next_number; taken */
-    const char *tags_json;   /* replaces the tags; copied */
-    uint64_t drop_number;    /* delete this published version */
-    bool drop_function;      /* delete all of it */
+    struct version *latest;    /* the new $LATEST snapshot; the reference is taken */
+    bool is_serving;           /* calls to $LATEST run `latest` from the commit on */
+    struct version *publish;   /* a new published version, numbered next_number; taken */
+    const char *tags_json;     /* replaces the tags, "{}" by none; copied */
+    struct attachment *attach; /* hung on, or in the place of the one with its key; taken */
+    bool is_detaching;         /* take off (detach_kind, detach_qualifier), which may be absent */
+    enum attachment_kind detach_kind;
+    const char *detach_qualifier; /* copied */
+    uint64_t drop_number;         /* delete this published version */
+    bool drop_function;           /* delete all of it */
 };
 
 /* Takes the plan's references and the change whatever happens. 0, and one call of `done` later (never

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "function/attachment.h"
 #include "function/version.h"
 
 struct change;
@@ -29,6 +30,10 @@ struct function {
     size_t n_published;
     size_t published_capacity;
     uint64_t next_number; /* of the next version to be published, from 1 */
+
+    struct attachment **attachments; /* owned; sorted by kind, then qualifier */
+    size_t n_attachments;
+    size_t attachments_capacity;
 
     char *tags_json;       /* text of a JSON object, or NULL */
     struct change *change; /* the change under way (function/change.h), or NULL; borrowed */
@@ -50,5 +55,19 @@ MUST_CHECK int function_reserve_published(struct function *function);
 void function_add_published(struct function *function, struct version *version);
 /* Gives the reference back to the caller, or NULL if there is no such number. */
 struct version *function_remove_published(struct function *function, uint64_t number);
+
+/* NULL if there is none. Borrowed. */
+struct attachment *function_attachment(const struct function *function, enum attachment_kind kind,
+                                       const char *qualifier);
+/* The first of a kind whose qualifier is greater than `after` (NULL: the first), or NULL: for lists. */
+struct attachment *function_attachment_next(const struct function *function,
+                                            enum attachment_kind kind, const char *after);
+/* Room for one more, so that hanging it on after a commit cannot fail. -ENOSPC, -ENOMEM. */
+MUST_CHECK int function_reserve_attachment(struct function *function);
+/* Takes it, in the room reserved before; gives back the one that it replaces, or NULL. */
+struct attachment *function_attach(struct function *function, struct attachment *attachment);
+/* Gives it back to the caller, or NULL. */
+struct attachment *function_detach(struct function *function, enum attachment_kind kind,
+                                   const char *qualifier);
 
 #endif

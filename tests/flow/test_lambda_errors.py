@@ -91,16 +91,13 @@ def test_a_trailing_slash_is_accepted(service):
 
 
 @pytest.mark.parametrize("method, path, operation", [
-    ("POST", FUNCTIONS + "/f/aliases", "CreateAlias"),
-    ("GET", FUNCTIONS + "/f/policy", "GetPolicy"),
     ("POST", "/2018-10-31/layers/l/versions", "PublishLayerVersion"),
     ("GET", "/2018-10-31/layers?find=LayerVersion&Arn=x", "GetLayerVersionByArn"),
     ("GET", "/2018-10-31/layers", "ListLayers"),
-    ("PUT", "/2017-10-31/functions/f/concurrency", "PutFunctionConcurrency"),
-    ("POST", "/2021-10-31/functions/f/url", "CreateFunctionUrlConfig"),
-    ("POST", "/2021-11-15/functions/f/response-streaming-invocations", "InvokeWithResponseStream"),
-    ("GET", "/2016-08-19/account-settings", "GetAccountSettings"),
     ("POST", "/2015-03-31/event-source-mappings/", "CreateEventSourceMapping"),
+    ("PUT", "/2020-06-30/functions/f/code-signing-config", "PutFunctionCodeSigningConfig"),
+    ("POST", "/2025-11-30/capacity-providers", "CreateCapacityProvider"),
+    ("GET", "/2026-07-09/resource-policy/arn%3Ax", "GetResourcePolicy"),
     ("POST", "/2025-12-01/durable-executions/arn%3Ax/stop", "StopDurableExecution"),
 ])
 def test_operations_that_are_not_built_say_so(service, method, path, operation):

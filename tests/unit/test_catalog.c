@@ -374,6 +374,138 @@ static void damaged_code_is_failed_until_it_is_back(void **state)
     assert_int_equal(catalog_find(fixture->catalog, "f", "1", &version), 0);
 }
 
+static void attach(struct fixture *fixture, const char *name, enum attachment_kind kind,
+                   const char *qualifier, const char *json)
+{
+    struct change *change;
+    struct change_plan plan = {0};
+    struct error err = {0};
+    int r = attachment_new(kind, qualifier, str_of(json), &plan.attach, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(r, 0);
+    assert_int_equal(change_begin(fixture->catalog, name, &change), 0);
+    assert_int_equal(commit(fixture, change, &plan), 0);
+}
+
+#define URL_ID "abcdefghijklmnopqrstuvwxyz012345"
+#define URL_JSON "{\"UrlId\":\"" URL_ID "\",\"AuthType\":\"NONE\"}"
+
+static void aliases_lead_to_versions(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct version *version;
+    unsigned n_second = 0;
+    create(fixture, "f");
+    publish(fixture, "f");
+    publish(fixture, "f");
+    attach(fixture, "f", ATTACHMENT_ALIAS, "live", "{\"FunctionVersion\":\"1\"}");
+    attach(fixture, "f", ATTACHMENT_ALIAS, "newest", "{\"FunctionVersion\":\"$LATEST\"}");
+    attach(fixture, "f", ATTACHMENT_ALIAS, "lost", "{\"FunctionVersion\":\"7\"}");
+    attach(
+        fixture, "f", ATTACHMENT_ALIAS, "both",
+        "{\"FunctionVersion\":\"1\",\"RoutingConfig\":{\"AdditionalVersionWeights\":{\"2\":0.5}}}");
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(catalog_find(fixture->catalog, "f", "live", &version), 0);
+        assert_string_equal(version->qualifier, "1");
+        assert_int_equal(catalog_find(fixture->catalog, "f", "newest", &version), 0);
+        assert_string_equal(version->qualifier, "$LATEST");
+        assert_int_equal(catalog_find(fixture->catalog, "f", "lost", &version), -ENOENT);
+        assert_int_equal(catalog_find(fixture->catalog, "f", "none", &version), -ENOENT);
+        for (int i = 0; i < 200; i++) {
+            assert_int_equal(catalog_find(fixture->catalog, "f", "both", &version), 0);
+            n_second += version_number(version) == 2;
+            assert_int_equal(catalog_describe(fixture->catalog, "f", "both", &version), 0);
+            assert_string_equal(version->qualifier, "1"); /* what is shown is the main one */
+        }
+        close_all(fixture);
+        open_all(fixture);
+    }
+    assert_in_range(n_second, 1, 399); /* both are drawn; only one of them: once in 2^399 */
+}
+
+static void attachments_replace_and_survive_and_go(void **state)
+{
+    struct fixture *fixture = *state;
+    struct change *change;
+    create(fixture, "f");
+    create(fixture, "g");
+    attach(fixture, "f", ATTACHMENT_POLICY, "", "{\"a\":1}");
+    attach(fixture, "f", ATTACHMENT_POLICY, "", "{\"a\":2}");
+    attach(fixture, "f", ATTACHMENT_URL, "", URL_JSON);
+    attach(fixture, "g", ATTACHMENT_POLICY, "live", "{\"a\":3}");
+    close_all(fixture);
+    open_all(fixture);
+    struct function *function = catalog_function(fixture->catalog, "f");
+    assert_string_equal(function_attachment(function, ATTACHMENT_POLICY, "")->json, "{\"a\":2}");
+    assert_null(function_attachment(function, ATTACHMENT_POLICY, "live"));
+    assert_ptr_equal(catalog_url(fixture->catalog, STR(URL_ID))->function, function);
+    struct change_plan plan = {
+        .is_detaching = true, .detach_kind = ATTACHMENT_POLICY, .detach_qualifier = ""};
+    assert_int_equal(change_begin(fixture->catalog, "f", &change), 0);
+    assert_int_equal(commit(fixture, change, &plan), 0);
+    assert_null(function_attachment(function, ATTACHMENT_POLICY, ""));
+    plan = (struct change_plan){.drop_function = true};
+    assert_int_equal(change_begin(fixture->catalog, "f", &change), 0);
+    assert_int_equal(commit(fixture, change, &plan), 0);
+    assert_null(catalog_url(fixture->catalog, STR(URL_ID)));
+    close_all(fixture);
+    open_all(fixture); /* a row that was left would be one without a function: an error */
+    assert_string_equal(
+        function_attachment(catalog_function(fixture->catalog, "g"), ATTACHMENT_POLICY, "live")
+            ->json,
+        "{\"a\":3}");
+}
+
+static void settings_of_asynchronous_calls_have_defaults(void **state)
+{
+    struct fixture *fixture = *state;
+    struct event_invoke settings;
+    create(fixture, "f");
+    publish(fixture, "f");
+    attach(fixture, "f", ATTACHMENT_EVENT_INVOKE, "1",
+           "{\"MaximumRetryAttempts\":0,\"OnFailure\":\"arn:x\"}");
+    catalog_event_invoke(fixture->catalog, "f", NULL, &settings);
+    assert_int_equal(settings.retries_max, 2);
+    assert_int_equal(settings.age_s_max, 21600);
+    assert_int_equal(settings.on_failure.size, 0);
+    catalog_event_invoke(fixture->catalog, "f", "1", &settings);
+    assert_int_equal(settings.retries_max, 0);
+    assert_int_equal(settings.age_s_max, 21600);
+    assert_str_equal(settings.on_failure, "arn:x");
+    catalog_event_invoke(fixture->catalog, "none", "1", &settings);
+    assert_int_equal(settings.retries_max, 2);
+}
+
+static void bad_attachments_are_refused(void **state)
+{
+    static const struct {
+        enum attachment_kind kind;
+        const char *json;
+    } rows[] = {
+        {ATTACHMENT_POLICY, "["},
+        {ATTACHMENT_POLICY, "[]"},
+        {ATTACHMENT_ALIAS, "{}"},
+        {ATTACHMENT_ALIAS, "{\"FunctionVersion\":\"0\"}"},
+        {ATTACHMENT_ALIAS, "{\"FunctionVersion\":\"x\"}"},
+        {ATTACHMENT_ALIAS, "{\"FunctionVersion\":\"1\",\"RoutingConfig\":"
+                           "{\"AdditionalVersionWeights\":{\"2\":1.5}}}"},
+        {ATTACHMENT_ALIAS, "{\"FunctionVersion\":\"1\",\"RoutingConfig\":"
+                           "{\"AdditionalVersionWeights\":{\"2\":0.1,\"3\":0.1}}}"},
+        {ATTACHMENT_URL, "{\"UrlId\":\"short\"}"},
+        {ATTACHMENT_RESERVED, "{\"ReservedConcurrentExecutions\":-1}"},
+        {ATTACHMENT_PROVISIONED, "{}"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct attachment *attachment = NULL;
+        struct error err = {0};
+        int r = attachment_new(rows[i].kind, "q", str_of(rows[i].json), &attachment, &err);
+        if (r != -EBADMSG)
+            fail_msg("%s: %d", rows[i].json, r);
+        assert_string_not_equal(err.text, "");
+        assert_null(attachment);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -391,6 +523,10 @@ int main(void)
         TEST(everything_survives_a_restart),
         TEST(pages_follow_the_names),
         TEST(damaged_code_is_failed_until_it_is_back),
+        TEST(aliases_lead_to_versions),
+        TEST(attachments_replace_and_survive_and_go),
+        TEST(settings_of_asynchronous_calls_have_defaults),
+        TEST(bad_attachments_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

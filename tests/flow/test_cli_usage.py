@@ -4,6 +4,7 @@
 
 import json
 import os
+import pathlib
 import shlex
 import signal
 import socket
@@ -50,6 +51,12 @@ def test_help_names_every_verb(lamina):
         assert page.returncode == 0 and page.stdout.startswith(f"usage: lamina {verb}")
         assert lamina(verb, "--help").stdout == page.stdout
     assert lamina("--help").stdout == done.stdout
+
+
+def test_the_manual_page_names_every_verb():
+    page = (pathlib.Path(__file__).resolve().parents[2] / "man" / "lamina.1.scd").read_text()
+    for verb in VERBS:
+        assert f"*{verb}*" in page, verb
 
 
 def test_completion_offers_verbs_options_and_choices(lamina):

@@ -101,7 +101,7 @@ static int on_header_field(llhttp_t *llhttp, const char *at, size_t size)
 {
     struct http_parser *parser = parser_of(llhttp);
     struct http_head *head = parser->head;
-    if (parser->is_head_done)
+    if (parser->is_head_done || size == 0)
         return 0;
     bool is_new = head->header_count == 0 || head->headers[head->header_count - 1].value.data;
     if (is_new) {

@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// ---- the service's subtree ----------------------------------------------------------------------
+
 int cgroups_open(struct cgroups *groups, const char *key, struct error *err)
 {
     for (size_t i = 0; i < CGROUP_DIRS; i++)
@@ -25,14 +27,14 @@ int cgroups_open(struct cgroups *groups, const char *key, struct error *err)
     // A hybrid machine mounts both: whichever has the memory controller is the one that counts.
     struct cgroup_mount mount;
     groups->manager = cgroup_find_mount("memory", &mount) == 0 ? &cgroup_v1 : &cgroup_v2;
-    return groups->manager->open(groups, key, err);
+    return groups->manager->open(groups, err);
 }
 
-// True if any slot directory is left in `dir`; kills and removes as it goes.
-static bool sweep_once(const struct cgroups *groups, int dir)
+// True if any slot's directory is left with that controller; kills and removes as it goes.
+static bool sweep_once(const struct cgroups *groups, int controller)
 {
     bool is_left = false;
-    int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int copy = openat(groups->dirs[controller], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *listing = copy < 0 ? NULL : fdopendir(copy);
     if (!listing)
         return false;
@@ -41,9 +43,9 @@ static bool sweep_once(const struct cgroups *groups, int dir)
         unsigned long slot = strtoul(entry->d_name, &end, 10);
         if (end == entry->d_name || *end || slot > UINT32_MAX)
             continue;
-        (void) !cgroup_kill_listed(dir, (uint32_t) slot); // the removal tells
-        (void) groups->manager->kill(groups, (uint32_t) slot);
-        if (cgroup_remove_dir(dir, (uint32_t) slot) < 0)
+        cgroup_kill_listed(groups, controller, (uint32_t) slot);
+        cgroup_kill(groups, (uint32_t) slot);
+        if (unlinkat(groups->dirs[controller], entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
             is_left = true;
     }
     closedir(listing);
@@ -55,9 +57,8 @@ int cgroups_sweep(const struct cgroups *groups, int deadline_ms, struct error *e
     const int64_t deadline = clock_monotonic_ms() + deadline_ms;
     for (;;) {
         bool is_left = false;
-        for (size_t i = 0; i < CGROUP_DIRS; i++)
-            if (groups->dirs[i] >= 0 && sweep_once(groups, groups->dirs[i]))
-                is_left = true;
+        for (int i = 0; i < CGROUP_DIRS; i++)
+            is_left |= sweep_once(groups, i);
         if (!is_left)
             return 0;
         if (clock_monotonic_ms() >= deadline)
@@ -67,44 +68,36 @@ int cgroups_sweep(const struct cgroups *groups, int deadline_ms, struct error *e
     }
 }
 
-void cgroups_remove(struct cgroups *groups)
+void cgroups_close(struct cgroups *groups)
 {
     char name[80];
     (void) snprintf(name, sizeof(name), "../lamina-%s", groups->key);
     for (size_t i = 0; i < CGROUP_DIRS; i++) {
-        if (groups->dirs[i] < 0)
-            continue;
-        (void) unlinkat(groups->dirs[i], name, AT_REMOVEDIR); // twice where mounted together
-        groups->dirs[i] = fd_close(groups->dirs[i]);
+        (void) unlinkat(groups->dirs[i], name, AT_REMOVEDIR);
+        if (i == 0 || groups->dirs[i] != groups->dirs[0])
+            fd_close(groups->dirs[i]);
     }
 }
 
-// One line of /proc/self/mountinfo: is it the hierarchy looked for? `fields` after " - " are the
+// One line of /proc/self/mountinfo: is it the hierarchy looked for? The fields after " - " are the
 // type, the source and the options.
 static bool mount_matches(char *line, const char *controller, const char **ret_path)
 {
-    char *tail = strstr(line, " - ");
-    if (!tail)
-        return false;
     char type[32], options[256];
-    if (sscanf(tail + 3, "%31s %*s %255s", type, options) != 2)
+    char *tail = strstr(line, " - ");
+    if (!tail || sscanf(tail + 3, "%31s %*s %255s", type, options) != 2)
         return false;
     char *path = line;
     for (int skipped = 0; skipped < 4; skipped++)
         path = strchr(path, ' ') ? strchr(path, ' ') + 1 : path;
-    char *end = strchr(path, ' ');
-    if (!end)
-        return false;
-    *end = '\0';
+    path[strcspn(path, " ")] = '\0';
     *ret_path = path;
     if (!controller)
         return strcmp(type, "cgroup2") == 0;
-    if (strcmp(type, "cgroup") != 0)
-        return false;
     const size_t length = strlen(controller);
     for (const char *at = options; (at = strstr(at, controller)); at += length)
         if ((at == options || at[-1] == ',') && (at[length] == ',' || at[length] == '\0'))
-            return true;
+            return strcmp(type, "cgroup") == 0;
     return false;
 }
 
@@ -125,51 +118,38 @@ int cgroup_find_mount(const char *controller, struct cgroup_mount *ret_mount)
     return r;
 }
 
-int cgroup_find_own(char *path, size_t size)
-{
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    if (!file)
-        return -errno;
-    char line[4096];
-    int r = -ENOENT;
-    while (r < 0 && fgets(line, sizeof(line), file))
-        if (strncmp(line, "0::", 3) == 0) {
-            line[strcspn(line, "\n")] = '\0';
-            r = snprintf(path, size, "%s", line + 3) < (int) size ? 0 : -ENAMETOOLONG;
-        }
-    fclose(file);
-    return r;
-}
+// ---- files of one group -------------------------------------------------------------------------
 
-int cgroup_open_file(int dir, uint32_t slot, const char *name, int flags)
+static int open_file(const struct cgroups *groups, int controller, uint32_t slot, const char *name,
+                     int flags)
 {
     char path[96];
-    if (name)
-        (void) snprintf(path, sizeof(path), "%" PRIu32 "/%s", slot, name);
-    else
-        (void) snprintf(path, sizeof(path), "%" PRIu32, slot);
-    int fd = openat(dir, path, flags | O_CLOEXEC);
+    (void) snprintf(path, sizeof(path), "%" PRIu32 "/%s", slot, name);
+    int fd = openat(groups->dirs[controller], path, flags | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 
-int cgroup_write(int dir, uint32_t slot, const char *name, const char *text)
+int cgroup_write(const struct cgroups *groups, int controller, uint32_t slot, const char *name,
+                 const char *text)
 {
-    AUTO_FD int fd = cgroup_open_file(dir, slot, name, O_WRONLY);
+    AUTO_FD int fd = open_file(groups, controller, slot, name, O_WRONLY);
     if (fd < 0)
         return fd;
     return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-int cgroup_write_number(int dir, uint32_t slot, const char *name, uint64_t number)
+static int write_number(const struct cgroups *groups, int controller, uint32_t slot,
+                        const char *name, uint64_t number)
 {
     char text[24];
     (void) snprintf(text, sizeof(text), "%" PRIu64, number);
-    return cgroup_write(dir, slot, name, text);
+    return cgroup_write(groups, controller, slot, name, text);
 }
 
-int cgroup_read(int dir, uint32_t slot, const char *name, char *text, size_t size)
+int cgroup_read(const struct cgroups *groups, int controller, uint32_t slot, const char *name,
+                char *text, size_t size)
 {
-    AUTO_FD int fd = cgroup_open_file(dir, slot, name, O_RDONLY);
+    AUTO_FD int fd = open_file(groups, controller, slot, name, O_RDONLY);
     if (fd < 0)
         return fd;
     ssize_t got = read(fd, text, size - 1);
@@ -179,53 +159,138 @@ int cgroup_read(int dir, uint32_t slot, const char *name, char *text, size_t siz
     return 0;
 }
 
-int cgroup_read_number(int dir, uint32_t slot, const char *name, const char *key,
-                       uint64_t *ret_number)
+int cgroup_read_number(const struct cgroups *groups, int controller, uint32_t slot,
+                       const char *name, const char *key, uint64_t *ret_number)
 {
     char text[1024];
-    int r = cgroup_read(dir, slot, name, text, sizeof(text));
+    int r = cgroup_read(groups, controller, slot, name, text, sizeof(text));
     if (r < 0)
         return r;
+    const size_t length = key ? strlen(key) : 0;
     const char *at = text;
-    if (key) {
-        const size_t length = strlen(key);
-        while (at && !(strncmp(at, key, length) == 0 && at[length] == ' ')) {
-            at = strchr(at, '\n');
-            at = at ? at + 1 : NULL;
-        }
-        if (!at)
-            return -ENODATA;
-        at += length + 1;
+    while (key && at && !(strncmp(at, key, length) == 0 && at[length] == ' ')) {
+        at = strchr(at, '\n');
+        at = at ? at + 1 : NULL;
     }
-    *ret_number = strtoull(at, NULL, 10);
+    if (!at)
+        return -ENODATA;
+    *ret_number = strtoull(at + length, NULL, 10);
     return 0;
 }
 
-int cgroup_make_dir(int dir, uint32_t slot)
+void cgroup_kill_listed(const struct cgroups *groups, int controller, uint32_t slot)
 {
-    char path[16];
-    (void) snprintf(path, sizeof(path), "%" PRIu32, slot);
-    return mkdirat(dir, path, 0755) < 0 ? -errno : 0;
-}
-
-int cgroup_remove_dir(int dir, uint32_t slot)
-{
-    char path[16];
-    (void) snprintf(path, sizeof(path), "%" PRIu32, slot);
-    return unlinkat(dir, path, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-int cgroup_kill_listed(int dir, uint32_t slot)
-{
-    AUTO_FD int fd = cgroup_open_file(dir, slot, "cgroup.procs", O_RDONLY);
+    int fd = open_file(groups, controller, slot, "cgroup.procs", O_RDONLY);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
     if (!file)
-        return 0;
-    fd = -1; // the stream's now
-    int count = 0;
-    for (int pid; fscanf(file, "%d", &pid) == 1; count++)
+        return;
+    for (int pid; fscanf(file, "%d", &pid) == 1;)
         if (pid > 1)
             (void) kill(pid, SIGKILL);
     fclose(file);
-    return count;
+}
+
+// ---- one group ----------------------------------------------------------------------------------
+
+int cgroup_make(const struct cgroups *groups, uint32_t slot)
+{
+    char path[16];
+    (void) snprintf(path, sizeof(path), "%" PRIu32, slot);
+    for (int i = 0; i < CGROUP_DIRS; i++)
+        if (mkdirat(groups->dirs[i], path, 0755) < 0 && errno != EEXIST) // mounted together
+            return -errno;
+    return groups->manager->set_up(groups, slot);
+}
+
+int cgroup_limit(const struct cgroups *groups, uint32_t slot, const struct cgroup_limits *limits)
+{
+    const struct cgroup_manager *manager = groups->manager;
+    int r = 0;
+    if (limits->memory_bytes > 0) {
+        r = write_number(groups, CGROUP_MEMORY, slot, manager->memory_max, limits->memory_bytes);
+        const int swap = r < 0 ? r : manager->limit_swap(groups, slot, limits->memory_bytes);
+        if (swap != -ENOENT) // it is accounted here
+            r = swap;
+    }
+    if (r == 0 && limits->pids_max > 0)
+        r = write_number(groups, CGROUP_PIDS, slot, manager->pids_max, limits->pids_max);
+    return r;
+}
+
+int cgroup_limit_cpu(const struct cgroups *groups, uint32_t slot, uint32_t cpu_millis)
+{
+    const uint64_t quota_us = (uint64_t) cpu_millis * CGROUP_CPU_PERIOD_US / 1000;
+    const uint64_t least_us = cpu_millis > 0 ? 1000 : 0; // the kernel takes no less
+    return groups->manager->limit_cpu(groups, slot,
+                                      (uint32_t) (quota_us < least_us ? least_us : quota_us));
+}
+
+int cgroup_enter(const struct cgroups *groups, uint32_t slot)
+{
+    return groups->manager->enter(groups, slot);
+}
+
+int cgroup_freeze(const struct cgroups *groups, uint32_t slot, bool is_frozen)
+{
+    const struct cgroup_manager *manager = groups->manager;
+    return cgroup_write(groups, CGROUP_FREEZER, slot, manager->frozen,
+                        is_frozen ? manager->frozen_yes : manager->frozen_no);
+}
+
+int cgroup_is_frozen(const struct cgroups *groups, uint32_t slot)
+{
+    return groups->manager->is_frozen(groups, slot);
+}
+
+int cgroup_usage(const struct cgroups *groups, uint32_t slot, struct cgroup_usage *ret_usage)
+{
+    const struct cgroup_manager *manager = groups->manager;
+    struct cgroup_usage usage = {0};
+    uint64_t kills = 0;
+    int r = cgroup_read_number(groups, CGROUP_MEMORY, slot, manager->memory_now, NULL,
+                               &usage.memory_bytes);
+    if (r < 0)
+        return r;
+    // Files that came with Linux 5.19 (v2) and 4.13 (v1).
+    (void) !cgroup_read_number(groups, CGROUP_MEMORY, slot, manager->memory_peak, NULL,
+                               &usage.memory_peak_bytes);
+    (void) !cgroup_read_number(groups, CGROUP_MEMORY, slot, manager->memory_events, "oom_kill",
+                               &kills);
+    usage.has_oom = kills > 0;
+    *ret_usage = usage;
+    return 0;
+}
+
+void cgroup_kill(const struct cgroups *groups, uint32_t slot)
+{
+    groups->manager->kill(groups, slot);
+}
+
+int cgroup_remove(const struct cgroups *groups, uint32_t slot)
+{
+    char path[16];
+    int r = 0;
+    (void) snprintf(path, sizeof(path), "%" PRIu32, slot);
+    for (int i = 0; i < CGROUP_DIRS; i++)
+        if (unlinkat(groups->dirs[i], path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+            r = -errno;
+    return r;
+}
+
+int cgroup_open_peak(const struct cgroups *groups, uint32_t slot)
+{
+    int fd = open_file(groups, CGROUP_MEMORY, slot, groups->manager->memory_peak, O_RDONLY);
+    return fd == -ENOENT
+               ? open_file(groups, CGROUP_MEMORY, slot, groups->manager->memory_now, O_RDONLY)
+               : fd;
+}
+
+int cgroup_open_procs(const struct cgroups *groups, uint32_t slot)
+{
+    return open_file(groups, CGROUP_PIDS, slot, "cgroup.procs", O_RDONLY);
+}
+
+int cgroup_open_dir(const struct cgroups *groups, uint32_t slot)
+{
+    return open_file(groups, 0, slot, "", O_RDONLY | O_DIRECTORY);
 }

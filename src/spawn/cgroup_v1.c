@@ -5,14 +5,12 @@
 
 #include "spawn/cgroup.h"
 
-#include "base/fd.h"
-
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static const char *const controllers[CGROUP_DIRS] = {
     [CGROUP_MEMORY] = "memory",
@@ -21,7 +19,7 @@ static const char *const controllers[CGROUP_DIRS] = {
     [CGROUP_CPU] = "cpu",
 };
 
-static int v1_open(struct cgroups *groups, const char *key, struct error *err)
+static int v1_open(struct cgroups *groups, struct error *err)
 {
     for (size_t i = 0; i < CGROUP_DIRS; i++) {
         struct cgroup_mount mount;
@@ -29,7 +27,7 @@ static int v1_open(struct cgroups *groups, const char *key, struct error *err)
         if (r < 0)
             return error_set(err, r, "cgroup v1 controller '%s' is not mounted", controllers[i]);
         char path[sizeof(mount.path) + 80];
-        (void) snprintf(path, sizeof(path), "%s/lamina-%s", mount.path, key);
+        (void) snprintf(path, sizeof(path), "%s/lamina-%s", mount.path, groups->key);
         if (mkdir(path, 0755) < 0 && errno != EEXIST)
             return error_set_errno(err, -errno, "make cgroup '%s'", path);
         groups->dirs[i] = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -41,44 +39,26 @@ static int v1_open(struct cgroups *groups, const char *key, struct error *err)
     return 0;
 }
 
-static int v1_make(const struct cgroups *groups, uint32_t slot)
+static int v1_set_up(const struct cgroups *groups, uint32_t slot)
 {
-    for (size_t i = 0; i < CGROUP_DIRS; i++) {
-        int r = cgroup_make_dir(groups->dirs[i], slot);
-        if (r < 0 && r != -EEXIST) // mounted together, or left by a removal that was too early
-            return r;
-    }
-    return cgroup_write_number(groups->dirs[CGROUP_CPU], slot, "cpu.cfs_period_us",
-                               CGROUP_CPU_PERIOD_US);
+    char period[16];
+    (void) snprintf(period, sizeof(period), "%u", CGROUP_CPU_PERIOD_US);
+    return cgroup_write(groups, CGROUP_CPU, slot, "cpu.cfs_period_us", period);
 }
 
-static int v1_limit_cpu(const struct cgroups *groups, uint32_t slot, uint32_t cpu_millis)
+// Memory and swap together: as much as memory alone.
+static int v1_limit_swap(const struct cgroups *groups, uint32_t slot, uint64_t memory_bytes)
 {
-    const int dir = groups->dirs[CGROUP_CPU];
-    if (cpu_millis == 0)
-        return cgroup_write(dir, slot, "cpu.cfs_quota_us", "-1");
-    uint64_t quota_us = (uint64_t) cpu_millis * CGROUP_CPU_PERIOD_US / 1000;
-    return cgroup_write_number(dir, slot, "cpu.cfs_quota_us", quota_us < 1000 ? 1000 : quota_us);
+    char text[24];
+    (void) snprintf(text, sizeof(text), "%" PRIu64, memory_bytes);
+    return cgroup_write(groups, CGROUP_MEMORY, slot, "memory.memsw.limit_in_bytes", text);
 }
 
-static int v1_limit(const struct cgroups *groups, uint32_t slot, const struct cgroup_limits *limits)
+static int v1_limit_cpu(const struct cgroups *groups, uint32_t slot, uint32_t quota_us)
 {
-    const int memory = groups->dirs[CGROUP_MEMORY];
-    int r = 0;
-    if (limits->memory_bytes > 0) {
-        r = cgroup_write_number(memory, slot, "memory.limit_in_bytes", limits->memory_bytes);
-        // Memory and swap together: no swap. The file is missing where swap is not accounted.
-        int swap = r < 0 ? r
-                         : cgroup_write_number(memory, slot, "memory.memsw.limit_in_bytes",
-                                               limits->memory_bytes);
-        if (swap < 0 && swap != -ENOENT)
-            r = swap;
-    }
-    if (r == 0 && limits->pids_max > 0)
-        r = cgroup_write_number(groups->dirs[CGROUP_PIDS], slot, "pids.max", limits->pids_max);
-    if (r == 0 && limits->cpu_millis > 0)
-        r = v1_limit_cpu(groups, slot, limits->cpu_millis);
-    return r;
+    char text[16];
+    (void) snprintf(text, sizeof(text), "%d", quota_us > 0 ? (int) quota_us : -1);
+    return cgroup_write(groups, CGROUP_CPU, slot, "cpu.cfs_quota_us", text);
 }
 
 // A thread that moves itself, by "0" into `tasks`, is the one case in which the kernel (5.5 and
@@ -87,95 +67,42 @@ static int v1_limit(const struct cgroups *groups, uint32_t slot, const struct cg
 // (docs/kernel/cgroup-v1-attach.md).
 static int v1_enter(const struct cgroups *groups, uint32_t slot)
 {
-    for (size_t i = 0; i < CGROUP_DIRS; i++) {
-        int r = cgroup_write(groups->dirs[i], slot, "tasks", "0");
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static int v1_open_for_clone(const struct cgroups *groups, uint32_t slot)
-{
-    (void) groups;
-    (void) slot;
-    return -ENOSYS;
-}
-
-static int v1_freeze(const struct cgroups *groups, uint32_t slot, bool is_frozen)
-{
-    return cgroup_write(groups->dirs[CGROUP_FREEZER], slot, "freezer.state",
-                        is_frozen ? "FROZEN" : "THAWED");
+    int r = 0;
+    for (int i = 0; r == 0 && i < CGROUP_DIRS; i++)
+        r = cgroup_write(groups, i, slot, "tasks", "0");
+    return r;
 }
 
 static int v1_is_frozen(const struct cgroups *groups, uint32_t slot)
 {
     char state[16];
-    int r = cgroup_read(groups->dirs[CGROUP_FREEZER], slot, "freezer.state", state, sizeof(state));
+    int r = cgroup_read(groups, CGROUP_FREEZER, slot, "freezer.state", state, sizeof(state));
     return r < 0 ? r : strncmp(state, "FROZEN", 6) == 0;
 }
 
-static int v1_open_peak(const struct cgroups *groups, uint32_t slot)
-{
-    return cgroup_open_file(groups->dirs[CGROUP_MEMORY], slot, "memory.max_usage_in_bytes",
-                            O_RDONLY);
-}
-
-static int v1_usage(const struct cgroups *groups, uint32_t slot, struct cgroup_usage *ret_usage)
-{
-    const int dir = groups->dirs[CGROUP_MEMORY];
-    struct cgroup_usage usage = {0};
-    uint64_t kills = 0;
-    int r = cgroup_read_number(dir, slot, "memory.usage_in_bytes", NULL, &usage.memory_bytes);
-    if (r == 0)
-        r = cgroup_read_number(dir, slot, "memory.max_usage_in_bytes", NULL,
-                               &usage.memory_peak_bytes);
-    if (r < 0)
-        return r;
-    (void) !cgroup_read_number(dir, slot, "memory.oom_control", "oom_kill", &kills); // since 4.13
-    usage.has_oom = kills > 0;
-    *ret_usage = usage;
-    return 0;
-}
-
 // A frozen process takes SIGKILL only once it is thawed (docs/kernel/frozen-v1-kill.md).
-static int v1_kill(const struct cgroups *groups, uint32_t slot)
+static void v1_kill(const struct cgroups *groups, uint32_t slot)
 {
-    (void) !cgroup_kill_listed(groups->dirs[CGROUP_FREEZER], slot);
-    (void) v1_freeze(groups, slot, false);
-    (void) !cgroup_kill_listed(groups->dirs[CGROUP_FREEZER], slot); // what was forked meanwhile
-    return 0;
-}
-
-static int v1_remove(const struct cgroups *groups, uint32_t slot)
-{
-    int r = 0;
-    for (size_t i = 0; i < CGROUP_DIRS; i++) {
-        int one = cgroup_remove_dir(groups->dirs[i], slot);
-        if (one < 0)
-            r = one;
-    }
-    return r;
-}
-
-static int v1_open_procs(const struct cgroups *groups, uint32_t slot)
-{
-    return cgroup_open_file(groups->dirs[CGROUP_PIDS], slot, "cgroup.procs", O_RDONLY);
+    cgroup_kill_listed(groups, CGROUP_FREEZER, slot);
+    (void) !cgroup_freeze(groups, slot, false);
+    cgroup_kill_listed(groups, CGROUP_FREEZER, slot); // what was forked meanwhile
 }
 
 const struct cgroup_manager cgroup_v1 = {
     .version = 1,
+    .memory_max = "memory.limit_in_bytes",
+    .memory_now = "memory.usage_in_bytes",
+    .memory_peak = "memory.max_usage_in_bytes",
+    .memory_events = "memory.oom_control",
+    .pids_max = "pids.max",
+    .frozen = "freezer.state",
+    .frozen_yes = "FROZEN",
+    .frozen_no = "THAWED",
     .open = v1_open,
-    .make = v1_make,
-    .limit = v1_limit,
+    .set_up = v1_set_up,
+    .limit_swap = v1_limit_swap,
     .limit_cpu = v1_limit_cpu,
     .enter = v1_enter,
-    .open_for_clone = v1_open_for_clone,
-    .freeze = v1_freeze,
     .is_frozen = v1_is_frozen,
-    .open_peak = v1_open_peak,
-    .usage = v1_usage,
     .kill = v1_kill,
-    .remove = v1_remove,
-    .open_procs = v1_open_procs,
 };

@@ -87,7 +87,7 @@ static void enter_groups(const struct cgroups *groups, uint32_t slot)
     struct init_word word;
     order_receive(INIT_GROUPS, &word, sizeof(word));
     const int64_t begin_ns = clock_monotonic_ns();
-    int r = groups->manager->enter(groups, slot);
+    int r = cgroup_enter(groups, slot);
     if (r == 0 && unshare(CLONE_NEWCGROUP) < 0) // its own group is the root that it sees
         r = -errno;
     if (r < 0)

@@ -92,8 +92,7 @@ static int make_or_take(struct monitor *monitor, const struct spawn_start *start
         *ret_sandbox = sandbox;
         *ret_step = SPAWN_STEP_CGROUP;
         const int64_t begin_ns = clock_monotonic_ns();
-        int r =
-            monitor->tools.groups.manager->limit(&monitor->tools.groups, sandbox->slot, &limits);
+        int r = cgroup_limit(&monitor->tools.groups, sandbox->slot, &limits);
         sandbox->timings.cgroup_us = micros_since(begin_ns);
         return r;
     }
@@ -188,7 +187,7 @@ void instance_ready(struct monitor *monitor, struct sandbox *sandbox)
 
 static void freeze_begin(struct monitor *monitor, struct sandbox *sandbox)
 {
-    int r = monitor->tools.groups.manager->freeze(&monitor->tools.groups, sandbox->slot, true);
+    int r = cgroup_freeze(&monitor->tools.groups, sandbox->slot, true);
     if (r < 0) {
         send_done(monitor, sandbox->id, SPAWN_FROZEN, r);
     } else if (!sandbox->freezing_ns) {
@@ -202,7 +201,7 @@ static void freeze_end(struct monitor *monitor, struct sandbox *sandbox, int err
     sandbox->freezing_ns = 0;
     monitor->freezing_count--;
     if (error < 0)
-        (void) monitor->tools.groups.manager->freeze(&monitor->tools.groups, sandbox->slot, false);
+        (void) !cgroup_freeze(&monitor->tools.groups, sandbox->slot, false);
     send_done(monitor, sandbox->id, SPAWN_FROZEN, error);
 }
 
@@ -215,7 +214,7 @@ void instance_check_freezing(struct monitor *monitor)
         struct sandbox *sandbox = &monitor->sandboxes[i];
         if (!sandbox->freezing_ns)
             continue;
-        int r = monitor->tools.groups.manager->is_frozen(&monitor->tools.groups, sandbox->slot);
+        int r = cgroup_is_frozen(&monitor->tools.groups, sandbox->slot);
         if (r != 0)
             freeze_end(monitor, sandbox, r < 0 ? r : 0);
         else if (now_ns - sandbox->freezing_ns > FREEZE_DEADLINE_NS)
@@ -227,7 +226,7 @@ static void thaw(struct monitor *monitor, struct sandbox *sandbox)
 {
     if (sandbox->freezing_ns)
         freeze_end(monitor, sandbox, -ECANCELED);
-    int r = monitor->tools.groups.manager->freeze(&monitor->tools.groups, sandbox->slot, false);
+    int r = cgroup_freeze(&monitor->tools.groups, sandbox->slot, false);
     send_done(monitor, sandbox->id, SPAWN_THAWED, r);
 }
 
@@ -256,8 +255,7 @@ void instance_request(struct monitor *monitor, const struct spawn_head *head)
             monitor->is_over = true;
         break;
     case SPAWN_INIT_DONE: {
-        int r = monitor->tools.groups.manager->limit_cpu(&monitor->tools.groups, sandbox->slot,
-                                                         sandbox->shape.cpu_millis);
+        int r = cgroup_limit_cpu(&monitor->tools.groups, sandbox->slot, sandbox->shape.cpu_millis);
         if (r < 0)
             log_warn("spawn.cpu", "id=%llu error=%s", (unsigned long long) sandbox->id,
                      LOG_TEXT(error_name(r)));
@@ -287,7 +285,7 @@ static void send_exit(struct monitor *monitor, struct sandbox *sandbox, int wait
                       const struct rusage *usage)
 {
     struct cgroup_usage used = {0};
-    (void) monitor->tools.groups.manager->usage(&monitor->tools.groups, sandbox->slot, &used);
+    (void) !cgroup_usage(&monitor->tools.groups, sandbox->slot, &used);
     struct spawn_exit gone = {
         .status = sandbox->has_exit ? sandbox->exit_status : wait_status,
         .flags = (used.has_oom ? (uint32_t) SPAWN_EXIT_OOM : 0) |

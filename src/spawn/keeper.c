@@ -38,8 +38,8 @@ static bool remove_pending(struct keeper *keeper)
         if (!keeper->is_pending[slot])
             continue;
         const struct cgroups *groups = &keeper->tools->groups;
-        if (groups->manager->remove(groups, slot) == -EBUSY) {
-            (void) groups->manager->kill(groups, slot);
+        if (cgroup_remove(groups, slot) == -EBUSY) {
+            cgroup_kill(groups, slot);
             is_left = true;
             continue;
         }

@@ -85,7 +85,7 @@ void monitor_kill(struct monitor *monitor, struct sandbox *sandbox)
         (void) syscall(SYS_pidfd_send_signal, sandbox->parts.pid_fd, SIGKILL, NULL, 0);
     // Processes that are frozen take the signal when thawed, and its pid 1 waits for all of them.
     if (monitor->tools.groups.manager->version == 1)
-        (void) monitor->tools.groups.manager->freeze(&monitor->tools.groups, sandbox->slot, false);
+        (void) !cgroup_freeze(&monitor->tools.groups, sandbox->slot, false);
 }
 
 void monitor_discard(struct monitor *monitor, struct sandbox *sandbox)
@@ -335,7 +335,7 @@ static int monitor_end(struct monitor *monitor)
         log_error("spawn.sweep", "error=%s", LOG_TEXT(err.text));
     while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
         continue;
-    cgroups_remove(&monitor->tools.groups);
+    cgroups_close(&monitor->tools.groups);
     return WIFEXITED(monitor->laminad_status) ? WEXITSTATUS(monitor->laminad_status)
                                               : 128 + WTERMSIG(monitor->laminad_status);
 }

@@ -130,8 +130,7 @@ static void make_waiters(struct monitor *monitor, int64_t now_ns)
             .pids_max = (want->shape.pids_max ? want->shape.pids_max : 1024) + 1};
         sandbox->state = SANDBOX_ROOTING;
         sandbox->shape = want->shape;
-        if (monitor->tools.groups.manager->limit(&monitor->tools.groups, sandbox->slot, &limits) <
-                0 ||
+        if (cgroup_limit(&monitor->tools.groups, sandbox->slot, &limits) < 0 ||
             sandbox_send_root(&sandbox->parts, &sandbox->shape) < 0)
             monitor_kill(monitor, sandbox);
     }

@@ -65,11 +65,10 @@ static int pipes_open(const struct sandbox_order *order, struct sandbox_parts *p
 static int groups_make(const struct sandbox_tools *tools, const struct sandbox_order *order,
                        struct spawn_timings *timings)
 {
-    const struct cgroup_manager *manager = tools->groups.manager;
     const int64_t begin_ns = clock_monotonic_ns();
-    int r = manager->make(&tools->groups, order->slot);
+    int r = cgroup_make(&tools->groups, order->slot);
     if (r == 0 && order->limits)
-        r = manager->limit(&tools->groups, order->slot, order->limits);
+        r = cgroup_limit(&tools->groups, order->slot, order->limits);
     timings->cgroup_us = micros_since(begin_ns);
     return r;
 }
@@ -84,7 +83,7 @@ static int clone_and_enter(const struct sandbox_tools *tools, const struct sandb
     if (manager->version == 2) {
         int r = groups_make(tools, order, timings);
         if (r == 0)
-            r = group_fd = manager->open_for_clone(&tools->groups, order->slot);
+            r = group_fd = cgroup_open_dir(&tools->groups, order->slot);
         if (r < 0)
             return r;
     }
@@ -137,7 +136,7 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
         r = clone_and_enter(tools, order, &plan, &parts, &timings, ret_step);
     }
     if (r == 0 && order->kind == CHILD_FUNCTION)
-        parts.peak_fd = tools->groups.manager->open_peak(&tools->groups, order->slot);
+        parts.peak_fd = cgroup_open_peak(&tools->groups, order->slot);
     *ret_timings = timings;
     if (r < 0 && parts.pid_fd >= 0)
         (void) syscall(SYS_pidfd_send_signal, parts.pid_fd, SIGKILL, NULL, 0);

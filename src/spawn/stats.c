@@ -62,11 +62,10 @@ static void add_process(int proc_fd, int pid, struct spawn_stats *stats)
 
 void stats_read(const struct sandbox_tools *tools, uint32_t slot, struct spawn_stats *ret_stats)
 {
-    const struct cgroup_manager *manager = tools->groups.manager;
     struct spawn_stats stats = {0};
     struct cgroup_usage usage = {0};
-    int r = manager->usage(&tools->groups, slot, &usage);
-    int fd = r < 0 ? r : manager->open_procs(&tools->groups, slot);
+    int r = cgroup_usage(&tools->groups, slot, &usage);
+    int fd = r < 0 ? r : cgroup_open_procs(&tools->groups, slot);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
     if (!file) {
         stats.error = (uint32_t) (fd < 0 ? -fd : ENOMEM);

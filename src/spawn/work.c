@@ -113,7 +113,7 @@ void work_start(struct monitor *monitor, const struct spawn_work *work, int fds[
 void work_ended(struct monitor *monitor, struct sandbox *sandbox, int wait_status)
 {
     struct cgroup_usage used = {0};
-    (void) monitor->tools.groups.manager->usage(&monitor->tools.groups, sandbox->slot, &used);
+    (void) !cgroup_usage(&monitor->tools.groups, sandbox->slot, &used);
     struct spawn_work_exit gone = {
         .status = wait_status,
         .flags = used.has_oom ? (uint32_t) SPAWN_EXIT_OOM : 0,

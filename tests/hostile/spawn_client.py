@@ -8,6 +8,7 @@ ends the service and checks that no process and no cgroup of it is left.
 import contextlib
 import glob
 import os
+import resource
 import select
 import shutil
 import socket
@@ -91,7 +92,7 @@ def remove(path):
 
 
 class Spawn:
-    def __init__(self, build, *, keep_data=None, environment=None):
+    def __init__(self, build, *, keep_data=None, environment=None, files=None):
         self.build = str(build)
         self.data = keep_data or tempfile.mkdtemp(prefix="lamina-spawn-")
         self.owns_data = keep_data is None
@@ -104,7 +105,8 @@ class Spawn:
         self.stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [os.path.join(self.programs, "lamina-spawn"), "--data-dir", self.data, "--"],
-            stdin=theirs, stderr=self.stderr, env={**os.environ, **(environment or {})})
+            stdin=theirs, stderr=self.stderr, env={**os.environ, **(environment or {})},
+            preexec_fn=files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, files)))
         theirs.close()
         self.leash = ours
         self.closed, self.known_key = False, None

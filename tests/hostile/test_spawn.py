@@ -120,6 +120,14 @@ def test_many_at_once_are_each_their_own(spawn):
         instance.close()
 
 
+def test_a_low_limit_of_open_files_is_raised(build):
+    """Services get 1,024 descriptors from many a shell: two per instance would not fit."""
+    with Spawn(build, files=(64, 128)) as service:
+        tree = service.program("attack")
+        instances = [service.start(tree, env={"ATTACK": "stay"}) for _ in range(100)]
+        assert len({instance.uid for instance in instances}) == 100
+
+
 # ---- what may be asked
 
 def test_freeze_stops_and_thaw_goes_on(spawn):

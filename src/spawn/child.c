@@ -109,7 +109,11 @@ static int limits(const struct child_plan *plan)
                {RLIMIT_NICE, 0},          {RLIMIT_CPU, plan->cpu_seconds}};
     // The last one is for jobs only.
     for (size_t i = 0; i < ARRAY_SIZE(all) - (plan->cpu_seconds ? 0 : 1); i++) {
-        const struct rlimit both = {all[i].value, all[i].value};
+        // Root without CAP_SYS_RESOURCE (a container's) may only lower them.
+        struct rlimit both;
+        if (getrlimit(all[i].resource, &both) < 0)
+            return -errno;
+        both.rlim_cur = both.rlim_max = all[i].value < both.rlim_max ? all[i].value : both.rlim_max;
         if (setrlimit(all[i].resource, &both) < 0)
             return -errno;
     }

@@ -122,7 +122,7 @@ def test_many_at_once_are_each_their_own(spawn):
 
 def test_a_low_limit_of_open_files_is_raised(build):
     """Services get 1,024 descriptors from many a shell: two per instance would not fit."""
-    with Spawn(build, files=(64, 128)) as service:
+    with Spawn(build, files=(64, 2048)) as service:
         tree = service.program("attack")
         instances = [service.start(tree, env={"ATTACK": "stay"}) for _ in range(100)]
         assert len({instance.uid for instance in instances}) == 100

@@ -5,6 +5,8 @@
 //   measure ─► compare with the limits ─► build the zip ─► create, or update settings and code
 //           ─► wait until the service says Active
 #include "cli/deployment.h"
+#include "cli/interrupt.h"
+#include "cli/requirements.h"
 #include "cli/output.h"
 #include "client/lambda.h"
 #include "client/service.h"
@@ -408,10 +410,27 @@ static int deploy(struct job *job, const struct package_options *runtime, struct
     return r < 0 ? r : print_result(job, err);
 }
 
+// A Python function brings what its requirements.txt names.
+static int add_requirements(const struct job *job, struct package_options *runtime_options,
+                            struct buf *path, struct error *err)
+{
+    const char *runtime = option_text(&job->cli->options, "runtime", "");
+
+    if (strncmp(runtime, "python", 6) != 0)
+        return 0;
+    interrupt_watch(); // pip hears the terminal's Ctrl-C as well; what it left is to be removed
+    int r = requirements_install(job->path, job->cli->is_quiet, path, err);
+    if (interrupt_happened())
+        r = error_set(err, -EINTR, "interrupted");
+    runtime_options->more = path->size > 0 ? path->data : NULL;
+    return r;
+}
+
 static int run_deploy(struct cli *cli, struct error *err)
 {
     static struct job job; // not on the stack: it holds the names of all variables
     struct deployment_runtime runtime = {0};
+    struct buf installed = BUF_INIT(0);
 
     job = (struct job){.cli = cli,
                        .path = cli->options.operands[0],
@@ -419,16 +438,21 @@ static int run_deploy(struct cli *cli, struct error *err)
                        .start_ns = clock_monotonic_ns()};
     int r = deployment_find_runtime(DEPLOYMENT_FOR_LAMINA, &runtime, err);
     if (r == 0)
+        r = add_requirements(&job, &runtime.options, &installed, err);
+    if (r == 0)
         r = prepare(&job, &runtime.options, err);
     if (r == 0)
         r = cli_connect(cli, &job.client, err);
+    if (r == 0)
+        client_set_interrupt(job.client, interrupt_flag());
     if (r == 0)
         r = deploy(&job, &runtime.options, err);
     progress_end(&job.progress);
     package_done(&job.package);
     client_free(job.client);
     deployment_runtime_done(&runtime);
-    return r;
+    requirements_remove(&installed);
+    return interrupt_happened() ? interrupt_die() : r;
 }
 
 const struct command cmd_deploy = {
@@ -440,7 +464,9 @@ const struct command cmd_deploy = {
         "zip\n"
         "needs an executable 'bootstrap' at its top, or one model. A function that exists gets\n"
         "the new code, and only the settings that are said. What AWS would refuse is refused\n"
-        "before anything is sent, unless the service runs with --aws-limits warn or off.",
+        "before anything is sent, unless the service runs with --aws-limits warn or off.\n\n"
+        "With --runtime python3.x a directory's requirements.txt is installed by pip into the\n"
+        "package (pip's own settings count: PIP_INDEX_URL, PIP_FIND_LINKS ...).",
     .options = options,
     .operands_min = 1,
     .operands_max = 1,

@@ -246,6 +246,23 @@ void file_list_done(struct file_list *list)
     *list = (struct file_list){0};
 }
 
+void file_list_subtract(struct file_list *list, const struct file_list *other)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        struct file_entry *entry = &list->entries[i];
+        if (file_list_find(other, entry->path) == NULL) {
+            list->entries[kept++] = *entry;
+            continue;
+        }
+        list->bytes -= entry->size;
+        free(entry->path);
+        free(entry->target);
+    }
+    list->count = kept;
+}
+
 static int compare_to_path(const void *path, const void *entry)
 {
     return strcmp(path, ((const struct file_entry *) entry)->path);

@@ -51,6 +51,9 @@ MUST_CHECK int file_list_add(struct file_list *list, const char *path, uint64_t 
                              struct error *err);
 void file_list_done(struct file_list *list);
 
+// Removes from list every path that other holds as well.
+void file_list_subtract(struct file_list *list, const struct file_list *other);
+
 // NULL when there is none.
 const struct file_entry *file_list_find(const struct file_list *list, const char *path);
 

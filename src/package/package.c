@@ -201,13 +201,17 @@ struct source {
     int zip;
     int dir;
     struct file_list list;
+    int more_dir; // of package_options.more
+    struct file_list more;
 };
 
 static void source_done(struct source *source)
 {
     (void) fd_close(source->zip);
     (void) fd_close(source->dir);
+    (void) fd_close(source->more_dir);
     file_list_done(&source->list);
+    file_list_done(&source->more);
 }
 
 #define AUTO_SOURCE AUTO(source_done)
@@ -291,13 +295,29 @@ static int measure_runtime(const struct package_options *options, struct package
     return r;
 }
 
+// Lists the second directory, without what the first one has too.
+static int list_more(const char *path, struct source *source, struct error *err)
+{
+    source->more_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (source->more_dir < 0)
+        return error_set_errno(err, -errno, "open '%s'", path);
+    int r = file_list_read(source->more_dir, path, &source->more, err);
+    if (r == 0)
+        file_list_subtract(&source->more, &source->list);
+    return r;
+}
+
 static int measure(const char *path, const struct package_options *options, struct package *package,
                    struct source *source, struct error *err)
 {
     int r = look_at(path, package, source, err);
 
+    if (r == 0 && package->kind == PACKAGE_DIRECTORY && options->more != NULL)
+        r = list_more(options->more, source, err);
     if (r < 0 || package->kind == PACKAGE_ZIP)
         return r;
+    package->unzipped_bytes += source->more.bytes;
+    package->entries += source->more.count;
     package->unzipped_bytes += source->list.bytes;
     package->entries += source->list.count;
     return needs_runtime(package) ? measure_runtime(options, package, err) : 0;
@@ -306,7 +326,7 @@ static int measure(const char *path, const struct package_options *options, stru
 int package_measure(const char *path, const struct package_options *options, struct package *ret,
                     struct error *err)
 {
-    AUTO_SOURCE struct source source = {.zip = -1, .dir = -1};
+    AUTO_SOURCE struct source source = {.zip = -1, .dir = -1, .more_dir = -1};
     struct package package = {.fd = -1};
 
     int r = measure(path, options, &package, &source, err);
@@ -413,6 +433,8 @@ static int write_zip(const struct package_options *options, struct source *sourc
         r = add_runtime(zip, options, err);
     if (r == 0)
         r = add_list(zip, source->dir, &source->list, "", err);
+    if (r == 0)
+        r = add_list(zip, source->more_dir, &source->more, "", err);
     if (r == 0 && options->marker != NULL)
         r = zip_add_bytes(zip, ".lamina-marker", false, options->marker, strlen(options->marker),
                           err);
@@ -441,7 +463,7 @@ static int take_digest(struct package *package, const char *path, struct error *
 int package_build(const char *path, const struct package_options *options, struct package *ret,
                   struct error *err)
 {
-    AUTO_SOURCE struct source source = {.zip = -1, .dir = -1};
+    AUTO_SOURCE struct source source = {.zip = -1, .dir = -1, .more_dir = -1};
     struct package package = {.fd = -1};
 
     int r = measure(path, options, &package, &source, err);

@@ -34,8 +34,10 @@ enum package_kind {
     PACKAGE_ZIP,
 };
 
-// What the built-in runtime is made of; NULL: not there.
+// What goes in besides; NULL: nothing.
 struct package_options {
+    const char *more; // of a directory: another one whose content goes in too; what both have is
+                      // taken from the first (dependencies that were installed beside the code)
     const char *bootstrap; // path of lamina-model; needed for a model
     // Directory of libraries to put in as lib/NAME: ONNX Runtime and what it needs. Lamina's
     // sandbox has them, AWS has not.

@@ -306,6 +306,29 @@ static void too_deep_is_refused(void **state)
     expect_refused("d", -E2BIG, "deeper than");
 }
 
+static void a_second_directory_goes_in_behind_the_first(void **state)
+{
+    struct package_options options = {.bootstrap = at("lamina-model")};
+    struct package package;
+    struct error err = {0};
+
+    put("d/app.py", "mine", 0600);
+    make_dir("more");
+    make_dir("more/lib");
+    put("more/lib/a.py", "theirs", 0600);
+    put("more/app.py", "theirs too", 0600);
+    char more[256];
+    snprintf(more, sizeof more, "%s", at("more"));
+    options.more = more;
+    assert_int_equal(package_build(at("d"), &options, &package, &err), 0);
+    assert_int_equal(package.entries, 2);
+    assert_int_equal(package.unzipped_bytes, 4 + 6);
+    package_done(&package);
+
+    options.more = "/nonexistent";
+    assert_int_equal(package_build(at("d"), &options, &package, &err), -ENOENT);
+}
+
 static void a_zip_is_taken_as_it_is(void **state)
 {
     struct package made, taken;
@@ -377,6 +400,7 @@ int main(void)
         TEST(names_like_options_and_dots_are_names),
         TEST(mistakes_are_named),
         TEST(too_deep_is_refused),
+        TEST(a_second_directory_goes_in_behind_the_first),
         TEST(a_zip_is_taken_as_it_is),
         cmocka_unit_test(names_for_functions),
     };

@@ -69,6 +69,16 @@ def make_service(build):
         yield make
 
 
+def pytest_configure(config):
+    # In the background of a shell SIGINT is ignored, and would be in every program under test.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 class TestTookTooLong(Exception):
     """Raised in the test by SIGALRM."""
 

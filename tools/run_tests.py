@@ -137,6 +137,15 @@ class Run:
         return status == 0
 
 
+def reset_signals():
+    """Started in the background of a shell, or by nohup, a program finds SIGINT or SIGHUP ignored, and so would
+    every program under test."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def scratch_parent():
     """Where laminad, another user, can reach: the temporary directory if everybody may pass, else /tmp."""
     parent = pathlib.Path(tempfile.gettempdir())
@@ -446,6 +455,7 @@ def main():
         say("\n".join(STAGES))
         return 0
     os.umask(0o022)
+    reset_signals()
     run = Run(options)
     try:
         for name in chosen:

@@ -55,21 +55,6 @@ static uint32_t micros_since(int64_t begin_ns)
     return (uint32_t) ((clock_monotonic_ns() - begin_ns) / CLOCK_NS_PER_US);
 }
 
-static void network(void)
-{
-    const int64_t begin_ns = clock_monotonic_ns();
-    int listeners[2];
-    uint32_t step = 0;
-    int r = net_make(listeners, &step);
-    if (r < 0)
-        fail(step, r);
-    const struct init_word word = {.type = INIT_NET, .step = micros_since(begin_ns)};
-    if (fd_send_packet(INIT_FD_CONTROL, &word, sizeof(word), listeners, 2) < 0)
-        _exit(125);
-    close(listeners[0]);
-    close(listeners[1]);
-}
-
 // The next order. There may be none to come: it is not needed any more.
 static void order_receive(uint32_t type, void *ret_order, size_t size)
 {
@@ -81,20 +66,36 @@ static void order_receive(uint32_t type, void *ret_order, size_t size)
         _exit(0);
 }
 
-// Into its cgroups, which the parent has made meanwhile.
+// Into its cgroups, which the parent has made meanwhile. Its own group is the root that it sees.
 static void enter_groups(const struct cgroups *groups, uint32_t slot)
 {
     struct init_word word;
     order_receive(INIT_GROUPS, &word, sizeof(word));
-    const int64_t begin_ns = clock_monotonic_ns();
     int r = cgroup_enter(groups, slot);
-    if (r == 0 && unshare(CLONE_NEWCGROUP) < 0) // its own group is the root that it sees
+    if (r == 0 && unshare(CLONE_NEWCGROUP) < 0)
         r = -errno;
     if (r < 0)
         fail(SPAWN_STEP_ATTACH, r);
     (void) syscall(SYS_close_range, CHILD_FD_GROUPS, CHILD_FDS - 1, 0);
-    word = (struct init_word){.type = INIT_ENTERED, .step = micros_since(begin_ns)};
-    (void) !send(INIT_FD_CONTROL, &word, sizeof(word), MSG_NOSIGNAL);
+}
+
+// Network and cgroups, the two that a function's sandbox can be given ahead of its root.
+static void surroundings(const struct cgroups *groups, uint32_t slot)
+{
+    const int64_t begin_ns = clock_monotonic_ns();
+    struct init_word word = {.type = INIT_NET};
+    int listeners[2];
+    uint32_t step = 0;
+    int r = net_make(listeners, &step);
+    if (r < 0)
+        fail(step, r);
+    word.step = micros_since(begin_ns);
+    enter_groups(groups, slot);
+    word.status = (int32_t) (micros_since(begin_ns) - word.step);
+    if (fd_send_packet(INIT_FD_CONTROL, &word, sizeof(word), listeners, 2) < 0)
+        _exit(125);
+    close(listeners[0]);
+    close(listeners[1]);
 }
 
 // What no cgroup counts. Files as in Lambda; no core files, no priorities.
@@ -138,8 +139,9 @@ void child_run(const struct child_plan *plan)
     descriptors(plan, &groups);
     setsid();
     if (plan->kind == CHILD_FUNCTION)
-        network();
-    enter_groups(&groups, plan->slot);
+        surroundings(&groups, plan->slot);
+    else
+        enter_groups(&groups, plan->slot);
 
     struct init_root order;
     order_receive(INIT_ROOT, &order, sizeof(order));

@@ -129,14 +129,12 @@ static void read_words(struct monitor *monitor, struct sandbox *sandbox)
         if (word.type == INIT_NET && count == 2 && sandbox->listeners[0] < 0) {
             memcpy(sandbox->listeners, fds, sizeof(fds));
             sandbox->timings.net_us = word.step;
+            sandbox->timings.attach_us = (uint32_t) word.status;
             continue;
         }
         for (size_t i = 0; i < count; i++)
             fd_close(fds[i]);
-        if (word.type == INIT_ENTERED) {
-            sandbox->timings.attach_us = word.step;
-            sandbox->has_entered = true;
-        } else if (word.type == INIT_READY && sandbox->state == SANDBOX_ROOTING) {
+        if (word.type == INIT_READY && sandbox->state == SANDBOX_ROOTING) {
             instance_ready(monitor, sandbox);
         } else if (word.type == INIT_FAILED && !sandbox->has_failed) {
             sandbox->has_failed = true;

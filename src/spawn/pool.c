@@ -28,7 +28,7 @@ struct sandbox *pool_take_generic(struct monitor *monitor)
 {
     for (uint32_t i = 0; i < monitor->slot_count; i++) {
         struct sandbox *sandbox = &monitor->sandboxes[i];
-        if (sandbox->state == SANDBOX_GENERIC && sandbox->has_entered)
+        if (sandbox->state == SANDBOX_GENERIC && sandbox->listeners[0] >= 0)
             return sandbox;
     }
     return NULL;

@@ -72,7 +72,6 @@ struct sandbox {
     struct spawn_timings timings;
     int64_t arrived_ns; // the START
     enum spawn_path path;
-    bool has_entered;     // it is in its cgroups
     bool is_killed;       // KILL was asked for
     uint32_t stats_asked; // STATS that the keeper has not answered
     int64_t freezing_ns;  // since when FREEZE waits, 0: it does not

@@ -5,9 +5,8 @@
 // That process is first a copy of lamina-spawn (src/spawn/child.c) and then, by exec, lamina-init
 // (src/init): both find the socket at INIT_FD_CONTROL. In the order of a start:
 //
-//     process -> spawn   NET      the two listeners, made inside its network namespace
-//     spawn -> process   GROUPS   its cgroups are there: enter them
-//     process -> spawn   ENTERED  it has
+//     spawn -> process   GROUPS   its cgroups are there: enter them (it makes its network meanwhile)
+//     process -> spawn   NET      it has; and the two listeners, made inside its network namespace
 //     spawn -> process   ROOT     mount this tree, drop everything, exec init
 //     process -> spawn   READY    lamina-init runs
 //     spawn -> process   RUN      the environment: run the bootstrap
@@ -35,14 +34,13 @@ enum init_type {
     INIT_EXIT = 5,
     INIT_FAILED = 6,
     INIT_GROUPS = 7,
-    INIT_ENTERED = 8,
 };
 
-// NET (with two descriptors), GROUPS, ENTERED, READY, EXIT, FAILED.
+// NET (with two descriptors), GROUPS, READY, EXIT, FAILED.
 struct init_word {
     uint32_t type;
-    uint32_t step;  // FAILED: enum spawn_step; NET, ENTERED: microseconds that it took
-    int32_t status; // EXIT: as wait(2) has it
+    uint32_t step;  // FAILED: enum spawn_step; NET: microseconds for the network
+    int32_t status; // EXIT: as wait(2) has it; NET: microseconds for the cgroups
     uint32_t error; // FAILED: errno; EXIT: errno of the exec, 0 when it worked
 };
 

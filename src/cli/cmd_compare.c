@@ -138,7 +138,7 @@ static int print_json(const struct compare_report *report, const char *path, boo
 
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_uint(doc, root, "schema", 1);
-    json_add_str(doc, root, "model", str_of(path));
+    json_add_visible(doc, root, "model", path);
     yyjson_mut_obj_add_bool(doc, root, "quick", is_quick);
     json_add_str(doc, root, "event", str_of(report->event_source));
     yyjson_mut_obj_add_uint(doc, root, "memory_mb", report->memory_mb);
@@ -331,7 +331,7 @@ static int run(struct cli *cli, const struct package_options *runtime, const str
 static int run_compare(struct cli *cli, struct error *err)
 {
     static struct compare_report report; // large
-    AUTO_BUF struct buf event = BUF_INIT(LIMIT_PAYLOAD_SYNC_MAX);
+    AUTO_BUF struct buf event = BUF_INIT(EVENT_BYTES_MAX + 1);
     struct deployment_runtime runtime = {0};
 
     int r = event_read(option_text(&cli->options, "event", NULL), &event, err);

@@ -8,14 +8,11 @@
 #include "client/lambda.h"
 
 #include "base/json.h"
-#include "base/limits.h"
 #include "base/str.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define EVENT_BYTES_MAX ((size_t) LIMIT_PAYLOAD_SYNC_MAX)
 
 static const struct option_spec options[] = {
     {.name = "event",
@@ -117,7 +114,7 @@ static int print_answer(const struct cli *cli, const struct client_answer *answe
 static int run_invoke(struct cli *cli, struct error *err)
 {
     const struct option_set *set = &cli->options;
-    AUTO_BUF struct buf event = BUF_INIT(EVENT_BYTES_MAX);
+    AUTO_BUF struct buf event = BUF_INIT(EVENT_BYTES_MAX + 1);
     struct client_answer answer;
     struct client *client = NULL;
 

@@ -94,7 +94,7 @@ static int print_json(const struct package *package, const char *name, struct er
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_uint(doc, root, "schema", 1);
     if (name != NULL)
-        json_add_str(doc, root, "file", str_of(name));
+        json_add_visible(doc, root, "file", name);
     yyjson_mut_obj_add_uint(doc, root, "zip_bytes", package->zip_bytes);
     yyjson_mut_obj_add_uint(doc, root, "unzipped_bytes", package->unzipped_bytes);
     yyjson_mut_obj_add_uint(doc, root, "entries", package->entries);

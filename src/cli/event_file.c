@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define READ_BYTES ((size_t) 65536)
+
 static int read_file(const char *path, struct buf *event, struct error *err)
 {
     AUTO_FD int opened = -1;
@@ -19,12 +21,12 @@ static int read_file(const char *path, struct buf *event, struct error *err)
             return error_set_errno(err, -errno, "read the event from '%s'", path);
         fd = opened;
     }
-    for (;;) {
-        int r = buf_reserve(event, 1);
+    while (event->size <= EVENT_BYTES_MAX) {
+        size_t want = EVENT_BYTES_MAX + 1 - event->size;
+        int r = buf_reserve(event, want < READ_BYTES ? want : READ_BYTES);
         if (r < 0)
-            return error_set(err, r, "the event in '%s' is larger than AWS takes (%zu bytes)", path,
-                             event->maximum);
-        ssize_t n = read(fd, event->data + event->size, event->capacity - event->size);
+            return error_set_errno(err, r, "read the event from '%s'", path);
+        ssize_t n = read(fd, event->data + event->size, want < READ_BYTES ? want : READ_BYTES);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -33,6 +35,8 @@ static int read_file(const char *path, struct buf *event, struct error *err)
             return 0;
         buf_advance(event, (size_t) n);
     }
+    return error_set(err, -EFBIG, "the event in '%s' is larger than AWS takes (%zu bytes)", path,
+                     EVENT_BYTES_MAX);
 }
 
 int event_read(const char *argument, struct buf *event, struct error *err)

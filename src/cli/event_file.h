@@ -7,8 +7,12 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/limits.h"
 
-// Appends the event; argument NULL: {}. -EFBIG when it is longer than the buffer may hold.
+#define EVENT_BYTES_MAX ((size_t) LIMIT_PAYLOAD_SYNC_MAX)
+
+// Appends the event; argument NULL: {}. -EFBIG when it is longer than EVENT_BYTES_MAX; event should
+// have room for one byte more, which tells.
 MUST_CHECK int event_read(const char *argument, struct buf *event, struct error *err);
 
 #endif

@@ -237,6 +237,15 @@ static int print_json(char *text, const char *why, struct error *err)
     return 0;
 }
 
+void json_add_visible(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name,
+                      const char *text)
+{
+    AUTO_BUF struct buf visible = BUF_INIT(4 * LINE_BYTES_MAX);
+
+    text_visible(&visible, str_of(text), false);
+    json_add_str(doc, object, name, buf_str(&visible));
+}
+
 int output_json(const yyjson_mut_doc *doc, struct error *err)
 {
     yyjson_write_err why = {0};

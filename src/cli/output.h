@@ -57,6 +57,10 @@ void table_print(const struct table *table);
 
 // ---- JSON: pretty, one final newline. *err says why not (-EINVAL: a value that JSON cannot hold).
 
+// Adds a text that may be anything, a file name for instance, made visible: JSON holds UTF-8 only.
+void json_add_visible(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name,
+                      const char *text);
+
 MUST_CHECK int output_json(const yyjson_mut_doc *doc, struct error *err);
 // A document that the service sent, as it is.
 MUST_CHECK int output_json_value(yyjson_val *value, struct error *err);

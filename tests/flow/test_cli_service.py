@@ -142,8 +142,10 @@ def test_invoke_as_json(service, echo):
     assert told["total_ms"] > 0
 
 
-def test_a_large_event_and_answer(service, echo):
-    event = json.dumps({"a": "x" * 5_000_000})
+def test_the_largest_event_and_answer(service, echo):
+    """6 MB to the byte."""
+    event = json.dumps({"a": "x" * (6291456 - 9)})
+    assert len(event) == 6291456
     assert service.lamina("invoke", echo, "-e", "-", "-q", input=event).stdout == event
 
 

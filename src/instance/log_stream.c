@@ -110,6 +110,7 @@ static uint64_t line_count(struct str lines)
 static void printed_add(struct log_stream *stream, struct str lines)
 {
     int64_t now = loop_now_ms(stream->loop);
+    uint64_t count = 0, cost = 0;
     uint64_t grown = stream->allowance +
                      (uint64_t) (now - stream->allowed_at_ms) * LOG_STREAM_BYTES_PER_S / 1000;
     if (lines.size == 0)
@@ -117,13 +118,16 @@ static void printed_add(struct log_stream *stream, struct str lines)
     stream->allowance = grown < LOG_STREAM_BURST_BYTES ? grown : LOG_STREAM_BURST_BYTES;
     stream->allowed_at_ms = now;
     tail_add(stream, lines);
-    if (lines.size <= stream->allowance) {
-        stream->allowance -= lines.size;
+    count = line_count(lines);
+    /* Each line costs what stands before it in the file, too: a flood of line feeds is a flood. */
+    cost = lines.size + count * LOG_LINE_OVERHEAD;
+    if (cost <= stream->allowance) {
+        stream->allowance -= cost;
         out_add(stream, lines);
         return;
     }
     stream->dropped_bytes += lines.size;
-    stream->dropped_lines += line_count(lines);
+    stream->dropped_lines += count;
 }
 
 /* ---- what the function prints */

@@ -25,6 +25,7 @@
 #define GATHER_MS 20
 #define NAME_MAX_BYTES 65
 #define STREAM_MAX_BYTES 128
+#define POSITION_DIGITS 19
 
 /* What waits in the ring, in order. */
 enum item_kind { ITEM_LINES, ITEM_READ, ITEM_FORGET };
@@ -287,15 +288,6 @@ static void out_add_line(struct log_writer *writer, const struct item *item, str
     buf_append_byte(&writer->out, '\n');
 }
 
-static void out_add_item(struct log_writer *writer, const struct item *item)
-{
-    struct str rest = {item->data, item->size}, line = {0};
-    while (rest.size > 0) {
-        (void) str_cut(rest, '\n', &line, &rest);
-        out_add_line(writer, item, line);
-    }
-}
-
 static void out_flush(struct log_writer *writer, const char *function)
 {
     int r = buf_status(&writer->out);
@@ -306,6 +298,18 @@ static void out_flush(struct log_writer *writer, const char *function)
         log_warn("logs.dropped", "function=%s error=%s", function, LOG_TEXT(error_name(r)));
     }
     buf_clear(&writer->out);
+}
+
+/* Very short lines grow much longer by what stands before each: they go out in several writes. */
+static void write_item(struct log_writer *writer, const struct item *item)
+{
+    struct str rest = {item->data, item->size}, line = {0};
+    while (rest.size > 0) {
+        (void) str_cut(rest, '\n', &line, &rest);
+        out_add_line(writer, item, line);
+        if (writer->out.size > LOG_RING_BYTES)
+            out_flush(writer, item->function);
+    }
 }
 
 /* All lines of the function that the first item is for, in one write. They are taken out of `batch`. Items that
@@ -320,11 +324,9 @@ static void write_function(struct log_writer *writer, struct list *batch)
             break;
         if (strcmp(each->function, function) != 0)
             continue;
-        out_add_item(writer, each);
+        write_item(writer, each);
         list_remove(&each->link);
         free(each);
-        if (writer->out.size > LOG_RING_BYTES)
-            out_flush(writer, function);
     }
     out_flush(writer, function);
 }
@@ -354,7 +356,7 @@ static int read_file(struct log_writer *writer, const char *function, const char
 static bool event_parse(struct str line, struct log_event *event)
 {
     struct str position = {0}, rest = {0};
-    return str_cut(line, ' ', &position, &rest) &&
+    return str_cut(line, ' ', &position, &rest) && position.size == POSITION_DIGITS &&
            str_to_u64(position, UINT64_MAX, &event->position) == 0 &&
            str_cut(rest, ' ', &event->stream, &event->text);
 }

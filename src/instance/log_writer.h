@@ -29,6 +29,7 @@
 #define LOG_FILE_BYTES_MAX (8u << 20)
 #define LOG_RING_BYTES (4u << 20)
 #define LOG_LINE_BYTES_MAX (256u << 10) /* as CloudWatch's event: longer lines are cut */
+#define LOG_LINE_OVERHEAD 80u           /* position and stream before each line, about */
 #define LOG_READ_MAX 10000
 
 struct log_writer;

@@ -153,13 +153,8 @@ def handle(id, headers, event):
     if do == "count":
         handle.count = getattr(handle, "count", 0) + 1
         return {"count": handle.count, "boot": BOOT}
-    if do == "wait-for-file":
-        while not os.path.exists(event["path"]):
-            time.sleep(0.005)
-        return "there"
-    if do == "sleep":
-        time.sleep(event["s"])
-        return {"boot": BOOT}
+    if do == "await-signal":
+        return signal.sigwait({signal.SIGUSR1})
     if do == "fill":
         return fill(event["path"], event["size"])
     if do == "touch":
@@ -188,6 +183,7 @@ def handle(id, headers, event):
     raise ValueError(do)
 
 
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # kept for await-signal, sent from outside
 MARKER = "@MARKER@"
 BOOT = os.urandom(8).hex()
 init = os.environ.get("INIT", "")

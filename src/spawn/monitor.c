@@ -72,6 +72,8 @@ void monitor_send(struct monitor *monitor, struct spawn_head *head, uint16_t typ
 {
     *head = (struct spawn_head){
         .version = SPAWN_VERSION, .type = type, .size = (uint32_t) size, .id = id};
+    if (monitor->channel_fd < 0) // the end has begun: there is nobody to tell
+        return;
     int r = fd_send_packet(monitor->channel_fd, head, size, fds, fd_count);
     if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
         log_error("spawn.channel", "type=%u error=%s", type, LOG_TEXT(error_name(r)));

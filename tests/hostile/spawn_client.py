@@ -151,7 +151,7 @@ class Spawn:
         return [path for path in glob.glob(f"/sys/fs/cgroup/**/lamina-{self.key()}",
                                            recursive=True)]
 
-    def close(self):
+    def close(self, expected_error=""):
         """Ends the service as laminad's end does it; nothing of it may be left."""
         if self.closed:
             return
@@ -162,6 +162,11 @@ class Spawn:
         assert status == 0, self.last_errors
         assert left == [], self.last_errors
         assert "Sanitizer" not in self.last_errors, self.last_errors
+        # An error line means that an operator must act: an orderly end has none.
+        assert expected_error in self.last_errors, self.last_errors
+        unexpected = [line for line in self.last_errors.splitlines() if " error " in line
+                      and not (expected_error and expected_error in line)]
+        assert unexpected == []
 
     def release(self):
         for instance in self.instances:

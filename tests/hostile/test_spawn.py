@@ -269,8 +269,7 @@ def test_nonsense_from_laminad_ends_the_service(build, data):
     while service.channel.recv(65536):
         pass
     assert instance.log() == ""
-    service.close()
-    assert "spawn.protocol" in service.last_errors
+    service.close(expected_error="spawn.protocol")
 
 
 def test_descriptors_that_were_not_asked_for_end_the_service(build):
@@ -278,8 +277,7 @@ def test_descriptors_that_were_not_asked_for_end_the_service(build):
     socket.send_fds(service.channel, [message(KILL, 1)], [0])
     while service.channel.recv(65536):
         pass
-    service.close()
-    assert "spawn.protocol" in service.last_errors
+    service.close(expected_error="spawn.protocol")
 
 
 # ---- work
@@ -431,7 +429,7 @@ def test_kill_9_of_the_keeper_ends_the_service(build):
     while service.channel.recv(65536):
         pass
     assert instance.log() == ""
-    service.close()
+    service.close(expected_error="spawn.keeper")
 
 
 def test_somebody_elses_directory_is_not_taken_over(build, tmp_path):

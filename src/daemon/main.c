@@ -77,30 +77,37 @@ static int serve(const struct config *config)
     return err.code ? fail("daemon.failed", &err, status) : status;
 }
 
+static int run(const struct config *config, int argc, char **argv)
+{
+    struct error err = {0};
+    log_set_level((enum log_level) log_level_parse(config->log_level));
+    if (getenv(SPAWN_ENV_FDS))
+        return serve(config);
+    if (geteuid() != 0) {
+        error_set(
+            &err, -EPERM,
+            "must be started as root: it hands over to lamina-spawn, which makes the sandboxes "
+            "and runs laminad itself without privileges");
+        return fail("daemon.failed", &err, 1);
+    }
+    (void) exec_spawn(config, argc, argv, &err);
+    return fail("daemon.failed", &err, 1);
+}
+
 int main(int argc, char **argv)
 {
     struct config config = {0};
     enum config_outcome outcome = CONFIG_RUN;
     struct error err = {0};
+    int status = 0;
     if (config_load(&config, argc, argv, environ, &outcome, &err) < 0)
         return fail("daemon.usage", &err, EXIT_USAGE);
-    if (outcome == CONFIG_HELP) {
+    if (outcome == CONFIG_HELP)
         config_print_help(stdout);
-        return 0;
-    }
-    if (outcome == CONFIG_VERSION) {
+    else if (outcome == CONFIG_VERSION)
         puts("laminad " LAMINA_VERSION);
-        return 0;
-    }
-    log_set_level((enum log_level) log_level_parse(config.log_level));
-    if (getenv(SPAWN_ENV_FDS))
-        return serve(&config);
-    if (geteuid() != 0) {
-        error_set(&err, -EPERM,
-                  "must be started as root: it hands over to lamina-spawn, which makes "
-                  "the sandboxes and runs laminad itself without privileges");
-        return fail("daemon.failed", &err, 1);
-    }
-    (void) exec_spawn(&config, argc, argv, &err);
-    return fail("daemon.failed", &err, 1);
+    else
+        status = run(&config, argc, argv);
+    config_done(&config);
+    return status;
 }

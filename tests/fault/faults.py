@@ -27,11 +27,11 @@ class Faults:
         shutil.copy(service.build / "tests/fault/libfault_shim.so", self.library)
         self.library.chmod(0o755)
 
-    def prepare(self, action, nth=0):
-        """For the next start of the service."""
+    def prepare(self, action, name="", nth=0):
+        """For the next start of the service: strike at the nth call of that name."""
         self.disarm()
         self.service.more_env.update(LD_PRELOAD=str(self.library),
-                                     LAMINA_TEST_FAULT=f"laminad,{self.armed},{action},{nth}")
+                                     LAMINA_TEST_FAULT=f"laminad,{self.armed},{action},{nth},{name}".rstrip(","))
 
     def arm(self):
         self.calls_log.write_text("")
@@ -46,12 +46,17 @@ class Faults:
 
 
 def points(calls):
-    """Where to strike: the first and the last call of each name, and the one behind the end."""
-    first, last = {}, {}
-    for nth, name in enumerate(calls, start=1):
-        first.setdefault(name, nth)
-        last[name] = nth
-    return sorted({*first.values(), *last.values(), len(calls) + 1})
+    """Where to strike, as (name, nth): the first call of each name, the last if there are several, in their order.
+
+    How often a body is written depends on how it arrives: `write` only counts as the first.
+    """
+    chosen = {}
+    for at, name in enumerate(calls):
+        chosen.setdefault((name, 1), at)
+    for name in set(calls) - {"write"}:
+        nth = calls.count(name)
+        chosen.setdefault((name, nth), len(calls) - calls[::-1].index(name) - 1)
+    return sorted(chosen, key=chosen.get)
 
 
 def wait_end(service):

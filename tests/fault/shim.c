@@ -23,6 +23,7 @@ static int fault_nth, fault_error, count;
 static char calls[64 * 1024];
 static size_t calls_size;
 static char arm_path[1024]; // preloaded: this file arms
+static char only[32];       // preloaded: count calls of this name only; "": all
 static int log_fd = -1;     // preloaded
 
 void fault_arm(enum fault_action what, int nth, int error)
@@ -104,9 +105,10 @@ static bool fault_at(const char *name)
     int saved = errno, error = 0;
     pthread_mutex_lock(&lock);
     if (is_armed()) {
-        count++;
+        bool is_counted = !only[0] || strcmp(only, name) == 0;
+        count += is_counted;
         note(name);
-        bool is_here = count == fault_nth;
+        bool is_here = is_counted && count == fault_nth;
         if (is_here && (action == FAULT_KILL || action == FAULT_STOP))
             syscall(SYS_kill, syscall(SYS_getpid), action == FAULT_KILL ? SIGKILL : SIGSTOP);
         if (is_here && action == FAULT_HOLD)
@@ -119,8 +121,11 @@ static bool fault_at(const char *name)
     return error != 0;
 }
 
+// The log, which may be a file, does not count.
 static bool is_regular(int fd)
 {
+    if (fd <= STDERR_FILENO)
+        return false;
     struct stat stat;
     int saved = errno;
     bool is = fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode);
@@ -216,7 +221,8 @@ __attribute__((constructor)) static void preload(void)
     const char *spec = getenv("LAMINA_TEST_FAULT");
     char process[32], path[1000], word[16], log_path[1100];
     int nth;
-    if (!spec || sscanf(spec, "%31[^,],%999[^,],%15[^,],%d", process, path, word, &nth) != 4 ||
+    if (!spec ||
+        sscanf(spec, "%31[^,],%999[^,],%15[^,],%d,%31s", process, path, word, &nth, only) < 4 ||
         strcmp(process, program_invocation_short_name) != 0)
         return;
     snprintf(log_path, sizeof(log_path), "%s.log", path);

@@ -12,6 +12,7 @@
 //                       laminad,/path/arm,28,3        the third call fails with errno 28
 //                       laminad,/path/arm,fail,3      ... and all that follow fail too
 //                       laminad,/path/arm,count,0     nothing happens
+//                       ... ,3,openat                 the third call of openat
 //
 // Only in a process of that name, and only while the file /path/arm exists. Each call counted is a line
 // in /path/arm.log. Writes count on regular files only.

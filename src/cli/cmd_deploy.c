@@ -4,18 +4,11 @@
 //
 //   measure ─► compare with the limits ─► build the zip ─► create, or update settings and code
 //           ─► wait until the service says Active
-#include "cli/deployment.h"
+#include "cli/deploy_job.h"
 #include "cli/interrupt.h"
 #include "cli/requirements.h"
-#include "cli/output.h"
-#include "client/lambda.h"
-#include "client/service.h"
-#include "package/package.h"
-#include "package/strategy.h"
 
-#include "base/base64.h"
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/limits.h"
 #include "base/str.h"
 
@@ -77,111 +70,10 @@ static const struct option_spec options[] = {
     {0},
 };
 
-struct job {
-    const struct cli *cli;
-    const char *path;
-    char name[65];
-    struct package package;
-    struct client *client;
-    struct service_limits limits;
-    struct lambda_settings settings;
-    struct lambda_variable variables[OPTION_LIST_MAX];
-    char variable_names[OPTION_LIST_MAX][260];
-    char role[128];
-    struct progress progress;
-    struct lambda_function function;
-    const char *action;
-    int64_t start_ns;
-};
-
-// ---- What was asked for
-
-static int take_variables(struct job *job, struct error *err)
-{
-    const struct option_set *set = &job->cli->options;
-
-    for (size_t i = 0; i < set->list_count; i++) {
-        struct str name, value;
-        if (!str_cut(str_of(set->list[i]), '=', &name, &value) || name.size == 0)
-            return error_set(err, -EINVAL, "--env takes NAME=VALUE, not '%.60s'", set->list[i]);
-        if (str_copy(name, job->variable_names[i], sizeof job->variable_names[i]) < 0)
-            return error_set(err, -EINVAL, "--env: a name is too long");
-        job->variables[i] =
-            (struct lambda_variable){job->variable_names[i], value.data != NULL ? value.data : ""};
-    }
-    job->settings.has_variables = set->list_count > 0;
-    job->settings.variables = job->variables;
-    job->settings.variable_count = set->list_count;
-    return 0;
-}
-
-static int take_name(struct job *job, struct error *err)
-{
-    const char *name = option_text(&job->cli->options, "name", NULL);
-
-    if (name == NULL)
-        return package_name(job->path, job->name, err);
-    if (str_copy(str_of(name), job->name, sizeof job->name) < 0 || name[0] == '\0')
-        return error_set(err, -EINVAL, "--name takes 1 to %d characters", LIMIT_FUNCTION_NAME_MAX);
-    return 0;
-}
-
-static int check_strategy(const struct job *job, struct error *err)
-{
-    const char *name = option_text(&job->cli->options, "strategy", NULL);
-
-    if (name == NULL && strncmp(job->path, "s3://", 5) == 0)
-        name = "s3";
-    if (name == NULL || strcmp(name, strategy_name(STRATEGY_PACKAGE)) == 0)
-        return 0;
-    return error_set(err, -ENOTSUP,
-                     "the strategy '%s' is not built yet: this version deploys by 'package' (the "
-                     "model in the function's zip)",
-                     name);
-}
-
-static void take_settings(struct job *job)
-{
-    const struct option_set *set = &job->cli->options;
-    struct lambda_settings *to = &job->settings;
-
-    to->memory_mb = (unsigned) option_number(set, "memory", 0);
-    to->timeout_s = (unsigned) option_number(set, "timeout", 0);
-    to->tmp_mb = (unsigned) option_number(set, "tmp", 0);
-    to->handler = option_text(set, "handler", NULL);
-    to->runtime = option_text(set, "runtime", NULL);
-    to->role = option_text(set, "role", NULL);
-    to->description = option_text(set, "description", NULL);
-    // A model's name is what the built-in runtime finds it by: it goes along with every code.
-    if (to->handler == NULL && job->package.handler[0] != '\0')
-        to->handler = job->package.handler;
-}
-
-// Only for a function that does not exist yet: what was not said.
-static void add_defaults(struct job *job)
-{
-    struct lambda_settings *to = &job->settings;
-    bool is_model = job->package.handler[0] != '\0';
-
-    if (to->runtime == NULL)
-        to->runtime = "provided.al2023";
-    if (to->handler == NULL)
-        to->handler = "bootstrap";
-    if (to->memory_mb == 0 && is_model)
-        to->memory_mb = DEPLOYMENT_MODEL_MEMORY_MB;
-    if (to->timeout_s == 0 && is_model)
-        to->timeout_s = DEPLOYMENT_MODEL_TIMEOUT_S;
-    if (to->role == NULL) {
-        snprintf(job->role, sizeof job->role, "arn:aws:iam::%s:role/lamina",
-                 job->limits.account_id);
-        to->role = job->role;
-    }
-}
-
 // ---- Limits
 
 // Before anything is compressed or sent: 1 when it fits or the service takes it anyway.
-static int check_limits(const struct job *job, struct error *err)
+static int check_limits(const struct deploy_job *job, struct error *err)
 {
     const struct strategy_size size = deployment_size(&job->package);
     char text[ERROR_TEXT_MAX];
@@ -196,7 +88,7 @@ static int check_limits(const struct job *job, struct error *err)
     return error_set(err, -EFBIG, "%s", text);
 }
 
-static int check_bootstrap(const struct job *job, struct error *err)
+static int check_bootstrap(const struct deploy_job *job, struct error *err)
 {
     const char *runtime = job->settings.runtime;
     bool needs_bootstrap = runtime == NULL || strncmp(runtime, "provided", 8) == 0;
@@ -209,107 +101,9 @@ static int check_bootstrap(const struct job *job, struct error *err)
                      job->path);
 }
 
-// ---- Sending
-
-static void on_upload(void *arg, uint64_t sent, uint64_t received)
-{
-    progress_move(arg, sent);
-}
-
-static struct lambda_code code_of(struct job *job)
-{
-    struct lambda_code code = {
-        .fd = job->package.fd,
-        .size = job->package.zip_bytes,
-        .progress = on_upload,
-        .progress_arg = &job->progress,
-    };
-
-    memcpy(code.sha256_hex, job->package.sha256_hex, sizeof code.sha256_hex);
-    progress_start(&job->progress, job->cli->is_quiet, "uploading",
-                   code.size <= LAMBDA_ZIP_INLINE_BYTES_MAX ? BASE64_ENCODED_SIZE(code.size)
-                                                            : code.size);
-    return code;
-}
-
-static bool is_same_code(const struct job *job)
-{
-    char base64[DIGEST_BASE64_SIZE];
-    struct digest digest;
-
-    return digest_parse_hex(str_of(job->package.sha256_hex), &digest) == 0 &&
-           strcmp(digest_base64(&digest, base64), job->function.code_sha256) == 0;
-}
-
-static bool are_settings_asked(const struct job *job)
-{
-    const struct lambda_settings *to = &job->settings;
-
-    return to->memory_mb != 0 || to->timeout_s != 0 || to->tmp_mb != 0 || to->role != NULL ||
-           to->description != NULL || to->has_variables || to->runtime != NULL ||
-           (to->handler != NULL && strcmp(to->handler, job->function.handler) != 0);
-}
-
-static int wait_until_ready(struct job *job, struct error *err)
-{
-    unsigned wait_s = (unsigned) option_number(&job->cli->options, "wait", 300);
-
-    return lambda_wait(job->client, job->name, wait_s * 1000, &job->function, err);
-}
-
-static int create(struct job *job, struct error *err)
-{
-    job->action = "created";
-    add_defaults(job);
-    const struct lambda_code code = code_of(job);
-    int r = lambda_create(job->client, job->name, &job->settings, &code, &job->function, err);
-    progress_end(&job->progress);
-    return r < 0 ? r : wait_until_ready(job, err);
-}
-
-// Code first: while the new handler's name is not yet known the old code would not find it, and
-// the other way round; a model that keeps its file name has no such moment.
-static int update(struct job *job, struct error *err)
-{
-    bool is_new_code = !is_same_code(job);
-    bool are_new_settings = are_settings_asked(job);
-    int r = 0;
-
-    job->action = is_new_code || are_new_settings ? "updated" : "unchanged";
-    if (is_new_code) {
-        const struct lambda_code code = code_of(job);
-        r = lambda_update_code(job->client, job->name, &code, &job->function, err);
-        progress_end(&job->progress);
-        if (r == 0)
-            r = wait_until_ready(job, err);
-    }
-    if (r == 0 && are_new_settings) {
-        r = lambda_update_settings(job->client, job->name, &job->settings, &job->function, err);
-        if (r == 0)
-            r = wait_until_ready(job, err);
-    }
-    return r;
-}
-
-// Of a function that is just being created or updated by somebody else, the end is awaited first.
-static int send(struct job *job, bool exists, struct error *err)
-{
-    if (!exists)
-        return create(job, err);
-    if (strcmp(job->function.state, "Failed") == 0)
-        return error_set(err, -EBUSY,
-                         "'%s' exists but could not be created (%s): delete it, then deploy again",
-                         job->name, job->function.reason);
-    int r = strcmp(job->function.state, "Pending") == 0 ||
-                    strcmp(job->function.update_status, "InProgress") == 0
-                ? wait_until_ready(job, err)
-                : 0;
-    return r < 0 ? r : update(job, err);
-}
-
 // ---- Telling
 
-static int print_json(const struct job *job, struct error *err)
+static int print_json(const struct deploy_job *job, struct error *err)
 {
     AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
@@ -333,7 +127,7 @@ static int print_json(const struct job *job, struct error *err)
     return output_json(doc, err);
 }
 
-static int print_result(const struct job *job, struct error *err)
+static int print_result(const struct deploy_job *job, struct error *err)
 {
     char zip[32], unzipped[32];
 
@@ -354,7 +148,7 @@ static int print_result(const struct job *job, struct error *err)
 
 // ---- The whole
 
-static int look_up(struct job *job, bool *ret_exists, struct error *err)
+static int look_up(struct deploy_job *job, bool *ret_exists, struct error *err)
 {
     int r = lambda_get(job->client, job->name, &job->function, err);
 
@@ -369,23 +163,23 @@ static int look_up(struct job *job, bool *ret_exists, struct error *err)
 }
 
 // What can be wrong is found before the service is asked, except for its own limits.
-static int prepare(struct job *job, const struct package_options *runtime, struct error *err)
+static int prepare(struct deploy_job *job, const struct package_options *runtime, struct error *err)
 {
-    int r = check_strategy(job, err);
+    int r = deploy_check_strategy(job, err);
 
     if (r == 0)
-        r = take_variables(job, err);
+        r = deploy_take_variables(job, err);
     if (r == 0)
-        r = take_name(job, err);
+        r = deploy_take_name(job, err);
     if (r == 0)
         r = package_measure(job->path, runtime, &job->package, err);
     if (r < 0)
         return r;
-    take_settings(job);
+    deploy_take_settings(job);
     return check_bootstrap(job, err);
 }
 
-static int deploy(struct job *job, const struct package_options *runtime, struct error *err)
+static int deploy(struct deploy_job *job, const struct package_options *runtime, struct error *err)
 {
     bool is_dry = option_is_given(&job->cli->options, "dry-run");
     bool exists = false;
@@ -402,16 +196,16 @@ static int deploy(struct job *job, const struct package_options *runtime, struct
     if (r < 0)
         return r;
     if (is_dry) {
-        job->action = exists ? is_same_code(job) ? "would be unchanged" : "would be updated"
+        job->action = exists ? deploy_is_same_code(job) ? "would be unchanged" : "would be updated"
                              : "would be created";
         return print_result(job, err);
     }
-    r = send(job, exists, err);
+    r = deploy_send(job, exists, err);
     return r < 0 ? r : print_result(job, err);
 }
 
 // A Python function brings what its requirements.txt names.
-static int add_requirements(const struct job *job, struct package_options *runtime_options,
+static int add_requirements(const struct deploy_job *job, struct package_options *runtime_options,
                             struct buf *path, struct error *err)
 {
     const char *runtime = option_text(&job->cli->options, "runtime", "");
@@ -428,14 +222,14 @@ static int add_requirements(const struct job *job, struct package_options *runti
 
 static int run_deploy(struct cli *cli, struct error *err)
 {
-    static struct job job; // not on the stack: it holds the names of all variables
+    static struct deploy_job job; // not on the stack: it holds the names of all variables
     struct deployment_runtime runtime = {0};
     struct buf installed = BUF_INIT(0);
 
-    job = (struct job){.cli = cli,
-                       .path = cli->options.operands[0],
-                       .package = {.fd = -1},
-                       .start_ns = clock_monotonic_ns()};
+    job = (struct deploy_job){.cli = cli,
+                              .path = cli->options.operands[0],
+                              .package = {.fd = -1},
+                              .start_ns = clock_monotonic_ns()};
     int r = deployment_find_runtime(DEPLOYMENT_FOR_LAMINA, &runtime, err);
     if (r == 0)
         r = add_requirements(&job, &runtime.options, &installed, err);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "client/client.h"
 
-#include "aws/sigv4.h"
+#include "client/sign.h"
+
 #include "base/base64.h"
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -21,8 +21,6 @@
 #define RECEIVE_BUFFER_BYTES 131072L
 #define ERROR_BODY_BYTES_MAX ((size_t) 1 << 20)
 #define LOG_TAIL_BASE64_MAX 8192
-#define SIGNED_HEADERS_MAX (CLIENT_HEADERS_MAX + 1)
-#define HASH_BLOCK_BYTES ((size_t) 256 << 10)
 
 struct client {
     struct target target;
@@ -206,77 +204,6 @@ static int on_progress(void *arg, curl_off_t download_total, curl_off_t download
     return 0;
 }
 
-// ---- Signing
-
-static int hash_source(const struct client_request *request, struct digest *ret, struct error *err)
-{
-    AUTO_DIGEST struct digest_stream stream;
-    AUTO_FREE char *block = malloc(HASH_BLOCK_BYTES);
-
-    digest_stream_init(&stream);
-    if (block == NULL)
-        return error_set(err, -ENOMEM, "no memory to hash a body");
-    for (uint64_t at = 0; at < request->body_size;) {
-        uint64_t left = request->body_size - at;
-        size_t want = left < HASH_BLOCK_BYTES ? (size_t) left : HASH_BLOCK_BYTES;
-        ssize_t n = request->source(request->source_arg, at, block, want);
-        if (n <= 0)
-            return error_set_errno(err, n < 0 ? (int) n : -ESTALE, "read the body to send");
-        digest_update(&stream, block, (size_t) n);
-        at += (uint64_t) n;
-    }
-    *ret = digest_finish(&stream);
-    return 0;
-}
-
-static int hash_body(const struct client_request *request, struct digest *ret, struct error *err)
-{
-    if (request->body_sha256_hex != NULL) {
-        if (digest_parse_hex(str_of(request->body_sha256_hex), ret) < 0)
-            return error_set(err, -EINVAL, "'%.70s' is not a SHA-256", request->body_sha256_hex);
-        return 0;
-    }
-    if (request->source == NULL || request->body != NULL) {
-        *ret = digest_of(request->body, (size_t) request->body_size);
-        return 0;
-    }
-    return hash_source(request, ret, err);
-}
-
-static int sign(const struct client *client, const struct client_request *request,
-                struct sigv4_headers *ret, struct error *err)
-{
-    struct http_header headers[SIGNED_HEADERS_MAX] = {
-        {.name = STR("host"), .value = str_of(client->target.host)}};
-    const struct target_credentials *credentials = &client->target.credentials;
-    size_t count = 1;
-    struct digest hash;
-
-    int r = hash_body(request, &hash, err);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < CLIENT_HEADERS_MAX && request->headers[i].name != NULL; i++)
-        headers[count++] = (struct http_header){.name = str_of(request->headers[i].name),
-                                                .value = str_of(request->headers[i].value)};
-    const struct sigv4_request signable = {
-        .method = str_of(request->method),
-        .path = str_of(request->path),
-        .query = str_of(request->query),
-        .headers = headers,
-        .header_count = count,
-    };
-    const struct sigv4_signer signer = {
-        .access_key = str_of(credentials->access_key),
-        .secret = str_of(credentials->secret_key),
-        .token = str_of(credentials->session_token),
-        .region = str_of(client->target.region),
-        .service = str_of(request->service != NULL ? request->service : "lambda"),
-        .wall_s = clock_wall_s(),
-    };
-    r = sigv4_sign(&signer, &signable, &hash, ret, err);
-    return r < 0 ? error_wrap(err, r, "sign the request") : 0;
-}
-
 // ---- Curl's settings
 
 static int add_header(struct curl_slist **list, const char *name, const char *value)
@@ -305,7 +232,7 @@ static int build_headers(const struct client *client, const struct client_reques
 {
     struct sigv4_headers signature = {0};
 
-    int r = request->is_unsigned ? 0 : sign(client, request, &signature, err);
+    int r = request->is_unsigned ? 0 : request_sign(&client->target, request, &signature, err);
     if (r < 0)
         return r;
     const struct client_header fixed[] = {

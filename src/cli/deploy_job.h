@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+//
+// One run of `lamina deploy`: what was asked for, what is packaged, what the service has.
+// cmd_deploy.c is the order of its steps; deploy_settings.c reads the command line; deploy_send.c talks to
+// the service.
+#ifndef LAMINA_CLI_DEPLOY_JOB_H
+#define LAMINA_CLI_DEPLOY_JOB_H
+
+#include "cli/deployment.h"
+#include "cli/output.h"
+#include "client/lambda.h"
+#include "client/service.h"
+
+struct deploy_job {
+    const struct cli *cli;
+    const char *path;
+    char name[65];
+    struct package package;
+    struct client *client;
+    struct service_limits limits;
+    struct lambda_settings settings;
+    struct lambda_variable variables[OPTION_LIST_MAX];
+    char variable_names[OPTION_LIST_MAX][260];
+    char role[128];
+    struct progress progress;
+    struct lambda_function function;
+    const char *action;
+    int64_t start_ns;
+};
+
+// deploy_settings.c: each takes a part of the command line. -EINVAL, -ENOTSUP with what to correct.
+MUST_CHECK int deploy_check_strategy(const struct deploy_job *job, struct error *err);
+MUST_CHECK int deploy_take_variables(struct deploy_job *job, struct error *err);
+MUST_CHECK int deploy_take_name(struct deploy_job *job, struct error *err);
+// After package_measure: a model decides the handler.
+void deploy_take_settings(struct deploy_job *job);
+// Only for a function that does not exist yet: what was not said.
+void deploy_add_defaults(struct deploy_job *job);
+
+// deploy_send.c: creates the function or updates it, and waits until it is ready. exists: whether
+// job->function is what the service has.
+MUST_CHECK int deploy_send(struct deploy_job *job, bool exists, struct error *err);
+bool deploy_is_same_code(const struct deploy_job *job);
+
+#endif

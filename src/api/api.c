@@ -9,6 +9,7 @@
 #include "api/call.h"
 #include "api/code_location.h"
 #include "api/health.h"
+#include "api/url.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -326,6 +327,12 @@ void api_on_head(struct http_request *request, void *user)
     struct call *call = call_new(api, request);
     if (!call) {
         http_respond_text(request, 503, NULL, STR(""));
+        return;
+    }
+    struct str url_id;
+    struct str url_path;
+    if (url_is(request, &url_id, &url_path)) {
+        url_serve(call, url_id, url_path);
         return;
     }
     if (code_location_is(request)) {

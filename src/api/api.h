@@ -4,8 +4,9 @@
  *
  *   http/server -- on_head --> api_on_head
  *       1. health, readiness and metrics (loopback, no signature, never wake a function)
- *       2. presigned downloads of a function's package
- *       3. everything else: SigV4 (auth.h), then the service named in the signature's scope picks the
+ *       2. function URLs, by host or by path (url.h)
+ *       3. presigned downloads of a function's package
+ *       4. everything else: SigV4 (auth.h), then the service named in the signature's scope picks the
  *          route table, so no path of one service can shadow another's
  *
  *   call.h      one request from its head to its one answer

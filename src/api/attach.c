@@ -65,7 +65,8 @@ int attach_make(struct call *call, enum attachment_kind kind, const char *qualif
 
 /* Markers carry one character before the qualifier, since "" is one. */
 void attach_list(struct call *call, enum attachment_kind kind, const char *member,
-                 void (*append)(struct buf *json, const struct attachment *attachment))
+                 void (*append)(struct call *call, struct buf *json,
+                                const struct attachment *attachment))
 {
     struct function_name name;
     struct function *function;
@@ -91,7 +92,7 @@ void attach_list(struct call *call, enum attachment_kind kind, const char *membe
             break;
         if (n++)
             buf_append_byte(&json, ',');
-        append(&json, each);
+        append(call, &json, each);
         (void) snprintf(last, sizeof(last), ":%s", each->qualifier);
     }
     buf_append_byte(&json, ']');

@@ -34,7 +34,8 @@ MUST_CHECK int attach_make(struct call *call, enum attachment_kind kind, const c
 /* Answers a list of all attachments of a kind, in pages: {"<member>":[...],"NextMarker":...}. The marker is
  * the qualifier. Ends the call. */
 void attach_list(struct call *call, enum attachment_kind kind, const char *member,
-                 void (*append)(struct buf *json, const struct attachment *attachment));
+                 void (*append)(struct call *call, struct buf *json,
+                                const struct attachment *attachment));
 
 /* Commits the plan for the function and answers `status` with `answer` (moved from; NULL: no body).
  * `then` (may be NULL) is called after the commit, before the answer. Ends the call in any case. */

@@ -260,7 +260,7 @@ void lambda_delete_event_invoke(struct call *call)
     attach_commit(call, function->name, &plan, 204, NULL, NULL);
 }
 
-static void append_invoke(struct buf *json, const struct attachment *config)
+static void append_invoke(struct call *call, struct buf *json, const struct attachment *config)
 {
     append_attachment(json, config->function, config);
 }

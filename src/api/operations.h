@@ -35,6 +35,11 @@ void lambda_tag(struct call *call);
 void lambda_untag(struct call *call);
 void lambda_update_alias(struct call *call);
 void lambda_update_event_invoke(struct call *call);
+void lambda_create_url(struct call *call);
+void lambda_delete_url(struct call *call);
+void lambda_get_url(struct call *call);
+void lambda_list_urls(struct call *call);
+void lambda_update_url(struct call *call);
 void invoke(struct call *call);
 
 void sts(struct call *call);

@@ -48,6 +48,7 @@ while exec 3<>"/dev/tcp/$host/$port"; do
     echo "marker MARKER"
     answer='{"marker":"MARKER","version":"'$AWS_LAMBDA_FUNCTION_VERSION'","memory":'$AWS_LAMBDA_FUNCTION_MEMORY_SIZE
     answer+=',"arn":"'$arn'","context":'${context:-null}',"trace":"'$trace'","greeting":"'${GREETING-}'","event":'$event'}'
+    answer=${ANSWER-$answer} # a test may say what is answered
     exec 3<>"/dev/tcp/$host/$port" || exit 1
     printf 'POST %s/%s/response HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %s\r\n\r\n%s' \
         "$path" "$id" "$host" "${#answer}" "$answer" >&3

@@ -138,6 +138,8 @@ void child_run(const struct child_plan *plan)
     (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     descriptors(plan, &groups);
     setsid();
+    (void) !sethostname("lamina", 6); // not the host's; its own namespace, so it works
+    (void) !setdomainname("", 0);
     if (plan->kind == CHILD_FUNCTION)
         surroundings(&groups, plan->slot);
     else

@@ -114,14 +114,16 @@ static int runtime_dir_open(const struct options *options)
     return laminad_open_beside("runtime", O_PATH | O_DIRECTORY);
 }
 
-static int root_make(const struct options *options, int trees_fd, struct error *err)
+static int root_make(const struct options *options, const struct service *service,
+                     struct error *err)
 {
     AUTO_FD int runtime = runtime_dir_open(options);
     if (runtime < 0 && options->runtime_dir)
         return error_set_errno(err, -errno, "open '%s'", options->runtime_dir);
     char path[32];
     (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", runtime);
-    return root_prepare(trees_fd, runtime < 0 ? NULL : path, err);
+    return root_prepare(service->trees_fd, runtime < 0 ? NULL : path, service->uid_first,
+                        service->uid_count, err);
 }
 
 static int set_up(struct monitor *monitor, const struct options *options, struct error *err)
@@ -144,7 +146,7 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
     if (r == 0)
         r = tools_open(&monitor->tools, err);
     if (r == 0)
-        r = root_make(options, service.trees_fd, err);
+        r = root_make(options, &service, err);
     if (r < 0)
         return r;
     monitor->tools.uid_first = service.uid_first;

@@ -58,9 +58,6 @@ static const struct {
 static const struct {
     const char *path, *text;
 } texts[] = {
-    {"etc/passwd", "root:x:0:0:root:/:/usr/sbin/nologin\n"
-                   "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
-    {"etc/group", "root:x:0:\nnogroup:x:65534:\n"},
     {"etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
     {"etc/hostname", "lamina\n"},
     {"etc/resolv.conf", "# no name server: the sandbox has no network\n"},
@@ -144,6 +141,26 @@ static int put_alternatives(int base)
     return r;
 }
 
+// One name for all of the sandboxes' uids, Lambda's own: programs ask for the user's name and home.
+static int put_users(int base, uid_t uid_first, uint32_t uid_count)
+{
+    AUTO_FD int passwd = openat(base, "etc/passwd", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    AUTO_FD int group = openat(base, "etc/group", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    if (passwd < 0 || group < 0)
+        return -errno;
+    FILE *users = fdopen(TAKE_FD(passwd), "w"), *groups = fdopen(TAKE_FD(group), "w");
+    if (!users || !groups)
+        return -ENOMEM;
+    fprintf(users, "root:x:0:0:root:/:/usr/sbin/nologin\n");
+    fprintf(groups, "root:x:0:\n");
+    for (uint32_t i = 0; i < uid_count; i++) {
+        fprintf(users, "sbx_user1051:x:%u:%u::/tmp:/usr/sbin/nologin\n", uid_first + i,
+                uid_first + i);
+        fprintf(groups, "sbx_user1051:x:%u:\n", uid_first + i);
+    }
+    return fclose(users) == 0 && fclose(groups) == 0 ? 0 : -errno;
+}
+
 static int put_skeleton(int base)
 {
     int r = 0;
@@ -202,13 +219,16 @@ static int seal(const char *path, unsigned long flags)
                : 0;
 }
 
-static int make_base(const char *runtime_dir, struct error *err)
+static int make_base(const char *runtime_dir, uid_t uid_first, uint32_t uid_count,
+                     struct error *err)
 {
     if (mkdir(BASE, 0755) < 0 ||
         mount("lamina", BASE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=4m") < 0)
         return error_set_errno(err, -errno, "make the sandbox root");
     AUTO_FD int base = open(BASE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r = base < 0 ? -errno : put_skeleton(base);
+    if (r == 0)
+        r = put_users(base, uid_first, uid_count);
     if (r < 0)
         return error_set_errno(err, r, "fill the sandbox root");
     if ((r = bind_read_only("/usr", BASE "/usr")) < 0)
@@ -230,7 +250,8 @@ int root_begin(struct error *err)
     return 0;
 }
 
-int root_prepare(int trees_fd, const char *runtime_dir, struct error *err)
+int root_prepare(int trees_fd, const char *runtime_dir, uid_t uid_first, uint32_t uid_count,
+                 struct error *err)
 {
     char trees[32];
     (void) snprintf(trees, sizeof(trees), "/proc/self/fd/%d", trees_fd);
@@ -238,7 +259,7 @@ int root_prepare(int trees_fd, const char *runtime_dir, struct error *err)
         return error_set_errno(err, -errno, "make " STAGE);
     if (mount("lamina", STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k") < 0)
         return error_set_errno(err, -errno, "mount on " STAGE);
-    int r = make_base(runtime_dir, err);
+    int r = make_base(runtime_dir, uid_first, uid_count, err);
     if (r < 0)
         return r;
     if (mkdir(STAGE "/trees", 0755) < 0 || mkdir(STAGE "/old", 0755) < 0)

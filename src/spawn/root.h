@@ -21,6 +21,7 @@
 #include "wire/init.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 // Enters a mount namespace of one's own. What is to be bound must be opened after it: a directory
 // descriptor of another mount namespace cannot be bound (EINVAL, docs/kernel/foreign-mounts.md).
@@ -28,7 +29,9 @@ int root_begin(struct error *err) MUST_CHECK;
 
 // `trees_fd` is the store's trees directory; `runtime_dir` becomes /opt/lamina (NULL: empty there).
 // After it, no path of the host resolves in this process any more.
-int root_prepare(int trees_fd, const char *runtime_dir, struct error *err) MUST_CHECK;
+// Each of the sandboxes' uids gets a name in /etc/passwd.
+int root_prepare(int trees_fd, const char *runtime_dir, uid_t uid_first, uint32_t uid_count,
+                 struct error *err) MUST_CHECK;
 
 // In the sandbox's first process: mounts what is its own and makes it the root. 0, or -errno with
 // *ret_step (enum spawn_step) saying where. No malloc, no stdio.

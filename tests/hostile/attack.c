@@ -488,8 +488,11 @@ static void attack_descriptors(void)
     while (environment[count])
         count++;
     report_number("environment", count);
+    char host[64] = "";
+    gethostname(host, sizeof(host) - 1);
+    printf("hostname %s\n", host);
     char cwd[64] = "";
-    printf("cwd %s\n", getcwd(cwd, sizeof(cwd)));
+    printf("cwd %s\n", getcwd(cwd, sizeof(cwd)) ? cwd : "(null)");
 }
 
 // Waits until killed or told to go on: for tests with two sandboxes.
@@ -630,7 +633,7 @@ static void attack_numbers(void)
     printf("end ok\n");
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
     static const struct {
         const char *name;
@@ -656,7 +659,10 @@ int main(void)
         {"numbers", attack_numbers},
         {"stay", stay},
     };
-    const char *name = getenv("ATTACK");
+    // In lamina-work's place there is no environment: the kind of job is the group's number.
+    const unsigned long number = count > 1 ? strtoul(arguments[1], NULL, 10) : ~0UL;
+    const char *name =
+        number < sizeof(groups) / sizeof(groups[0]) ? groups[number].name : getenv("ATTACK");
     for (size_t i = 0; name && i < sizeof(groups) / sizeof(groups[0]); i++)
         if (strcmp(groups[i].name, name) == 0) {
             groups[i].run();

@@ -92,14 +92,14 @@ def remove(path):
 
 
 class Spawn:
-    def __init__(self, build, *, keep_data=None, environment=None, files=None):
+    def __init__(self, build, *, keep_data=None, environment=None, files=None, work="lamina-work"):
         self.build = str(build)
         self.data = keep_data or tempfile.mkdtemp(prefix="lamina-spawn-")
         self.owns_data = keep_data is None
         self.programs = tempfile.mkdtemp(prefix="lamina-programs-")
         os.chmod(self.programs, 0o755)
         for name, source in (("lamina-spawn", "lamina-spawn"), ("lamina-init", "lamina-init"),
-                             ("lamina-work", "lamina-work"), ("laminad", "tests/relay")):
+                             ("lamina-work", work), ("laminad", "tests/relay")):
             shutil.copy(os.path.join(self.build, source), os.path.join(self.programs, name))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.stderr = tempfile.TemporaryFile()
@@ -294,3 +294,33 @@ class StartFailed(Exception):
     def __init__(self, step, error):
         super().__init__(f"{step}: {os.strerror(error) if error < 200 else error}")
         self.step, self.error = step, error
+
+
+class Job:
+    """One job of the work channel; end() gives its output and how it ended."""
+
+    def __init__(self, spawn, kind=1, arguments=(1000, 1 << 20, 0, 0), *, source=None,
+                 memory=64 * MIB, seconds=60, ident=5):
+        read, write = os.pipe()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.read, self.status = read, ours
+        body = struct.pack("=IIQ4Q", kind, seconds, memory, *arguments)
+        socket.send_fds(spawn.work_channel, [message(WORK, ident, body)],
+                        [source, write, theirs.fileno()])
+        os.close(write)
+        theirs.close()
+        ours.settimeout(DEADLINE_S)
+
+    def end(self):
+        output = b""
+        while data := os.read(self.read, 65536):
+            output += data
+        os.close(self.read)
+        answer = self.status.recv(100)
+        assert self.status.recv(100) == b""  # one answer, then the end
+        self.status.close()
+        head = HEAD.unpack(answer[:16])
+        assert head[1] == WORK_EXIT and head[3] == 5
+        status, flags, step, error = struct.unpack("=iIII", answer[16:])
+        return {"status": status, "flags": flags, "step": STEPS[step],
+                "error": error, "output": output}

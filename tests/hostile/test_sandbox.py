@@ -118,7 +118,8 @@ def test_there_is_no_network_but_loopback(attack):
 def test_no_descriptor_and_no_variable_is_inherited(attack):
     result = attack("descriptors")
     assert result == {"fd0": "/null", "fd1": "pipe:", "fd2": "pipe:", "stdin_write": "ok",
-                      "stdin_read": "0", "environment": "1", "cwd": "/var/task"}
+                      "stdin_read": "0", "environment": "1", "cwd": "/var/task",
+                      "hostname": "lamina"}
 
 
 def test_two_sandboxes_share_nothing(spawn, attack):

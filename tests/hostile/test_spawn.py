@@ -14,7 +14,7 @@ import pytest
 import spawn_client
 from spawn_client import (DEADLINE_S, EXIT, EXIT_KILLED, FREEZE, FROZEN, FROM_NOTHING, HEAD, HOT,
                           INIT_DONE, KILL, MIB, NO_WAITER, STATS, THAW, THAWED, TREE_FORGET, WORK,
-                          WORK_EXIT, Spawn, StartFailed, message, start_message)
+                          Job, Spawn, StartFailed, message, start_message)
 
 PATH = {"PATH": "/usr/bin:/bin"}
 
@@ -32,6 +32,13 @@ def test_a_bootstrap_gets_its_environment_and_its_place(spawn):
     assert text == "/var/task/bootstrap:b = c:/var/task:0:\n"
     assert gone["status"] == 7 << 8 and gone["flags"] == 0 and gone["exec_errno"] == 0
     assert gone["peak"] > 0 and gone["cpu_us"] > 0
+
+
+def test_the_user_has_a_name_and_a_home(spawn):
+    _, text = spawn.run(spawn.script("id -un; id -gn; getent passwd $(id -u) | cut -d: -f6; id -u"), env=PATH)
+    name, group, home, uid = text.split()
+    assert (name, group, home) == ("sbx_user1051", "sbx_user1051", "/tmp")
+    assert spawn.uid_first <= int(uid) < spawn.uid_first + spawn.uid_count
 
 
 @pytest.mark.parametrize("content, expected", [
@@ -281,34 +288,6 @@ def test_descriptors_that_were_not_asked_for_end_the_service(build):
 
 
 # ---- work
-
-class Job:
-    def __init__(self, spawn, kind=1, arguments=(1000, 1 << 20, 0, 0), *, source=None,
-                 memory=64 * MIB, seconds=60, ident=5):
-        read, write = os.pipe()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.read, self.status = read, ours
-        body = struct.pack("=IIQ4Q", kind, seconds, memory, *arguments)
-        socket.send_fds(spawn.work_channel, [message(WORK, ident, body)],
-                        [source, write, theirs.fileno()])
-        os.close(write)
-        theirs.close()
-        ours.settimeout(DEADLINE_S)
-
-    def end(self):
-        output = b""
-        while data := os.read(self.read, 65536):
-            output += data
-        os.close(self.read)
-        answer = self.status.recv(100)
-        assert self.status.recv(100) == b""  # one answer, then the end
-        self.status.close()
-        head = HEAD.unpack(answer[:16])
-        assert head[1] == WORK_EXIT and head[3] == 5
-        status, flags, step, error = struct.unpack("=iIII", answer[16:])
-        return {"status": status, "flags": flags, "step": spawn_client.STEPS[step],
-                "error": error, "output": output}
-
 
 @pytest.fixture
 def package(tmp_path):

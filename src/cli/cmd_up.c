@@ -242,15 +242,33 @@ static void show_log(int fd, off_t from)
         output_note(false, "%.*s", (int) size - (text[size - 1] == '\n'), text);
 }
 
+// The default lies beside the data directory, which may be a place where others can write: a link or
+// a file that somebody put there is not followed and not written to.
+static int open_log(const char *path, bool is_named, int *ret_fd, struct error *err)
+{
+    int flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | (is_named ? 0 : O_NOFOLLOW);
+    struct stat st;
+
+    AUTO_FD int fd = open(path, flags, 0640);
+    if (fd < 0)
+        return error_set_errno(err, -errno, "open the log file '%s'", path);
+    if (!is_named && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid()))
+        return error_set(err, -EPERM, "the log file '%s' is somebody else's: name one (--log-file)",
+                         path);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
 static int start_detached(const struct start *start, const char *program, const char *log_file,
                           struct error *err)
 {
     struct waiting waiting = {.data_dir = start->data_dir};
     struct target target;
 
-    AUTO_FD int log_fd = open(log_file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
-    if (log_fd < 0)
-        return error_set_errno(err, -errno, "open the log file '%s'", log_file);
+    AUTO_FD int log_fd = -1;
+    int r = open_log(log_file, start->log_file != NULL, &log_fd, err);
+    if (r < 0)
+        return r;
     AUTO_FD int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd < 0)
         return error_set_errno(err, -errno, "open /dev/null");
@@ -265,7 +283,7 @@ static int start_detached(const struct start *start, const char *program, const 
         return error_set_errno(err, -errno, "start the service");
     if (waiting.child == 0)
         become_service(program, start->words, log_fd, null_fd);
-    int r = await_ready(&waiting, &target, err);
+    r = await_ready(&waiting, &target, err);
     if (r < 0) {
         show_log(log_fd, log_start);
         return error_wrap(err, r, "up (log: %s)", log_file);

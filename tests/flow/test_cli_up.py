@@ -162,3 +162,20 @@ def test_the_log_file_can_be_named(place):
     assert str(log) in done.stderr
     wait_for(lambda: "daemon.ready" in log.read_text(), "the log line")
     assert not (place.root / "data.log").exists()
+
+
+@pytest.mark.parametrize("trap", ["link", "file", "pipe"])
+def test_a_log_file_that_somebody_put_there_is_not_written(place, trap):
+    victim, log = place.root / "victim", place.root / "data.log"
+    victim.write_text("precious")
+    if trap == "link":
+        log.symlink_to(victim)
+    elif trap == "file":
+        log.write_text("mine")
+        os.chown(log, 65534, 65534)
+    else:
+        os.mkfifo(log)
+    done = place.up()
+    assert done.returncode == 1
+    assert "log file" in done.stderr
+    assert victim.read_text() == "precious" and not (place.data / "endpoint").exists()

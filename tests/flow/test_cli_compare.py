@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from lamina_service import DEADLINE_S, wait_for
+from onnx_file import FLOAT, INT64, model, node, value
 
 STRATEGIES = ["package", "layer", "image", "s3", "endpoint", "filesystem"]
 PHASES = ["queue", "sandbox", "fetch", "load", "warm", "first_answer"]
@@ -77,6 +78,20 @@ def test_the_table_says_the_same(service, code):
     for phase in PHASES:
         assert any(line.startswith(phase) for line in lines)
     assert "calls failed meanwhile" in done.stdout
+    assert leftovers(service) == []
+
+
+def test_a_model_is_asked_with_zeros_of_its_own_shapes(service, tmp_path):
+    """Nobody gave an event: the metadata tells what the model takes; free dimensions become 1."""
+    if not (service.build / "runtime/lib/libonnxruntime.so").exists():
+        pytest.skip("this build has no ONNX Runtime")
+    inputs = [value("x", FLOAT, ["batch", 3]), value("n", INT64, [])]
+    outputs = [value("y", FLOAT, ["batch", 3]), value("m", INT64, [])]
+    (tmp_path / "net.onnx").write_bytes(model([node("Identity", ["x"], ["y"]), node("Identity", ["n"], ["m"])], inputs, outputs))
+    told = json.loads(service.lamina("compare", tmp_path / "net.onnx", "--quick", "-o", "json").stdout)
+    assert told["event"] == "zeros of the model's input shapes"
+    check_measured(told["rows"][0], 5)
+    assert told["rows"][0]["node_warm"]["phases_ms"]["load"]["min"] > 0
     assert leftovers(service) == []
 
 

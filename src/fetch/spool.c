@@ -180,6 +180,10 @@ static void spool_run(void *arg)
     buf_clear(&spool->batch);
     if (spool->status == SPOOL_OK && spool->is_last)
         spool_finish(spool);
+    if (spool->status != SPOOL_OK) { // before the sender hears of it, and not on the loop
+        store_file_free(spool->file);
+        spool->file = NULL;
+    }
 }
 
 // ---- The loop

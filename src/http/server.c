@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #define LISTEN_BACKLOG 4096
@@ -50,6 +51,9 @@ int http_server_new(struct loop *loop, const struct http_server_config *config,
                     struct http_server **ret_server)
 {
     assert(config->on_head);
+    // libuv writes without MSG_NOSIGNAL: a client that resets at the wrong moment would end us.
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return -errno;
     struct http_server *server = calloc(1, sizeof(*server));
     if (!server)
         return -ENOMEM;

@@ -124,7 +124,7 @@ struct http_server_stats {
     uint64_t gone_total; // clients gone before their answer
 };
 
-// -ENOMEM. `config` is copied.
+// -ENOMEM. `config` is copied. The process ignores SIGPIPE from here on.
 int http_server_new(struct loop *loop, const struct http_server_config *config,
                     struct http_server **ret_server) MUST_CHECK;
 

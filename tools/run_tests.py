@@ -7,7 +7,7 @@
 Stages, in this order:
 
     build     gcc, into build/ (with --ci: warnings are errors)
-    layers    tools/check_layers.py and tools/check_text.py
+    layers    tools/check_layers.py, check_text.py and check_docs.py
     unit      every unit test of build/
     python    every tests/{flow,hostile,fault}/test_*.py, each in a pytest of its own, by the system's Python
     sanitize  clang with ASan and UBSan into build-asan/, and every unit test there
@@ -190,6 +190,7 @@ def stage_build(run):
 def stage_layers(run):
     run.check("check_layers", [PYTHON, TOP / "tools/check_layers.py"], 60)
     run.check("check_text", [PYTHON, TOP / "tools/check_text.py"], 60)
+    run.check("check_docs", [PYTHON, TOP / "tools/check_docs.py"], 60)
 
 
 def unit_tests(build):

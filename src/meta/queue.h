@@ -37,21 +37,21 @@ struct queue;
 
 // One event. Texts are views: the caller's until a call returns, the queue's during a callback.
 struct queue_event {
-    int64_t id;              // given by the queue; rises with acceptance
-    struct str topic;        // the function's name: claims are by topic
-    struct str qualifier;    // "" if the caller named none
-    struct str request_id;   // the same for all tries
-    struct str arn;          // as the caller named the function
+    int64_t id;            // given by the queue; rises with acceptance
+    struct str topic;      // the function's name: claims are by topic
+    struct str qualifier;  // "" if the caller named none
+    struct str request_id; // the same for all tries
+    struct str arn;        // as the caller named the function
     struct str trace_id;
-    struct str context;      // client context, or empty
+    struct str context; // client context, or empty
     struct str payload;
-    int64_t accepted_ms;     // since 1970
-    int64_t due_ms;          // not before
-    uint32_t tries;          // ended by an error of the function
-    uint32_t returns;        // given back without a try: throttled, no sandbox
+    int64_t accepted_ms; // since 1970
+    int64_t due_ms;      // not before
+    uint32_t tries;      // ended by an error of the function
+    uint32_t returns;    // given back without a try: throttled, no sandbox
     // dead letters only
-    struct str reason;       // RetriesExhausted, EventAgeExceeded, ...
-    struct str response;     // what the last try answered
+    struct str reason;   // RetriesExhausted, EventAgeExceeded, ...
+    struct str response; // what the last try answered
     int64_t died_ms;
 };
 
@@ -67,8 +67,8 @@ void queue_close(struct queue *queue); // accepts NULL; commits what waits first
 int queue_topics(struct queue *queue, int (*visit)(void *arg, const char *topic), void *arg,
                  struct error *err) MUST_CHECK;
 
-int queue_publish(struct queue *queue, const struct queue_event *event, queue_cb *cb, void *arg)
-    MUST_CHECK;
+int queue_publish(struct queue *queue, const struct queue_event *event, queue_cb *cb,
+                  void *arg) MUST_CHECK;
 
 // The oldest events of the topic that are due, at most `max` and about QUEUE_CLAIM_BYTES; they are
 // claimed. `next_due_ms`: when the next one that was not claimed is due (maybe past), 0 if none waits.
@@ -100,8 +100,8 @@ int queue_list_dead(struct queue *queue, struct str topic, int64_t after, size_t
 // One (id) or all (0) wait again from the beginning: due now, accepted now, no tries.
 int queue_revive(struct queue *queue, struct str topic, int64_t id, int64_t now_ms,
                  queue_count_cb *cb, void *arg) MUST_CHECK;
-int queue_purge(struct queue *queue, struct str topic, int64_t id, queue_count_cb *cb, void *arg)
-    MUST_CHECK;
+int queue_purge(struct queue *queue, struct str topic, int64_t id, queue_count_cb *cb,
+                void *arg) MUST_CHECK;
 
 struct queue_stats {
     uint64_t waiting, dead; // events: waiting and claimed; dead letters

@@ -242,6 +242,12 @@ static void start(struct call *call)
     call->on_gone = caller_gone;
     invoking->invocation =
         invocation_start(call->api->config.scheduler, version, &spec, invoked, call);
+    if (!invoking->invocation) {
+        buf_done(&spec.payload);
+        call->on_gone = NULL;
+        (void) aws_error_set(&call->error, AWS_SERVICE, "No memory");
+        fail(call);
+    }
 }
 
 static int check_failed(struct call *call, const struct invoking *invoking)

@@ -150,6 +150,11 @@ static void start(struct url_call *url)
     call->on_gone = gone;
     url->invocation =
         invocation_start(call->api->config.scheduler, url->version, &spec, invoked, url);
+    if (!url->invocation) {
+        buf_done(&spec.payload);
+        call->on_gone = NULL;
+        url_refuse(url, 500, "ServiceException", "Internal Server Error");
+    }
 }
 
 /* The configuration again: it may have changed while the body arrived. */

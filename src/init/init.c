@@ -10,6 +10,7 @@
 
 #include "init/bare.h"
 #include "wire/init.h"
+#include "wire/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,9 +23,16 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-// execve wants arguments that are not const.
-static char bootstrap_task[] = "/var/task/bootstrap", bootstrap_opt[] = "/opt/bootstrap";
-static char *const bootstraps[] = {bootstrap_task, bootstrap_opt};
+#define RUNTIMES "/opt/lamina/runtimes/"
+
+// By enum spawn_bootstrap. execve wants arguments that are not const.
+static char task[] = "/var/task/bootstrap", opt[] = "/opt/bootstrap";
+static char python[] = RUNTIMES "python/bootstrap", node[] = RUNTIMES "node/bootstrap";
+static char *const bootstraps[SPAWN_BOOTSTRAP_COUNT][2] = {
+    [SPAWN_BOOTSTRAP_PROVIDED] = {task, opt},
+    [SPAWN_BOOTSTRAP_PYTHON] = {python},
+    [SPAWN_BOOTSTRAP_NODE] = {node},
+};
 
 static struct init_run order; // static, not on the stack: the stack stays at one page
 static char *environment[INIT_VARIABLES_MAX + 1];
@@ -47,8 +55,8 @@ static int order_receive(void)
         size = CALL(read, INIT_FD_CONTROL, &order, sizeof(order));
     while (size == -EINTR);
     const long head = offsetof(struct init_run, env);
-    if (size < head || order.type != INIT_RUN || order.env_size > INIT_ENV_MAX ||
-        size != head + (long) order.env_size ||
+    if (size < head || order.type != INIT_RUN || order.bootstrap >= SPAWN_BOOTSTRAP_COUNT ||
+        order.env_size > INIT_ENV_MAX || size != head + (long) order.env_size ||
         (order.env_size > 0 && order.env[order.env_size - 1] != '\0'))
         return -1;
     size_t count = 0;
@@ -69,12 +77,15 @@ static _Noreturn __attribute__((noinline)) void bootstrap_exec(void)
     CALL(setsid);
     CALL(chdir, "/var/task"); // always there
     long r = -ENOENT;
-    for (size_t i = 0; i < sizeof(bootstraps) / sizeof(bootstraps[0]) && r == -ENOENT; i++) {
-        char *arguments[] = {bootstraps[i], NULL};
-        r = CALL(execve, bootstraps[i], arguments, environment);
+    for (int i = 0; i < 2 && r == -ENOENT; i++) {
+        char *const path = bootstraps[order.bootstrap][i];
+        char *arguments[] = {path, NULL};
+        if (!path)
+            break;
+        r = CALL(execve, path, arguments, environment);
         // A file whose interpreter or loader is missing is ENOENT too: that is told apart, and the
         // next place must not hide it.
-        if (r == -ENOENT && CALL(faccessat, AT_FDCWD, bootstraps[i], 0 /* F_OK */) == 0)
+        if (r == -ENOENT && CALL(faccessat, AT_FDCWD, path, 0 /* F_OK */) == 0)
             r = -ELIBACC;
     }
     exec_error = (int) -r;

@@ -129,7 +129,7 @@ static void start_root(struct monitor *monitor, const struct spawn_start *start,
         monitor->instance_count++;
         // A process that is gone already has said why: its end will be the answer.
         if (sandbox_send_root(&sandbox->parts, &sandbox->shape) < 0 ||
-            sandbox_send_run(&sandbox->parts, start->env, start->env_size) < 0)
+            sandbox_send_run(&sandbox->parts, start) < 0)
             monitor_kill(monitor, sandbox);
         return;
     }
@@ -156,7 +156,7 @@ void instance_start(struct monitor *monitor, const struct spawn_start *start, in
     struct sandbox *waiter = NULL;
     if (!(start->flags & (SPAWN_START_FROM_NOTHING | SPAWN_START_NO_WAITER)))
         waiter = pool_take_waiter(monitor, &shape);
-    if (waiter && sandbox_send_run(&waiter->parts, start->env, start->env_size) == 0) {
+    if (waiter && sandbox_send_run(&waiter->parts, start) == 0) {
         waiter->id = id;
         waiter->arrived_ns = arrived_ns;
         waiter->path = SPAWN_PATH_WAITER;

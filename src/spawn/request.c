@@ -33,6 +33,7 @@ static bool start_is_valid(const struct spawn_start *start, size_t size)
            start->memory_bytes >= 16 * MIB && start->memory_bytes <= SPAWN_MEMORY_MIB_MAX * MIB &&
            start->tmp_bytes >= MIB && start->tmp_bytes <= SPAWN_TMP_MIB_MAX * MIB &&
            start->cpu_millis <= 1024 * 1000 && start->pids_max <= 65536 &&
+           start->bootstrap < SPAWN_BOOTSTRAP_COUNT && start->reserved == 0 &&
            env_is_valid(start->env, start->env_size);
 }
 

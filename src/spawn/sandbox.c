@@ -156,12 +156,13 @@ int sandbox_send_root(const struct sandbox_parts *parts, const struct sandbox_sh
     return fd_send_packet(parts->control_fd, &root, sizeof(root), NULL, 0);
 }
 
-int sandbox_send_run(const struct sandbox_parts *parts, const char *env, uint32_t env_size)
+int sandbox_send_run(const struct sandbox_parts *parts, const struct spawn_start *start)
 {
-    struct init_run run = {.type = INIT_RUN, .env_size = env_size};
-    memcpy(run.env, env, env_size);
-    return fd_send_packet(parts->control_fd, &run, offsetof(struct init_run, env) + env_size, NULL,
-                          0);
+    struct init_run run = {
+        .type = INIT_RUN, .bootstrap = start->bootstrap, .env_size = start->env_size};
+    memcpy(run.env, start->env, start->env_size);
+    return fd_send_packet(parts->control_fd, &run, offsetof(struct init_run, env) + start->env_size,
+                          NULL, 0);
 }
 
 int sandbox_channel_open(int ret_pair[2])

@@ -101,8 +101,7 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
 
 int sandbox_send_root(const struct sandbox_parts *parts,
                       const struct sandbox_shape *shape) MUST_CHECK;
-int sandbox_send_run(const struct sandbox_parts *parts, const char *env,
-                     uint32_t env_size) MUST_CHECK;
+int sandbox_send_run(const struct sandbox_parts *parts, const struct spawn_start *start) MUST_CHECK;
 
 // A SEQPACKET pair with room for thousands of small messages each way.
 int sandbox_channel_open(int ret_pair[2]) MUST_CHECK;

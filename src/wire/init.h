@@ -56,12 +56,13 @@ enum { INIT_ENV_MAX = 8192, INIT_VARIABLES_MAX = 512 };
 // Sent without what is unused of env.
 struct init_run {
     uint32_t type;
+    uint32_t bootstrap; // enum spawn_bootstrap
     uint32_t env_size;
     char env[INIT_ENV_MAX]; // NAME=value\0NAME=value\0
 };
 
 _Static_assert(sizeof(struct init_word) == 16, "init_word has a fixed size");
 _Static_assert(sizeof(struct init_root) == 48, "init_root has a fixed size");
-_Static_assert(sizeof(struct init_run) == 8 + INIT_ENV_MAX, "init_run has a fixed size");
+_Static_assert(sizeof(struct init_run) == 12 + INIT_ENV_MAX, "init_run has a fixed size");
 
 #endif

@@ -102,13 +102,20 @@ enum spawn_start_flags {
     SPAWN_START_NO_WAITER = 1u << 2,
 };
 
+/* What is run: the first of these that is there. */
+enum spawn_bootstrap {
+    SPAWN_BOOTSTRAP_PROVIDED = 0, /* /var/task/bootstrap, /opt/bootstrap */
+    SPAWN_BOOTSTRAP_PYTHON = 1,   /* /opt/lamina/runtimes/python/bootstrap */
+    SPAWN_BOOTSTRAP_NODE = 2,     /* /opt/lamina/runtimes/node/bootstrap */
+    SPAWN_BOOTSTRAP_COUNT = 3,
+};
+
 /*
  * START: make a sandbox, run its bootstrap. Answered by STARTED or START_FAILED, in any order among instances.
  *
  * Sees: host /usr read-only, a synthesised /etc, /opt/lamina (the built-in runtime), /var/task = the tree
  * (read-only; empty when tree_id is all zero), /tmp (tmpfs of tmp_bytes, the only writable place), /dev, /proc.
- * Runs, with cwd /var/task and argv[0] only: /var/task/bootstrap, else /opt/bootstrap; neither executable:
- * EXIT with exec_errno. Exactly the environment given (lamina-spawn adds nothing), stdin /dev/null, stdout and
+ * Runs the bootstrap, with cwd /var/task and argv[0] only; none that can be run: EXIT with exec_errno. Exactly the environment given (lamina-spawn adds nothing), stdin /dev/null, stdout and
  * stderr the log pipe. Has all of the CPU until INIT_DONE, then cpu_millis.
  *
  * Refused (START_FAILED): an unknown tree (step TREE, ENOENT), an id in use (EEXIST), too many (EAGAIN).
@@ -121,6 +128,8 @@ struct spawn_start {
     uint32_t cpu_millis;                 /* 1000 is one CPU; 0: no limit */
     uint32_t pids_max;                   /* threads and processes; 0: 1024, as Lambda */
     uint32_t flags;                      /* enum spawn_start_flags; unknown bits are an error */
+    uint32_t bootstrap;                  /* enum spawn_bootstrap */
+    uint32_t reserved;                   /* 0 */
     uint32_t env_size;                   /* bytes used of env */
     char env[SPAWN_ENV_MAX];             /* NAME=value\0NAME=value\0 ...; the message ends after env_size bytes */
 };
@@ -287,7 +296,7 @@ struct spawn_work_exit {
 
 #define SPAWN_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " has a fixed size")
 SPAWN_ASSERT_SIZE(struct spawn_head, 16);
-SPAWN_ASSERT_SIZE(struct spawn_start, 80 + SPAWN_ENV_MAX);
+SPAWN_ASSERT_SIZE(struct spawn_start, 88 + SPAWN_ENV_MAX);
 SPAWN_ASSERT_SIZE(struct spawn_request, 16);
 SPAWN_ASSERT_SIZE(struct spawn_tree_forget, 48);
 SPAWN_ASSERT_SIZE(struct spawn_hello, 32);

@@ -36,10 +36,10 @@ def message(kind, ident, body=b""):
 
 
 def start_message(ident, tree=bytes(32), memory=128 * MIB, tmp=16 * MIB, cpu=0, pids=0, flags=0,
-                  env=None):
+                  bootstrap=0, env=None):
     block = b"".join(f"{k}={v}".encode() + b"\0" for k, v in (env or {}).items())
-    return message(START, ident, tree + struct.pack("=QQIIII", memory, tmp, cpu, pids, flags,
-                                                    len(block)) + block)
+    return message(START, ident, tree + struct.pack("=QQ6I", memory, tmp, cpu, pids, flags,
+                                                    bootstrap, 0, len(block)) + block)
 
 
 class Instance:
@@ -92,7 +92,8 @@ def remove(path):
 
 
 class Spawn:
-    def __init__(self, build, *, keep_data=None, environment=None, files=None, work="lamina-work"):
+    def __init__(self, build, *, keep_data=None, environment=None, files=None, work="lamina-work",
+                 arguments=()):
         self.build = str(build)
         self.data = keep_data or tempfile.mkdtemp(prefix="lamina-spawn-")
         self.owns_data = keep_data is None
@@ -104,7 +105,7 @@ class Spawn:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [os.path.join(self.programs, "lamina-spawn"), "--data-dir", self.data, "--"],
+            [os.path.join(self.programs, "lamina-spawn"), "--data-dir", self.data, *arguments, "--"],
             stdin=theirs, stderr=self.stderr, env={**os.environ, **(environment or {})},
             preexec_fn=files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, files)))
         theirs.close()

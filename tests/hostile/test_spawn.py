@@ -52,6 +52,21 @@ def test_a_bootstrap_that_cannot_run_is_told_apart(spawn, content, expected):
     assert (gone["exec_errno"], gone["status"], text) == (expected, 127 << 8, "")
 
 
+def test_a_managed_runtime_s_bootstrap_is_the_only_one_tried(build, tmp_path):
+    """Python's and node's are Lamina's own, in /opt/lamina; the package's `bootstrap` is a file like any other."""
+    python = tmp_path / "runtime" / "runtimes" / "python" / "bootstrap"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho python $0\n")
+    python.chmod(0o755)
+    with Spawn(build, arguments=["--runtime-dir", str(tmp_path / "runtime")]) as service:
+        tree = service.script("echo provided")
+        expected = {0: (0, "provided\n"), 1: (0, "python /opt/lamina/runtimes/python/bootstrap\n"),
+                    2: (errno.ENOENT, "")}
+        for bootstrap, result in expected.items():
+            gone, text = service.run(tree, bootstrap=bootstrap, env=PATH)
+            assert (gone["exec_errno"], text) == result
+
+
 def test_a_signal_that_ends_the_bootstrap_is_its_status(spawn):
     gone, _ = spawn.run(spawn.script("kill -SEGV $$"), env=PATH)
     assert gone["status"] & 0x7f == signal.SIGSEGV
@@ -258,7 +273,8 @@ def bad_messages():
     yield "tmp_huge", start_message(1, tmp=1 << 62)
     yield "cpu_huge", start_message(1, cpu=1 << 31)
     yield "pids_huge", start_message(1, pids=1 << 31)
-    body = tree + struct.pack("=QQIIII", 128 * MIB, MIB, 0, 0, 0, 3)
+    yield "bootstrap_unknown", start_message(1, bootstrap=3)
+    body = tree + struct.pack("=QQ6I", 128 * MIB, MIB, 0, 0, 0, 0, 0, 3)
     yield "env_without_nul", message(1, 1, body + b"A=b")
     yield "env_without_name", message(1, 1, body[:-4] + struct.pack("=I", 3) + b"=b\0")
     yield "env_without_equals", message(1, 1, body[:-4] + struct.pack("=I", 3) + b"ab\0")

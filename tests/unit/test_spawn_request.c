@@ -97,6 +97,8 @@ static void test_values_past_their_limits_are_refused(void **state)
         {offsetof(struct spawn_start, cpu_millis), 4, UINT32_MAX},
         {offsetof(struct spawn_start, pids_max), 4, UINT32_MAX},
         {offsetof(struct spawn_start, flags), 4, 8},
+        {offsetof(struct spawn_start, bootstrap), 4, SPAWN_BOOTSTRAP_COUNT},
+        {offsetof(struct spawn_start, reserved), 4, 1},
         {offsetof(struct spawn_start, env_size), 4, sizeof(env) - 1},
         {offsetof(struct spawn_start, env_size), 4, sizeof(env) + 1},
         {offsetof(struct spawn_start, env_size), 4, UINT32_MAX},

@@ -78,6 +78,7 @@ struct invocation *invocation_new(struct scheduler *scheduler, const struct vers
         return NULL;
     }
     invocation->state = INVOCATION_WAITING;
+    invocation->throttle_reason = "ConcurrentInvocationLimitExceeded";
     invocation->scheduler = scheduler;
     invocation->version = version_ref(version);
     invocation->cb = cb;
@@ -199,7 +200,7 @@ void invocation_finish_failed(struct invocation *invocation, struct instance_fai
 void invocation_finish_throttled(struct invocation *invocation)
 {
     struct invocation_result result = {.outcome = INVOCATION_THROTTLED,
-                                       .throttle_reason = "ConcurrentInvocationLimitExceeded",
+                                       .throttle_reason = invocation->throttle_reason,
                                        .retry_after_s = RETRY_AFTER_S};
     finish(invocation, &result);
 }

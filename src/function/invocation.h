@@ -58,6 +58,8 @@ struct invocation {
     int64_t accepted_ms;
     int64_t begun_ns; /* given to an instance */
     bool has_permit;
+    bool is_reserved; /* its permit is one of its function's own */
+    const char *throttle_reason;
     bool is_rejected; /* WAITING only for the end of the turn, to be throttled */
     bool is_cold;
     unsigned init_failures;

@@ -104,6 +104,13 @@ void keepalive_add(struct keepalive *keepalive, struct keepalive_entry *entry)
         keepalive_arm(keepalive);
 }
 
+void keepalive_spare(struct keepalive *keepalive, struct keepalive_entry *entry)
+{
+    keepalive_add(keepalive, entry);
+    entry->since_ms +=
+        KEEPALIVE_RESPITE_MS; /* those added meanwhile wait behind it, that long at most */
+}
+
 void keepalive_remove(struct keepalive *keepalive, struct keepalive_entry *entry)
 {
     (void) keepalive; /* the timer may come once for nothing */

@@ -48,6 +48,9 @@ void keepalive_done(struct keepalive *keepalive);
 
 /* It is idle from now on. */
 void keepalive_add(struct keepalive *keepalive, struct keepalive_entry *entry);
+/* From inside `end`: it stays after all, and is asked about again KEEPALIVE_RESPITE_MS after its time. */
+#define KEEPALIVE_RESPITE_MS 1000
+void keepalive_spare(struct keepalive *keepalive, struct keepalive_entry *entry);
 /* It is used, or gone. Harmless for what is no entry. */
 void keepalive_remove(struct keepalive *keepalive, struct keepalive_entry *entry);
 /* The longest idle entry, frozen ones first; NULL if there is none. It stays an entry. */

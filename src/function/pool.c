@@ -36,7 +36,8 @@ struct pool *pool_new(struct scheduler *scheduler, const struct version *version
 
 void pool_release(struct pool *pool)
 {
-    if (pool->worker_count > 0 || pool->queue_count > 0 || pool->is_scheduling)
+    if (pool->worker_count > 0 || pool->queue_count > 0 || pool->is_scheduling ||
+        pool->provisioned > 0)
         return;
     list_remove(&pool->blocked_link);
     scheduler_pool_gone(pool->scheduler, pool);
@@ -55,6 +56,7 @@ static struct invocation *pool_first(const struct pool *pool)
 void pool_enqueue(struct pool *pool, struct invocation *invocation)
 {
     invocation->pool = pool;
+    pool->has_failed = false; /* this call tries its init phase anew */
     list_add_last(&pool->queue, &invocation->link);
     pool->queue_count++;
     pool->scheduler->totals.queued_bytes += invocation->payload_bytes;
@@ -91,6 +93,15 @@ static struct instance_variable *spec_variables(const struct version *version)
     return variables;
 }
 
+static uint32_t init_limit_ms(const struct pool *pool, bool is_repeated)
+{
+    uint32_t timeout_ms = pool->version->timeout_s * 1000;
+    if (pool->provisioned > 0)
+        return timeout_ms > SCHEDULER_INIT_PROVISIONED_MS ? timeout_ms
+                                                          : SCHEDULER_INIT_PROVISIONED_MS;
+    return is_repeated ? timeout_ms : LIMIT_INIT_MS;
+}
+
 static struct instance *worker_instance(struct worker *worker)
 {
     const struct version *version = worker->pool->version;
@@ -108,8 +119,9 @@ static struct instance *worker_instance(struct worker *worker)
         .tmp_mb = version->tmp_mb,
         .variables = variables,
         .n_variables = version->n_environment,
-        .init_limit_ms = is_repeated ? version->timeout_s * 1000 : LIMIT_INIT_MS,
+        .init_limit_ms = init_limit_ms(worker->pool, is_repeated),
         .is_init_repeated = is_repeated,
+        .is_provisioned = worker->pool->provisioned > 0,
     };
     events.arg = worker;
     return variables ? instance_new(worker->pool->scheduler->host, &spec, &events) : NULL;
@@ -143,6 +155,7 @@ void worker_stop(struct worker *worker)
     keepalive_remove(&worker->pool->scheduler->keepalive, &worker->keep);
     list_remove(&worker->link);
     worker->is_stopping = true;
+    worker->pool->stopping++;
     worker->pool->scheduler->ending++;
     instance_stop(worker->instance);
 }
@@ -156,9 +169,15 @@ bool worker_is_idle(const struct worker *worker)
 /* Makes room by ending the instance that was idle longest, whosever it is. */
 static void evict_oldest(struct scheduler *scheduler)
 {
-    struct keepalive_entry *oldest = keepalive_oldest(&scheduler->keepalive);
-    if (oldest && scheduler->ending < EVICTIONS_MAX)
-        worker_stop(container_of(oldest, struct worker, keep));
+    struct worker *oldest = NULL;
+    if (scheduler->ending >= EVICTIONS_MAX)
+        return;
+    LIST_FOR_EACH (struct worker, each, &scheduler->workers, all_link)
+        if (worker_is_idle(each) && !worker_is_provisioned(each) &&
+            (!oldest || each->keep.since_ms < oldest->keep.since_ms))
+            oldest = each;
+    if (oldest)
+        worker_stop(oldest);
 }
 
 static bool pool_start_one(struct pool *pool)
@@ -202,6 +221,22 @@ static void worker_run(struct worker *worker, struct invocation *invocation)
     instance_invoke(worker->instance, &invocation->request);
 }
 
+static uint32_t pool_live(const struct pool *pool)
+{
+    return pool->worker_count - pool->stopping;
+}
+
+bool worker_is_provisioned(const struct worker *worker)
+{
+    return pool_live(worker->pool) <= worker->pool->provisioned;
+}
+
+uint32_t pool_ready(const struct pool *pool)
+{
+    uint32_t live = pool_live(pool);
+    return live > pool->starting ? live - pool->starting : 0;
+}
+
 /* Instances that answered so shortly ago that waiting for them beats starting another. */
 static uint32_t pool_soon_idle(const struct pool *pool)
 {
@@ -220,8 +255,11 @@ static void pool_start(struct pool *pool)
             break;
         expected++;
     }
+    while (!pool->has_failed && pool_live(pool) < pool->provisioned && pool_start_one(pool))
+        continue;
     /* More waits than is being started: somebody must come back to it. */
-    if (pool->starting < pool->queue_count)
+    if (pool->starting < pool->queue_count ||
+        (!pool->has_failed && pool_live(pool) < pool->provisioned))
         scheduler_block(pool->scheduler, pool);
     else
         list_remove(&pool->blocked_link);
@@ -234,10 +272,7 @@ void pool_schedule(struct pool *pool)
     pool->is_scheduling = true;
     while (pool->queue_count > 0 && !list_is_empty(&pool->idle))
         worker_run(LIST_ENTRY(list_first(&pool->idle), struct worker, link), pool_first(pool));
-    if (pool->queue_count > 0)
-        pool_start(pool);
-    else
-        list_remove(&pool->blocked_link);
+    pool_start(pool);
     pool->is_scheduling = false;
     pool_release(pool);
 }
@@ -338,6 +373,7 @@ static void pool_fail_first(struct pool *pool, struct instance *instance,
     struct invocation *first = pool_first(pool);
     struct str tail = {0};
     struct error error = {0};
+    pool->has_failed |= pool->provisioned > 0;
     if (!first)
         return;
     if (end->is_sandbox_fault && ++first->faults >= FAULTS_MAX) {
@@ -363,8 +399,10 @@ static void worker_forget(struct worker *worker)
     scheduler->totals.instances--;
     if (!worker->is_sandboxed)
         scheduler->starting--;
-    if (worker->is_stopping)
+    if (worker->is_stopping) {
+        pool->stopping--;
         scheduler->ending--;
+    }
     if (worker->stopping && --worker->stopping->remaining == 0)
         worker->stopping->done(worker->stopping->arg, worker->stopping->total);
     if (worker->stopping && worker->stopping->remaining == 0)
@@ -395,9 +433,17 @@ static const struct instance_events worker_events = {
     .ended = on_ended,
 };
 
+void pool_set_provisioned(struct pool *pool, uint32_t n)
+{
+    pool->provisioned = n;
+    pool->has_failed = false;
+    pool_schedule(pool); /* what is too many ends like any idle instance */
+}
+
 void pool_retire(struct pool *pool)
 {
     pool->is_retired = true;
+    pool->provisioned = 0;
     if (pool->queue_count > 0)
         return; /* they are still served; idle instances end afterwards */
     LIST_FOR_EACH_SAFE (struct worker, each, &pool->scheduler->workers, all_link)
@@ -417,7 +463,9 @@ void worker_info(const struct worker *worker, struct instance_info *ret_info)
         .state = instance_state_name(worker->instance),
         .memory_mb = version->memory_mb,
         .age_ms = (uint64_t) (now - worker->created_ms),
-        .idle_ms = worker_is_idle(worker) ? (uint64_t) (now - worker->keep.since_ms) : 0,
+        .idle_ms = worker_is_idle(worker) && now > worker->keep.since_ms
+                       ? (uint64_t) (now - worker->keep.since_ms)
+                       : 0,
         .requests = instance_requests(worker->instance),
         .memory_peak_bytes = instance_memory_peak(worker->instance),
         .pid = instance_pid(worker->instance),

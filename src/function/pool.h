@@ -57,7 +57,10 @@ struct pool {
     struct list settling; /* workers that have answered, the earliest first */
     uint32_t worker_count;
     uint32_t starting; /* workers not yet ready */
+    uint32_t stopping; /* workers that were told to end */
     struct list blocked_link;
+    uint32_t provisioned; /* instances to be kept, whether called or not */
+    bool has_failed;      /* one of those failed its init phase: no more are started ahead */
     bool is_retired;
     bool is_scheduling; /* pool_schedule is running: an inner call leaves the work to the outer */
 };
@@ -74,9 +77,14 @@ void pool_schedule(struct pool *pool);
 /* The same, after throttling what was accepted before `since_ms` and has no instance on its way. */
 void pool_schedule_since(struct pool *pool, int64_t since_ms);
 void pool_retire(struct pool *pool);
+void pool_set_provisioned(struct pool *pool, uint32_t n);
+/* Instances that are past their init phase. */
+uint32_t pool_ready(const struct pool *pool);
 /* Frees the pool if it has neither instances nor calls. */
 void pool_release(struct pool *pool);
 
+/* Would ending it leave fewer instances than are provisioned? */
+bool worker_is_provisioned(const struct worker *worker);
 /* Ends a worker that serves nothing. */
 void worker_stop(struct worker *worker);
 bool worker_is_idle(const struct worker *worker);

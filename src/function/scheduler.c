@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "function/invocation.h"
@@ -24,13 +25,19 @@ static void keep_freeze(void *arg, struct keepalive_entry *entry)
 {
     struct worker *worker = container_of(entry, struct worker, keep);
     (void) arg;
-    instance_freeze(worker->instance);
+    if (!instance_is_frozen(worker->instance)) /* a provisioned one is kept on and on */
+        instance_freeze(worker->instance);
 }
 
 static void keep_end(void *arg, struct keepalive_entry *entry)
 {
+    struct worker *worker = container_of(entry, struct worker, keep);
+    struct scheduler *scheduler = worker->pool->scheduler;
     (void) arg;
-    worker_stop(container_of(entry, struct worker, keep));
+    if (worker_is_provisioned(worker))
+        keepalive_spare(&scheduler->keepalive, entry);
+    else
+        worker_stop(worker);
 }
 
 int scheduler_new(const struct scheduler_config *config, struct scheduler **ret_scheduler,
@@ -156,14 +163,44 @@ static void scheduler_tick(void *arg)
 
 /* ---- invocations */
 
+/* Is there a permit for a call of this function? */
+static bool has_permit(const struct scheduler *scheduler, const struct function_stats *stats)
+{
+    int64_t open = (int64_t) scheduler->limits.concurrency - scheduler->reserved;
+    if (stats && stats->reserved >= 0)
+        return stats->running < stats->reserved;
+    return (int64_t) scheduler->unreserved_running < open;
+}
+
+static void permit_take(struct scheduler *scheduler, struct invocation *invocation)
+{
+    struct function_stats *stats = stats_table_get(&scheduler->stats, invocation->version->name);
+    scheduler->totals.running++;
+    if (stats)
+        stats->running++;
+    invocation->is_reserved = stats && stats->reserved >= 0;
+    scheduler->unreserved_running += !invocation->is_reserved;
+    invocation_permit(invocation);
+}
+
+/* The function may have been deleted meanwhile, and its entry made anew. */
+static void permit_return(struct scheduler *scheduler, struct invocation *invocation)
+{
+    struct function_stats *stats = map_get_text(&scheduler->stats.map, invocation->version->name);
+    invocation->has_permit = false;
+    scheduler->totals.running--;
+    if (stats && stats->running > 0)
+        stats->running--;
+    scheduler->unreserved_running -= !invocation->is_reserved;
+}
+
 /* Gives it a permit and its pool. False without memory. */
 static bool scheduler_admit(struct scheduler *scheduler, struct invocation *invocation)
 {
     struct pool *pool = pool_get(scheduler, invocation->version);
     if (!pool)
         return false;
-    scheduler->totals.running++;
-    invocation_permit(invocation);
+    permit_take(scheduler, invocation);
     pool_enqueue(pool, invocation);
     pool_schedule(pool);
     return true;
@@ -172,8 +209,7 @@ static bool scheduler_admit(struct scheduler *scheduler, struct invocation *invo
 static void waiting_admit(struct scheduler *scheduler)
 {
     struct list *link = NULL;
-    while (scheduler->totals.running < scheduler->limits.concurrency &&
-           (link = list_take_first(&scheduler->waiting)) != NULL) {
+    while (has_permit(scheduler, NULL) && (link = list_take_first(&scheduler->waiting)) != NULL) {
         struct invocation *invocation = LIST_ENTRY(link, struct invocation, link);
         scheduler->totals.queued--;
         scheduler->totals.queued_bytes -= invocation->payload_bytes;
@@ -195,8 +231,7 @@ void scheduler_invocation_done(struct scheduler *scheduler, struct invocation *i
 {
     scheduler->invocations--;
     if (invocation->has_permit) {
-        invocation->has_permit = false;
-        scheduler->totals.running--;
+        permit_return(scheduler, invocation);
         waiting_admit(scheduler);
     }
     drained_check(scheduler);
@@ -224,30 +259,37 @@ static bool has_idle(const struct scheduler *scheduler, const struct version *ve
     return pool && pool_has_idle(pool);
 }
 
+/* Where a new call goes: to its pool, or among those that wait. False: it is to be throttled. */
+static bool scheduler_place(struct scheduler *scheduler, struct invocation *invocation)
+{
+    const struct version *version = invocation->version;
+    const struct function_stats *stats = map_get_text(&scheduler->stats.map, version->name);
+    bool is_reserved = stats && stats->reserved >= 0;
+    bool may_run =
+        has_permit(scheduler, stats) && (is_reserved || list_is_empty(&scheduler->waiting));
+    bool may_hold = scheduler->totals.queued_bytes + invocation->payload_bytes <=
+                    scheduler->limits.queue_bytes_max;
+    if (!may_run && is_reserved)
+        invocation->throttle_reason = "ReservedFunctionConcurrentInvocationLimitExceeded";
+    if (may_run)
+        return (may_hold || has_idle(scheduler, version)) && scheduler_admit(scheduler, invocation);
+    if (is_reserved || !may_hold || scheduler->totals.queued >= scheduler->limits.queue_max)
+        return false;
+    list_add_last(&scheduler->waiting, &invocation->link);
+    scheduler->totals.queued++;
+    scheduler->totals.queued_bytes += invocation->payload_bytes;
+    scheduler_arm(scheduler);
+    return true;
+}
+
 struct invocation *invocation_start(struct scheduler *scheduler, const struct version *version,
                                     struct invocation_spec *spec, invocation_cb *cb, void *arg)
 {
     struct invocation *invocation = invocation_new(scheduler, version, spec, cb, arg);
-    bool may_run = false, may_hold = false;
     if (!invocation)
         return NULL;
-    may_run = scheduler->totals.running < scheduler->limits.concurrency &&
-              list_is_empty(&scheduler->waiting);
-    may_hold = scheduler->totals.queued_bytes + invocation->payload_bytes <=
-               scheduler->limits.queue_bytes_max;
-    if (scheduler->is_draining || !(may_hold || (may_run && has_idle(scheduler, version)))) {
+    if (scheduler->is_draining || !scheduler_place(scheduler, invocation))
         scheduler_reject(scheduler, invocation);
-    } else if (may_run) {
-        if (!scheduler_admit(scheduler, invocation))
-            scheduler_reject(scheduler, invocation);
-    } else if (scheduler->totals.queued < scheduler->limits.queue_max) {
-        list_add_last(&scheduler->waiting, &invocation->link);
-        scheduler->totals.queued++;
-        scheduler->totals.queued_bytes += invocation->payload_bytes;
-        scheduler_arm(scheduler);
-    } else {
-        scheduler_reject(scheduler, invocation);
-    }
     return invocation;
 }
 
@@ -266,6 +308,41 @@ void invocation_cancel(struct invocation *invocation)
         scheduler->totals.queued_bytes -= invocation->payload_bytes;
         invocation_finish_cancelled(invocation);
     }
+}
+
+/* ---- reserved and provisioned concurrency */
+
+void scheduler_set_reserved(struct scheduler *scheduler, struct str function, int64_t n)
+{
+    char name[LIMIT_FUNCTION_NAME_MAX + 1];
+    struct function_stats *stats = map_get(&scheduler->stats.map, function);
+    if (!stats && n >= 0 && str_copy(function, name, sizeof(name)) == 0)
+        stats = stats_table_get(&scheduler->stats, name);
+    if (!stats || stats == scheduler->stats.other)
+        return;
+    scheduler->reserved -= stats->reserved > 0 ? stats->reserved : 0;
+    stats->reserved = n;
+    scheduler->reserved += n > 0 ? n : 0;
+    waiting_admit(scheduler);
+}
+
+void scheduler_set_provisioned(struct scheduler *scheduler, const struct version *version,
+                               unsigned n)
+{
+    struct pool *pool = n > 0 ? pool_get(scheduler, version) : pool_find(scheduler, version);
+    if (pool)
+        pool_set_provisioned(pool, n);
+}
+
+void scheduler_provisioned(const struct scheduler *scheduler, const struct version *version,
+                           struct scheduler_provisioned *ret_provisioned)
+{
+    const struct pool *pool = pool_find(scheduler, version);
+    *ret_provisioned = (struct scheduler_provisioned){0};
+    if (pool)
+        *ret_provisioned = (struct scheduler_provisioned){.requested = pool->provisioned,
+                                                          .ready = pool_ready(pool),
+                                                          .has_failed = pool->has_failed};
 }
 
 /* ---- versions and instances */

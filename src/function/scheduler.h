@@ -131,6 +131,22 @@ void scheduler_free(struct scheduler *scheduler);
  * ones when they have answered; calls already accepted for it are still answered by it. */
 void scheduler_retire(struct scheduler *scheduler, const struct version *version);
 
+/* Reserved concurrency of a function: at most `n` calls of it run at once, and that many permits are kept for it; the next
+ * is throttled at once (ReservedFunctionConcurrentInvocationLimitExceeded). 0 throttles all; -1 takes it back. */
+void scheduler_set_reserved(struct scheduler *scheduler, struct str function, int64_t n);
+
+/* Provisioned concurrency: `n` instances of this version are started ahead and kept, however idle; their init phase may
+ * take INIT_PROVISIONED_MS. 0 forgets it. An init phase that fails is not repeated before the next call of this function. */
+#define SCHEDULER_INIT_PROVISIONED_MS 130000
+void scheduler_set_provisioned(struct scheduler *scheduler, const struct version *version,
+                               unsigned n);
+struct scheduler_provisioned {
+    unsigned requested, ready;
+    bool has_failed; /* an init phase failed: `ready` will not grow by itself */
+};
+void scheduler_provisioned(const struct scheduler *scheduler, const struct version *version,
+                           struct scheduler_provisioned *ret_provisioned);
+
 /* Every version that runs or will run something: its tree must stay in the store, although the catalog may know it
  * no more. */
 void scheduler_each_version(const struct scheduler *scheduler,

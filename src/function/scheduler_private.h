@@ -34,9 +34,11 @@ struct scheduler {
     struct admission admission;
     struct stats_table stats;
     struct scheduler_totals totals;
-    uint64_t invocations; /* not DONE */
-    uint32_t starting;    /* sandboxes that lamina-spawn is making */
-    uint32_t ending;      /* instances that were told to end */
+    uint64_t invocations;        /* not DONE */
+    int64_t reserved;            /* permits kept for functions with reserved concurrency */
+    uint32_t unreserved_running; /* calls that hold one of the others */
+    uint32_t starting;           /* sandboxes that lamina-spawn is making */
+    uint32_t ending;             /* instances that were told to end */
     bool is_draining;
     void (*drained)(void *arg);
     void *drained_arg;

@@ -46,6 +46,7 @@ static struct function_stats *stats_new(const char *name)
         return NULL;
     }
     stats->name = copy;
+    stats->reserved = -1;
     return stats;
 }
 
@@ -132,5 +133,6 @@ void function_stats_each(struct scheduler *scheduler, function_stats_cb *cb, voi
 
 void function_stats_forget(struct scheduler *scheduler, struct str name)
 {
+    scheduler_set_reserved(scheduler, name, -1);
     stats_free(map_remove(&scheduler->stats.map, name));
 }

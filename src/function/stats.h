@@ -38,6 +38,8 @@ struct function_stats {
     uint64_t throttles;
     uint64_t faults;
     uint64_t cold_starts;
+    uint32_t running;           /* calls with a permit */
+    int64_t reserved;           /* reserved concurrency, -1: none */
     uint64_t memory_peak_bytes; /* most that one instance used so far */
     uint64_t log_lines_dropped;
     uint64_t last_cold_us[COLD_PHASES]; /* for `lamina describe` */

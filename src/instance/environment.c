@@ -140,7 +140,8 @@ static void block_add_reserved(struct buf *block, const struct instance_spec *sp
     block_add(block, "AWS_LAMBDA_FUNCTION_NAME", spec->function);
     block_add(block, "AWS_LAMBDA_FUNCTION_VERSION", spec->version);
     block_add_number(block, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", spec->memory_mb);
-    block_add(block, "AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+    block_add(block, "AWS_LAMBDA_INITIALIZATION_TYPE",
+              spec->is_provisioned ? "provisioned-concurrency" : "on-demand");
     snprintf(value, sizeof(value), "/aws/lambda/%s", spec->function);
     block_add(block, "AWS_LAMBDA_LOG_GROUP_NAME", value);
     block_add(block, "AWS_LAMBDA_LOG_STREAM_NAME", log_stream);

@@ -69,8 +69,8 @@ struct instance_spec {
     const struct instance_variable *variables; /* the customer's, sorted or not */
     size_t n_variables;
     uint32_t init_limit_ms; /* START sent -> first `next` */
-    bool
-        is_init_repeated; /* the init phase is being redone within an invocation: "Phase: invoke" */
+    bool is_provisioned;    /* started ahead: AWS_LAMBDA_INITIALIZATION_TYPE says so */
+    bool is_init_repeated;  /* the init phase is redone within a call: "Phase: invoke" */
 };
 
 /* One call. The instance reads it and never frees it; it must live until `answered`. */

@@ -24,6 +24,7 @@ struct call {
     enum invocation_outcome outcome;
     bool is_cold;
     char payload[512];
+    const char *reason;
     char error[512];
     uint64_t phase_us[COLD_PHASES];
     struct invocation *invocation;
@@ -137,7 +138,8 @@ static void on_result(void *arg, struct invocation_result *result)
              STR_ARGUMENTS(buf_str(&result->payload)));
     snprintf(call->error, sizeof(call->error), "%s", result->error ? result->error->text : "");
     if (result->outcome == INVOCATION_THROTTLED) {
-        assert_string_equal(result->throttle_reason, "ConcurrentInvocationLimitExceeded");
+        call->reason = result->throttle_reason;
+        assert_non_null(strstr(result->throttle_reason, "ConcurrentInvocationLimitExceeded"));
         assert_true(result->retry_after_s > 0);
     }
 }
@@ -580,6 +582,99 @@ static void sandboxes_are_made_a_few_at_a_time(void **state)
     }
 }
 
+static void reserved_concurrency_is_a_cap_and_a_guarantee(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scheduler_limits limits = generous;
+    limits.concurrency = 2;
+    use(fixture, limits);
+    scheduler_set_reserved(fixture->scheduler, STR("f"), 1);
+    start(fixture, 0, fixture->f);
+    start(fixture, 1, fixture->f); /* beyond its cap */
+    start(fixture, 2, fixture->g); /* the one permit that is left to all others */
+    start(fixture, 3, fixture->g); /* waits for it */
+    wait_done(fixture, &fixture->calls[1]);
+    assert_int_equal(fixture->calls[1].outcome, INVOCATION_THROTTLED);
+    assert_string_equal(fixture->calls[1].reason,
+                        "ReservedFunctionConcurrentInvocationLimitExceeded");
+    box_up(fixture, 0);
+    box_up(fixture, 1);
+    box_serve(&fixture->boxes[1], "2");
+    box_next(&fixture->boxes[1]);
+    box_serve(&fixture->boxes[1], "3");
+    box_serve(&fixture->boxes[0], "0");
+    for (int i = 0; i < 4; i += 1 + (i == 0))
+        wait_done(fixture, &fixture->calls[i]);
+    box_next(&fixture->boxes[0]);
+    scheduler_set_reserved(fixture->scheduler, STR("f"), 0);
+    start(fixture, 4, fixture->f);
+    wait_done(fixture, &fixture->calls[4]);
+    assert_int_equal(fixture->calls[4].outcome, INVOCATION_THROTTLED);
+    scheduler_set_reserved(fixture->scheduler, STR("f"), -1);
+    start(fixture, 5, fixture->f);
+    box_serve(&fixture->boxes[0], "5");
+    wait_done(fixture, &fixture->calls[5]);
+    assert_int_equal(fixture->calls[5].outcome, INVOCATION_ANSWERED);
+}
+
+static struct scheduler_provisioned provisioned(struct fixture *fixture)
+{
+    struct scheduler_provisioned got;
+    scheduler_provisioned(fixture->scheduler, fixture->f, &got);
+    return got;
+}
+
+static void provisioned_instances_are_started_ahead_and_kept(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scheduler_limits limits = generous;
+    limits.keepalive_s = 0;
+    use(fixture, limits);
+    scheduler_set_provisioned(fixture->scheduler, fixture->f, 2);
+    assert_int_equal(provisioned(fixture).requested, 2);
+    assert_int_equal(provisioned(fixture).ready, 0);
+    box_up(fixture, 0);
+    box_up(fixture, 1);
+    assert_int_equal(provisioned(fixture).ready, 2);
+    /* The keep-alive is over at once, yet they stay; a call is warm. */
+    assert_false(fake_has_request(&fixture->spawn));
+    struct call *call = start(fixture, 0, fixture->f);
+    box_serve(&fixture->boxes[1], "0");
+    wait_done(fixture, call);
+    assert_false(call->is_cold);
+    box_next(&fixture->boxes[1]);
+    /* One that dies is replaced. */
+    fake_box_exit(&fixture->boxes[0], SIGKILL, SPAWN_EXIT_OOM, 0);
+    box_up(fixture, 2);
+    assert_int_equal(provisioned(fixture).ready, 2);
+    /* Fewer are wanted: the rest ends like any idle instance. */
+    scheduler_set_provisioned(fixture->scheduler, fixture->f, 0);
+    for (int i = 0; i < 2; i++) {
+        uint64_t id = fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0);
+        fake_box_exit(&fixture->boxes[id == fixture->boxes[1].id ? 1 : 2], SIGKILL,
+                      SPAWN_EXIT_KILLED, 0);
+    }
+    fake_wait(&fixture->spawn, all_ended, fixture);
+}
+
+static void a_provisioned_init_phase_that_fails_is_not_repeated(void **state)
+{
+    struct fixture *fixture = *state;
+    use(fixture, generous);
+    scheduler_set_provisioned(fixture->scheduler, fixture->f, 1);
+    fake_box_expect(&fixture->spawn, &fixture->boxes[0]);
+    fake_box_exit(&fixture->boxes[0], 1 << 8, 0, 0);
+    fake_wait(&fixture->spawn, all_ended, fixture);
+    assert_true(provisioned(fixture).has_failed);
+    assert_false(fake_has_request(&fixture->spawn));
+    /* A call tries again. */
+    struct call *call = start(fixture, 0, fixture->f);
+    box_serve(box_up(fixture, 1), "0");
+    wait_done(fixture, call);
+    assert_int_equal(provisioned(fixture).ready, 1);
+    scheduler_set_provisioned(fixture->scheduler, fixture->f, 0);
+}
+
 static void on_stopped(void *arg, unsigned stopped)
 {
     ((struct fixture *) arg)->stopped = (int) stopped + 1;
@@ -690,6 +785,9 @@ int main(void)
         TEST(an_instance_that_nobody_calls_is_ended),
         TEST(without_memory_a_call_waits_and_is_throttled),
         TEST(sandboxes_are_made_a_few_at_a_time),
+        TEST(reserved_concurrency_is_a_cap_and_a_guarantee),
+        TEST(provisioned_instances_are_started_ahead_and_kept),
+        TEST(a_provisioned_init_phase_that_fails_is_not_repeated),
         TEST(idle_instances_can_be_stopped_by_name),
         TEST(draining_answers_what_runs_and_refuses_the_rest),
         TEST(instances_can_be_listed_and_measured),

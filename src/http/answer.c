@@ -74,7 +74,10 @@ static void write_end(struct http_connection *connection, int status,
 {
     if (connection->is_closed)
         return;
-    if (status < 0)
+    bool is_stream = connection->exchange && connection->exchange->is_streaming;
+    if (status < 0 && is_stream)
+        http_connection_break(connection); // its writer is on the stack
+    else if (status < 0)
         http_connection_close(connection);
     else if (done)
         done(connection, status);
@@ -123,6 +126,7 @@ void http_write(struct http_connection *connection, struct str head, struct buf 
     char *bytes = (char *) (uintptr_t) head.data;
     uv_buf_t parts[] = {uv_buf_init(bytes, (unsigned) head.size),
                         uv_buf_init(body->data, (unsigned) body->size)};
+    connection->bytes_written += head.size + body->size;
     int r = uv_try_write(&connection->handle.stream, parts, body->size > 0 ? 2 : 1);
     size_t written = r > 0 ? (size_t) r : 0;
     if (written == head.size + body->size) {
@@ -191,7 +195,9 @@ static bool has_length(unsigned status)
     return status != 204 && status != 304;
 }
 
-static void put_end(struct http_server *server, bool is_close, bool is_sized, uint64_t size)
+enum length_form { LENGTH_NONE, LENGTH_SIZED, LENGTH_CHUNKED };
+
+static void put_end(struct http_server *server, bool is_close, enum length_form form, uint64_t size)
 {
     struct buf *out = &server->out;
     if (server->config.has_date) {
@@ -201,10 +207,12 @@ static void put_end(struct http_server *server, bool is_close, bool is_sized, ui
     }
     if (is_close)
         buf_append_str(out, STR("Connection: close\r\n"));
-    if (is_sized) {
+    if (form == LENGTH_SIZED) {
         buf_append_str(out, STR("Content-Length: "));
         put_number(out, size);
         buf_append_str(out, STR("\r\n"));
+    } else if (form == LENGTH_CHUNKED) {
+        buf_append_str(out, STR("Transfer-Encoding: chunked\r\n"));
     }
     buf_append_str(out, STR("\r\n"));
 }
@@ -222,7 +230,7 @@ void http_answer_fault(struct http_connection *connection, unsigned status, cons
     buf_clear(&server->out);
     put_status_line(&server->out, status);
     buf_append_text(&server->out, fault.headers);
-    put_end(server, true, true, strlen(fault.body));
+    put_end(server, true, LENGTH_SIZED, strlen(fault.body));
     buf_append_text(&server->out, fault.body);
     if (buf_status(&server->out) < 0)
         http_connection_close(connection);
@@ -271,6 +279,21 @@ static bool must_close(const struct http_exchange *exchange, const struct http_r
     return left + exchange->body_discarded > server->config.discard_bytes_max;
 }
 
+bool http_answer_is_chunked(const struct http_exchange *exchange)
+{
+    return exchange->connection->parser.llhttp.http_minor == 1;
+}
+
+static enum length_form length_form(const struct http_exchange *exchange,
+                                    const struct http_response *response)
+{
+    if (!has_length(response->status))
+        return LENGTH_NONE;
+    if (response->body_kind != HTTP_BODY_STREAM)
+        return LENGTH_SIZED;
+    return http_answer_is_chunked(exchange) ? LENGTH_CHUNKED : LENGTH_NONE;
+}
+
 static int put_head(struct http_exchange *exchange, const struct http_response *response)
 {
     struct http_server *server = exchange->server;
@@ -279,7 +302,7 @@ static int put_head(struct http_exchange *exchange, const struct http_response *
     put_status_line(out, response->status);
     for (size_t i = 0; i < response->header_count; i++)
         put_header(out, &response->headers[i]);
-    put_end(server, exchange->is_close, has_length(response->status), body_size(response));
+    put_end(server, exchange->is_close, length_form(exchange, response), body_size(response));
     return buf_status(out);
 }
 
@@ -289,6 +312,7 @@ void http_answer_done(struct http_exchange *exchange, int status)
     void *argument = exchange->sent_argument;
     struct http_connection *connection = exchange->connection;
     exchange->sent = NULL;
+    exchange->is_streaming = false;
     exchange->is_sent = true;
     if (connection)
         http_connection_step(connection);
@@ -342,6 +366,12 @@ static void send_answer(struct http_exchange *exchange, struct http_response *re
         http_connection_close(connection);
         return;
     }
+    if (response->body_kind == HTTP_BODY_STREAM) {
+        struct buf nothing = BUF_INIT(0);
+        exchange->is_streaming = true;
+        http_write(connection, buf_str(&exchange->server->out), &nothing, http_stream_on_written);
+        return;
+    }
     if (exchange->request.method == HTTP_METHOD_HEAD || !has_length(response->status))
         release_body(response);
     send_body(exchange, response);
@@ -353,13 +383,16 @@ void http_respond(struct http_request *request, struct http_response *response)
     struct http_server *server = exchange->server;
     struct http_connection *connection = exchange->connection;
     assert(!exchange->is_answered && response->status >= 200 && response->status <= 599);
+    assert(response->body_kind != HTTP_BODY_STREAM || has_length(response->status));
     exchange->is_answered = true;
     exchange->sent = response->sent;
     exchange->sent_argument = response->sent_argument;
     exchange->mode = HTTP_MODE_DISCARD;
     if (!connection) {
         release_body(response);
-        http_answer_done(exchange, -ECONNRESET);
+        exchange->is_streaming = response->body_kind == HTTP_BODY_STREAM;
+        if (!exchange->is_streaming)
+            http_answer_done(exchange, -ECONNRESET);
         return;
     }
     bool was_paused = exchange->is_paused;

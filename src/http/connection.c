@@ -96,6 +96,11 @@ void http_connection_accept(struct http_listener *listener)
 
 // ---- Time-outs
 
+static uint64_t bytes_taken(const struct http_connection *connection)
+{
+    return connection->bytes_written - connection->handle.stream.write_queue_size;
+}
+
 void http_connection_watch(struct http_connection *connection, enum http_watch watch)
 {
     struct http_server *server = connection->server;
@@ -104,7 +109,7 @@ void http_connection_watch(struct http_connection *connection, enum http_watch w
     if (server->watch_ms[watch] < 0)
         return;
     if (watch == HTTP_WATCH_WRITE)
-        connection->write_queue_seen = connection->handle.stream.write_queue_size;
+        connection->bytes_taken = bytes_taken(connection);
     connection->deadline_ms = loop_now_ms(server->loop) + server->watch_ms[watch];
     list_add_last(&server->watched[watch], &connection->watch_link);
     http_server_sweep_by(server, connection->deadline_ms);
@@ -120,8 +125,7 @@ void http_connection_expired(struct http_connection *connection)
         http_connection_fault(connection, 408, "the request did not arrive in time");
         return;
     }
-    bool is_taking = watch == HTTP_WATCH_WRITE &&
-                     connection->handle.stream.write_queue_size < connection->write_queue_seen;
+    bool is_taking = watch == HTTP_WATCH_WRITE && bytes_taken(connection) > connection->bytes_taken;
     if (is_taking) {
         http_connection_watch(connection, HTTP_WATCH_WRITE);
         return;
@@ -360,6 +364,8 @@ static void feed(struct http_connection *connection, const char *data, size_t si
 static void go_on(void *argument)
 {
     struct http_connection *connection = argument;
+    if (connection->is_broken)
+        http_connection_close(connection);
     if (connection->is_closed || connection->is_lingering)
         return;
     size_t size;
@@ -371,6 +377,12 @@ static void go_on(void *argument)
 void http_connection_go_on(struct http_connection *connection)
 {
     loop_defer(connection->server->loop, &connection->go_on, go_on, connection);
+}
+
+void http_connection_break(struct http_connection *connection)
+{
+    connection->is_broken = true;
+    http_connection_go_on(connection);
 }
 
 // ---- Reading
@@ -437,7 +449,9 @@ static enum http_watch wanted_watch(const struct http_connection *connection)
         return HTTP_WATCH_IDLE;
     if (!connection->parser.is_head_done)
         return HTTP_WATCH_HEAD;
-    if (exchange->is_answered && !exchange->is_sent)
+    // A stream that has nothing under way waits for its writer, who has time-outs of its own.
+    if (exchange->is_answered && !exchange->is_sent &&
+        !(exchange->is_streaming && connection->handle.stream.write_queue_size == 0))
         return HTTP_WATCH_WRITE;
     if (!exchange->is_input_done && !exchange->is_paused)
         return HTTP_WATCH_BODY;

@@ -98,15 +98,17 @@ struct http_connection {
     char *held;                     // owned: input that must wait
     size_t held_size;
     struct loop_deferred go_on;
-    size_t input_left;    // of the read that is being fed
-    size_t drained_bytes; // while lingering
-    size_t write_queue_seen;
+    size_t input_left;      // of the read that is being fed
+    size_t drained_bytes;   // while lingering
+    uint64_t bytes_written; // handed to libuv
+    uint64_t bytes_taken;   // of them by the kernel, when the write's time-out was armed
     enum http_watch watch;
     bool is_pipe;
     bool is_reading;
     bool is_feeding; // connection_feed is on the stack
     bool is_eof;     // the client will send no more
     bool is_lingering;
+    bool is_broken; // is closed at the end of the turn
     bool is_closed;
 };
 
@@ -126,6 +128,7 @@ struct http_exchange {
     bool is_close; // the connection closes after the answer
     bool is_paused;
     bool is_hashing;
+    bool is_streaming;    // the answer's head is out, its body comes piece by piece
     bool is_continue_due; // a 100 Continue was neither sent nor made needless
     bool has_stream_digest;
     size_t heads_counted; // of server.stats.heads_bytes
@@ -140,7 +143,8 @@ struct http_exchange {
     const struct http_sink *sink;
     struct digest_stream digest_stream;
     struct digest digest;
-    struct http_file *file; // an answer's file while it is being sent
+    void (*drained)(struct http_request *request); // a stream's writer waits for it
+    struct http_file *file;                        // an answer's file while it is being sent
     void (*sent)(void *argument, int status);
     void *sent_argument;
 };
@@ -156,6 +160,8 @@ const char *http_server_date(struct http_server *server);   // "Fri, 02 Jan 2026
 
 void http_connection_accept(struct http_listener *listener);
 void http_connection_close(struct http_connection *connection);
+// Closes at the end of the turn: for places whose caller still holds the request.
+void http_connection_break(struct http_connection *connection);
 // Arms the time-out of `watch`; what it waited for before is forgotten.
 void http_connection_watch(struct http_connection *connection, enum http_watch watch);
 void http_connection_expired(struct http_connection *connection);
@@ -189,6 +195,14 @@ void http_answer_done(struct http_exchange *exchange, int status);
 // need be). `done` is called with 0 or -errno, perhaps at once; argument is the connection.
 void http_write(struct http_connection *connection, struct str head, struct buf *body,
                 void (*done)(struct http_connection *connection, int status));
+
+// The answer has a body on the wire, in chunks.
+bool http_answer_is_chunked(const struct http_exchange *exchange);
+
+// ---- stream.c
+
+// The head of a streamed answer, or a piece of its body, is with the kernel.
+void http_stream_on_written(struct http_connection *connection, int status);
 
 // ---- file_body.c
 

@@ -92,7 +92,7 @@ static void tell_gone(struct http_exchange *exchange)
     exchange->is_answered = true;
     if (exchange->on_gone)
         exchange->on_gone(&exchange->request);
-    http_exchange_free(exchange);
+    http_answer_done(exchange, -ECONNRESET);
 }
 
 void http_exchange_gone(struct http_exchange *exchange)
@@ -100,7 +100,7 @@ void http_exchange_gone(struct http_exchange *exchange)
     exchange->connection = NULL;
     if (exchange->file)
         http_file_abandon(exchange->file); // ends in http_answer_done
-    else if (exchange->is_answered)
+    else if (exchange->is_answered && !exchange->is_streaming)
         http_answer_done(exchange, -ECONNRESET);
     else if (exchange->mode == HTTP_MODE_UNDECIDED)
         http_exchange_free(exchange); // no handler has seen it

@@ -253,9 +253,10 @@ void http_request_on_gone(struct http_request *request, void (*gone)(struct http
 
 enum http_body_kind {
     HTTP_BODY_NONE,
-    HTTP_BODY_COPY, // `text` is copied during the call
-    HTTP_BODY_BUF,  // `buf` is moved in and freed after sending
-    HTTP_BODY_FILE, // [offset, offset + size) of `fd`, which is moved in and closed after sending
+    HTTP_BODY_COPY,   // `text` is copied during the call
+    HTTP_BODY_BUF,    // `buf` is moved in and freed after sending
+    HTTP_BODY_STREAM, // piece by piece, of unknown length: see below
+    HTTP_BODY_FILE,   // [offset, offset + size) of `fd`, which is moved in and closed after sending
 };
 
 struct http_response {
@@ -279,13 +280,34 @@ struct http_response {
     void *sent_argument;
 };
 
-// Ends the request: see above. 204 and 304 must have no body. A file that turns out shorter than
-// promised ends the connection in the middle of the answer.
+// Ends the request (but for HTTP_BODY_STREAM): see above. 204 and 304 must have no body. A file that
+// turns out shorter than promised ends the connection in the middle of the answer.
 void http_respond(struct http_request *request, struct http_response *response);
 
 // http_respond for a plain case: `content_type` NULL and `text` empty mean no body.
 void http_respond_text(struct http_request *request, unsigned status, const char *content_type,
                        struct str text);
+
+// ---- Answers of unknown length
+//
+// http_respond() with HTTP_BODY_STREAM sends the head, and the request lives on: http_stream_write()
+// any number of times, then http_stream_end() or http_stream_abort(), after which it must not be
+// touched. on_gone tells of a client that left in between, as before an answer. HTTP/1.1 clients get
+// chunks, HTTP/1.0 ones the bytes until the connection closes; a HEAD gets no bytes.
+
+#define HTTP_STREAM_QUEUE_MAX                                                                      \
+    ((size_t) 256 * 1024) // held for a slow client before a writer must wait
+
+// Sends a copy of `data`. False: more than HTTP_STREAM_QUEUE_MAX is waiting for the client: write no more
+// until `drained` was called (once, from a later turn; never after the end or on_gone).
+bool http_stream_write(struct http_request *request, struct str data,
+                       void (*drained)(struct http_request *request)) MUST_CHECK;
+
+void http_stream_end(struct http_request *request);
+
+// The body cannot be completed: the connection is closed, so that the client does not take what it
+// has for the whole.
+void http_stream_abort(struct http_request *request);
 
 // Reason phrase of a status, "Unknown" for one without.
 const char *http_status_text(unsigned status);

@@ -49,6 +49,16 @@ static void forget(struct http_request *request)
 static void answer(struct http_request *request, unsigned status)
 {
     forget(request);
+    if (request->path.size > 1 && request->path.data[1] == 't') {
+        struct http_response response = {.status = 200, .body_kind = HTTP_BODY_STREAM};
+        http_request_on_gone(request, NULL);
+        http_respond(request, &response);
+        if (!http_stream_write(request, request->target, NULL) || (request->header_count & 1))
+            http_stream_abort(request);
+        else
+            http_stream_end(request);
+        return;
+    }
     http_respond_text(request, status, "text/plain", request->path);
 }
 
@@ -111,6 +121,7 @@ static void on_head(struct http_request *request, void *user)
         http_request_hash_body(request);
     switch (choice) {
     case 'l':
+    case 't': // a late stream
         http_request_keep_body(request, 100, on_kept_late);
         break;
     case 'e':

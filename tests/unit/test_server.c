@@ -46,6 +46,8 @@ static struct {
     int sent_status;
     size_t sink_bytes;
     struct http_request *paused;
+    struct http_request *stream;
+    size_t drained_count;
     int file_fd;
     bool is_drained;
 } s;
@@ -81,6 +83,8 @@ static void on_hash(struct http_request *request, int status)
 static void on_gone(struct http_request *request)
 {
     s.gone_count++;
+    if (s.stream == request)
+        s.stream = NULL;
     if (s.parked == request)
         s.parked = NULL;
 }
@@ -150,6 +154,25 @@ static void serve_large(struct http_request *request)
     http_respond(request, &response);
 }
 
+static void serve_stream(struct http_request *request, int status)
+{
+    struct http_response response = {
+        .status = 200,
+        .body_kind = HTTP_BODY_STREAM,
+        .sent = on_sent,
+        .sent_argument = &s,
+    };
+    assert_int_equal(status, 0);
+    s.stream = request;
+    http_respond(request, &response);
+}
+
+static void on_drained_stream(struct http_request *request)
+{
+    assert_ptr_equal(request, s.stream);
+    s.drained_count++;
+}
+
 static void serve_seen(struct http_request *request)
 {
     char peer[HTTP_ADDRESS_TEXT_MAX];
@@ -174,6 +197,14 @@ static void on_head(struct http_request *request, void *user)
     } else if (str_equal_text(request->path, "/late")) {
         http_request_on_gone(request, on_gone);
         http_request_keep_body(request, KEEP_MAX, on_parked);
+    } else if (str_equal_text(request->path, "/stream")) {
+        http_request_on_gone(request, on_gone);
+        http_request_keep_body(request, KEEP_MAX, serve_stream);
+    } else if (str_equal_text(request->path, "/stream-early")) {
+        http_request_on_gone(request, on_gone);
+        serve_stream(request, 0);
+    } else if (str_equal_text(request->path, "/forgetful-stream")) {
+        http_request_keep_body(request, KEEP_MAX, serve_stream);
     } else if (str_equal_text(request->path, "/forgetful")) {
         http_request_keep_body(request, KEEP_MAX, on_parked); // no on_gone
     } else if (str_equal_text(request->path, "/sink")) {
@@ -938,6 +969,147 @@ static void a_large_answer_to_a_slow_reader(void **state)
     client_close(&client);
 }
 
+static void write_stream(const char *text)
+{
+    assert_true(http_stream_write(s.stream, str_of(text), on_drained_stream));
+}
+
+static void end_stream(void)
+{
+    struct http_request *request = s.stream;
+    s.stream = NULL;
+    http_stream_end(request);
+}
+
+static void answers_of_unknown_length_come_in_chunks(void **state)
+{
+    start(config());
+    struct client client = client_open();
+    client_say(&client, GET("/stream") GET("/after"));
+    expect(&client, "\r\n\r\n"); // the head goes out before there is a body
+    assert_non_null(strstr(client.in, "Transfer-Encoding: chunked\r\n"));
+    assert_null(strstr(client.in, "Content-Length"));
+    write_stream("first");
+    expect(&client, "\r\n\r\n5\r\nfirst\r\n");
+    write_stream("");
+    write_stream("the second one");
+    expect(&client, "5\r\nfirst\r\ne\r\nthe second one\r\n");
+    assert_int_equal(s.sent_count, 0);
+    assert_int_equal(s.head_count, 1);
+    end_stream();
+    expect(&client, "the second one\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n");
+    expect(&client, "/after");
+    assert_int_equal(s.sent_count, 1);
+    assert_int_equal(s.sent_status, 0);
+    client_close(&client);
+}
+
+static void old_clients_get_a_stream_until_its_end(void **state)
+{
+    start(config());
+    struct client client = client_open();
+    client_say(&client, "GET /stream HTTP/1.0\r\n\r\n");
+    expect(&client, "\r\n\r\n");
+    assert_null(strstr(client.in, "chunked"));
+    write_stream("abc");
+    write_stream("def");
+    end_stream();
+    expect_eof(&client);
+    assert_non_null(strstr(client.in, "\r\n\r\nabcdef"));
+    client_close(&client);
+    client = client_open();
+    client_say(&client, "HEAD /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect(&client, "\r\n\r\n");
+    write_stream("not for HEAD");
+    end_stream();
+    client_say(&client, GET("/after"));
+    expect(&client, "/after");
+    assert_null(strstr(client.in, "not for HEAD"));
+    client_close(&client);
+}
+
+static void a_slow_reader_holds_a_streams_writer(void **state)
+{
+    static char piece[65536];
+    memset(piece, 's', sizeof(piece) - 1);
+    start(config());
+    struct client client = client_open();
+    client_say(&client, GET("/stream"));
+    expect(&client, "\r\n\r\n");
+    forget(&client);
+    size_t written = 0;
+    bool can_go_on = true;
+    while (can_go_on) { // what the kernel and the queue hold
+        can_go_on = http_stream_write(s.stream, str_of(piece), on_drained_stream);
+        written += sizeof(piece) - 1;
+        assert_true(written < (size_t) 64 << 20);
+        turn();
+    }
+    assert_int_equal(s.drained_count, 0);
+    wait_until(s.drained_count == 1, &client);
+    write_stream("end");
+    end_stream();
+    wait_until(client.in_size > written &&
+                   strstr(client.in + client.in_size - 20, "end\r\n0\r\n\r\n"),
+               &client);
+    assert_int_equal(s.drained_count, 1);
+    client_close(&client);
+}
+
+static void a_stream_that_breaks_off_is_not_taken_for_whole(void **state)
+{
+    start(config());
+    struct client client = client_open();
+    client_say(&client, GET("/stream"));
+    expect(&client, "\r\n\r\n");
+    write_stream("half");
+    expect(&client, "half");
+    http_stream_abort(s.stream);
+    wait_until(client.is_eof, &client);
+    assert_null(strstr(client.in, "\r\n0\r\n"));
+    assert_int_equal(s.sent_count, 1);
+    assert_int_equal(s.sent_status, -ECONNRESET);
+    assert_int_equal(s.gone_count, 0);
+    client_close(&client);
+}
+
+static void a_streams_client_that_leaves_is_told_of(void **state)
+{
+    static const char *const paths[] = {GET("/stream"), GET("/forgetful-stream")};
+    start(config());
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        struct client client = client_open();
+        client_say(&client, paths[i]);
+        expect(&client, "\r\n\r\n");
+        struct linger now = {.l_onoff = 1};
+        setsockopt(client.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+        close(client.fd);
+        client.fd = -1;
+        client.is_eof = true;
+        wait_until(http_listener_connections(s.listener) == 0, &client);
+        assert_int_equal(s.gone_count, 1);
+        if (i == 1) { // nobody asked: the stream may be written to, and must be ended
+            write_stream("into the void");
+            end_stream();
+        }
+        assert_int_equal(s.sent_count, i + 1);
+        free(client.in);
+    }
+}
+
+static void a_stream_may_begin_before_the_body_ends(void **state)
+{
+    start(config());
+    struct client client = client_open();
+    client_say(&client, "POST /stream-early HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc");
+    expect(&client, "\r\n\r\n");
+    write_stream("x");
+    end_stream();
+    client_say(&client, "def" GET("/after"));
+    expect(&client, "/after");
+    client_close(&client);
+}
+
 static void heads_have_limits(void **state)
 {
     static char text[70000];
@@ -1212,6 +1384,12 @@ int main(void)
         TEST(files_are_sent_in_ranges),
         TEST(a_file_whose_client_leaves_is_closed),
         TEST(a_large_answer_to_a_slow_reader),
+        TEST(answers_of_unknown_length_come_in_chunks),
+        TEST(old_clients_get_a_stream_until_its_end),
+        TEST(a_slow_reader_holds_a_streams_writer),
+        TEST(a_stream_that_breaks_off_is_not_taken_for_whole),
+        TEST(a_streams_client_that_leaves_is_told_of),
+        TEST(a_stream_may_begin_before_the_body_ends),
         TEST(heads_have_limits),
         TEST(bytes_between_a_bodys_own_have_a_limit),
         TEST(connections_have_a_limit),

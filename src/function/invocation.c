@@ -83,7 +83,9 @@ struct invocation *invocation_new(struct scheduler *scheduler, const struct vers
     invocation->version = version_ref(version);
     invocation->cb = cb;
     invocation->arg = arg;
-    uuid_new(invocation->id);
+    if (spec->request_id.size == 0 ||
+        str_copy(spec->request_id, invocation->id, sizeof(invocation->id)) < 0)
+        uuid_new(invocation->id);
     invocation->payload = spec->payload;
     invocation->payload_bytes = spec->payload.size;
     buf_init(&spec->payload, spec->payload.maximum);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "function/invocation.h"
+#include "function/runtime.h"
 #include "function/scheduler_private.h"
 #include "function/version.h"
 #include "instance/instance.h"
@@ -93,6 +94,13 @@ static struct instance_variable *spec_variables(const struct version *version)
     return variables;
 }
 
+/* Who starts the function: enum runtime_kind is enum spawn_bootstrap. */
+static uint32_t bootstrap_of(const struct version *version)
+{
+    const struct runtime *runtime = runtime_find(str_of(version->runtime));
+    return runtime ? (uint32_t) runtime->kind : RUNTIME_PROVIDED;
+}
+
 static uint32_t init_limit_ms(const struct pool *pool, bool is_repeated)
 {
     uint32_t timeout_ms = pool->version->timeout_s * 1000;
@@ -114,6 +122,7 @@ static struct instance *worker_instance(struct worker *worker)
         .version = version->qualifier,
         .handler = version->handler ? version->handler : "",
         .runtime = version->runtime ? version->runtime : "",
+        .bootstrap = bootstrap_of(version),
         .tree_id = version->code.has_tree ? version->code.tree_id : NULL,
         .memory_mb = version->memory_mb,
         .tmp_mb = version->tmp_mb,

@@ -55,6 +55,7 @@ struct invocation_spec {
     struct str client_context; /* decoded JSON, or empty */
     struct str cognito;        /* JSON, or empty */
     struct str trace_id;       /* X-Amzn-Trace-Id as the caller sent it; empty: one is made */
+    struct str request_id; /* of an event that is tried again: 36 characters; empty: a new one */
     struct str invoked_arn;    /* what Lambda-Runtime-Invoked-Function-Arn says: qualified if the */
                                /* caller qualified it, unqualified if not */
     bool wants_log_tail;

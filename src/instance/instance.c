@@ -194,6 +194,7 @@ static int start_send(struct instance *instance, const struct instance_spec *spe
     int r = environment_build(spec, instance->host->region, instance->log.name, &block, err);
     if (r < 0)
         return r;
+    start.bootstrap = spec->bootstrap;
     start.cpu_millis = spec->memory_mb * CPU_MILLIS_PER_1769_MB / MEMORY_MB_PER_CPU;
     if (spec->tree_id)
         memcpy(start.tree_id, spec->tree_id, sizeof(start.tree_id));

@@ -63,6 +63,7 @@ struct instance_spec {
     const char *version;  /* "$LATEST" or a number */
     const char *handler;
     const char *runtime;
+    uint32_t bootstrap;     /* enum spawn_bootstrap: the package's, or one of Lamina's */
     const uint8_t *tree_id; /* 32 bytes, or NULL: /var/task is empty (tests of the sandbox) */
     uint32_t memory_mb;
     uint32_t tmp_mb;

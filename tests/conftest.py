@@ -20,7 +20,7 @@ sys.path.insert(0, str(TESTS))
 
 from lamina_service import Service  # noqa: E402
 
-TEST_LIMIT_S = 300
+TEST_LIMIT_S = 900
 
 
 @pytest.fixture(scope="session")

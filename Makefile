@@ -40,7 +40,10 @@ fuzz:
 	@tools/deps build check
 	@tools/run_tests.py --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
 
+# DESTDIR=dir installs for a package.
 install: build
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@ninja -C $(BUILD) >/dev/null
 	@meson install -C $(BUILD) --no-rebuild
 
 # What was built, but not what was downloaded.

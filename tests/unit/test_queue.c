@@ -72,9 +72,10 @@ static void on_list(void *arg, const struct error *error, const struct queue_eve
     size_t used = 0;
     for (size_t i = 0; i < count && i < 64; i++) {
         answer->ids[i] = events[i].id;
+        struct str start = str_part(events[i].payload, 0, 20);
         used +=
             (size_t) snprintf(answer->text + used, sizeof(answer->text) - used,
-                              STR_FORMAT "/%u/%u" STR_FORMAT " ", STR_ARGUMENTS(events[i].payload),
+                              STR_FORMAT "/%u/%u" STR_FORMAT " ", STR_ARGUMENTS(start),
                               events[i].tries, events[i].returns, STR_ARGUMENTS(events[i].reason));
     }
     answer->found = count;

@@ -12,6 +12,29 @@
 #include "function/version.h"
 #include "loop/state.h"
 
+static void stream_begin(void *arg, struct str content_type, bool is_streamed)
+{
+    struct invocation *invocation = arg;
+    invocation->has_begun = true;
+    if (invocation->cb)
+        invocation->stream->begin(invocation->stream_arg, content_type, is_streamed);
+}
+
+/* Of a caller who went away the function hears nothing: it runs to its end. */
+static bool stream_data(void *arg, struct str piece)
+{
+    struct invocation *invocation = arg;
+    return !invocation->cb || invocation->stream->data(invocation->stream_arg, piece);
+}
+
+static const struct instance_stream stream_events = {.begin = stream_begin, .data = stream_data};
+
+void invocation_stream_resume(struct invocation *invocation)
+{
+    if (invocation->instance)
+        instance_stream_resume(invocation->instance);
+}
+
 static const struct state_machine machine = {
     .name = "invocation",
     .states =
@@ -93,6 +116,10 @@ struct invocation *invocation_new(struct scheduler *scheduler, const struct vers
     invocation->request.payload = &invocation->payload;
     invocation->request.timeout_ms = version->timeout_s * 1000;
     invocation->request.wants_log_tail = spec->wants_log_tail;
+    invocation->stream = spec->stream;
+    invocation->stream_arg = spec->stream_arg;
+    invocation->request.stream = spec->stream ? &stream_events : NULL;
+    invocation->request.stream_arg = invocation;
     invocation->accepted_ns = clock_monotonic_ns();
     invocation->accepted_ms = loop_now_ms(scheduler->loop);
     scheduler->invocations++;
@@ -155,6 +182,7 @@ static void finish(struct invocation *invocation, struct invocation_result *resu
     state_move(&machine, &invocation->state, INVOCATION_DONE);
     result->request_id = invocation->id;
     result->trace_id = invocation->request.trace_id;
+    result->has_begun = invocation->has_begun;
     count(invocation, result);
     if (invocation->cb)
         invocation->cb(invocation->arg, result);

@@ -53,6 +53,10 @@ struct invocation {
     struct buf payload;
     uint64_t payload_bytes;
     struct instance_request request;
+    struct instance *instance;              /* borrowed; set while RUNNING */
+    const struct invocation_stream *stream; /* borrowed; NULL: buffered */
+    void *stream_arg;
+    bool has_begun;
 
     int64_t accepted_ns;
     int64_t accepted_ms;

@@ -227,6 +227,7 @@ static void worker_run(struct worker *worker, struct invocation *invocation)
         invocation->phase_us[COLD_WARM] = instance_warm_us(worker->instance);
     }
     worker->invocation = invocation;
+    invocation->instance = worker->instance;
     instance_invoke(worker->instance, &invocation->request);
 }
 
@@ -368,6 +369,7 @@ static void on_answered(void *arg, struct instance *instance, struct instance_an
     struct invocation *invocation = worker->invocation;
     (void) instance;
     worker->invocation = NULL;
+    invocation->instance = NULL;
     worker->answered_ms = loop_now_ms(pool->scheduler->loop);
     if (!worker->is_stopping)
         list_add_last(&pool->settling, &worker->link);

@@ -297,6 +297,8 @@ void invocation_cancel(struct invocation *invocation)
 {
     struct scheduler *scheduler = invocation->scheduler;
     invocation->cb = NULL;
+    if (invocation->instance)
+        instance_stream_resume(invocation->instance); /* nobody is slow any more */
     if (invocation->state == INVOCATION_QUEUED) {
         struct pool *pool = invocation->pool;
         pool_dequeue(pool, invocation);

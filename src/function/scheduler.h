@@ -49,16 +49,34 @@ enum cold_phase {
 };
 const char *cold_phase_name(enum cold_phase phase);
 
+/* For callers who take the response as it comes (InvokeWithResponseStream, streaming function URLs). What the runtime
+ * posts goes through `begin` once and `data` any number of times, each within one turn of its arrival, whether or not the
+ * runtime streams by itself; the end is the invocation's callback:
+ *   INVOCATION_ANSWERED        all was given; result->payload is empty
+ *   INVOCATION_FUNCTION_ERROR  result->error_type and payload (the error's JSON) say why; if has_begun, part of the
+ *                              response was given before (error trailers, time-out, crash)
+ * At most INVOCATION_STREAM_BYTES_MAX bytes. Nothing more than the piece in `data` is held in memory: while paused, the
+ * runtime's connection is not read. */
+#define INVOCATION_STREAM_BYTES_MAX (INT64_C(200) << 20)
+struct invocation_stream {
+    /* The runtime's Content-Type, or empty; `is_streamed`: it said Lambda-Runtime-Function-Response-Mode: streaming. */
+    void (*begin)(void *arg, struct str content_type, bool is_streamed);
+    /* False: no more until invocation_stream_resume. One piece that was on its way may still follow. */
+    bool (*data)(void *arg, struct str piece);
+};
+
 /* What the API asks for. The strings are views that need only live during invocation_start. */
 struct invocation_spec {
     struct buf payload;        /* moved: the spec's buf is empty afterwards, whatever the outcome */
     struct str client_context; /* decoded JSON, or empty */
     struct str cognito;        /* JSON, or empty */
     struct str trace_id;       /* X-Amzn-Trace-Id as the caller sent it; empty: one is made */
-    struct str request_id; /* of an event that is tried again: 36 characters; empty: a new one */
-    struct str invoked_arn;    /* what Lambda-Runtime-Invoked-Function-Arn says: qualified if the */
-                               /* caller qualified it, unqualified if not */
+    struct str request_id;  /* of an event that is tried again: 36 characters; empty: a new one */
+    struct str invoked_arn; /* what Lambda-Runtime-Invoked-Function-Arn says: qualified if the */
+                            /* caller qualified it, unqualified if not */
     bool wants_log_tail;
+    const struct invocation_stream *stream; /* borrowed: static; NULL: the answer comes whole */
+    void *stream_arg;
 };
 
 enum invocation_outcome {
@@ -78,6 +96,7 @@ struct invocation_result {
     const char *request_id; /* the UUID the function saw; also the answer's x-amzn-RequestId */
     struct str trace_id;
     struct str model_digest; /* 64 hex digits for X-Lamina-Model-Digest, or empty */
+    bool has_begun;          /* a streamed response: `begin` was called */
     bool is_cold;
     uint64_t phase_us[COLD_PHASES]; /* filled if is_cold, else only COLD_FIRST_ANSWER */
     uint64_t duration_us;           /* what REPORT calls Duration */
@@ -96,6 +115,9 @@ struct invocation *invocation_start(struct scheduler *scheduler, const struct ve
 /* The caller went away: the callback will not be called. A queued invocation is dropped; a running
  * one runs on to its end (Lambda does not stop a function whose caller hung up). */
 void invocation_cancel(struct invocation *invocation);
+
+/* After `data` said false: go on. May call `data` before it returns. */
+void invocation_stream_resume(struct invocation *invocation);
 
 /* The request id, valid as long as the invocation. */
 const char *invocation_request_id(const struct invocation *invocation);

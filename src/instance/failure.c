@@ -43,6 +43,12 @@ void failure_set_too_large(struct instance_failure *failure, uint64_t bytes)
     failure->has_id = false;
 }
 
+void failure_set_truncated(struct instance_failure *failure)
+{
+    failure_set(failure, "error", "Runtime.TruncatedResponse",
+                "Response was truncated: the runtime's connection ended in the middle of it");
+}
+
 void failure_set_response_mode(struct instance_failure *failure)
 {
     failure_set(failure, "error", "Runtime.InvalidResponseModeHeader",

@@ -21,6 +21,7 @@ struct spawn_exit;
 
 void failure_set_timeout(struct instance_failure *failure, uint32_t timeout_ms);
 void failure_set_too_large(struct instance_failure *failure, uint64_t bytes);
+void failure_set_truncated(struct instance_failure *failure);
 void failure_set_response_mode(struct instance_failure *failure);
 /* The bootstrap ended, could not be run, or the kernel killed it for its memory. */
 void failure_set_exit(struct instance_failure *failure, const struct spawn_exit *message);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/list.h"
@@ -69,6 +70,7 @@ static const struct state_machine machine =
 };
 
 #define STARTING_LIMIT_MS 120000
+#define LATE_BODY_MAX ((size_t) 256 * 1024)
 #define SETTLE_LIMIT_MS 10000
 #define GRACE_MS 1000
 /* The peak of memory is read again if the last reading is older than this. */
@@ -644,16 +646,89 @@ static void call_settle(struct instance *instance, struct buf *payload, bool is_
     call_answer(instance, payload, duration_us, is_error);
 }
 
+/* An error in the trailers of a streamed response: the call failed after a part of it. */
+static bool late_failure(struct instance *instance, const struct runtime_api_post *post)
+{
+    struct buf body = BUF_INIT(LATE_BODY_MAX);
+    ptrdiff_t size = 0;
+    if (post->late_type.size == 0)
+        return false;
+    if (post->late_body.size <= LATE_BODY_MAX && buf_reserve(&body, post->late_body.size) == 0 &&
+        (size = base64_decode(post->late_body, body.data)) > 0)
+        buf_advance(&body, (size_t) size);
+    failure_set_posted(&instance->call.failure, post->late_type, "Function.Unknown", &body);
+    buf_done(&body);
+    return true;
+}
+
+static void digest_take(struct instance *instance, struct str digest)
+{
+    if (digest_is_valid(digest))
+        (void) !str_copy(digest, instance->call.digest, sizeof(instance->call.digest));
+}
+
 static enum runtime_api_verdict on_response(void *arg, struct str id, struct runtime_api_post *post)
 {
     struct instance *instance = arg;
     enum runtime_api_verdict verdict = call_verdict(instance, id);
     if (verdict != RUNTIME_API_ACCEPTED)
         return verdict;
-    if (digest_is_valid(post->model_digest))
-        (void) !str_copy(post->model_digest, instance->call.digest, sizeof(instance->call.digest));
-    call_settle(instance, &post->body, false);
+    digest_take(instance, post->model_digest);
+    if (late_failure(instance, post))
+        call_settle(instance, NULL, true);
+    else
+        call_settle(instance, &post->body, false);
     return RUNTIME_API_ACCEPTED;
+}
+
+static bool on_wants_stream(void *arg)
+{
+    const struct instance *instance = arg;
+    return instance->call.request && instance->call.request->stream;
+}
+
+static void on_stream_begin(void *arg, struct str content_type, bool is_streamed)
+{
+    struct instance *instance = arg;
+    const struct instance_request *request = instance->call.request;
+    request->stream->begin(request->stream_arg, content_type, is_streamed);
+}
+
+/* What comes after the call is over (it took too long) goes nowhere. */
+static bool on_stream_data(void *arg, struct str id, struct str piece)
+{
+    struct instance *instance = arg;
+    const struct instance_request *request = instance->call.request;
+    if (call_verdict(instance, id) != RUNTIME_API_ACCEPTED)
+        return true;
+    return request->stream->data(request->stream_arg, piece);
+}
+
+static enum runtime_api_verdict on_stream_end(void *arg, struct str id,
+                                              struct runtime_api_post *post)
+{
+    struct instance *instance = arg;
+    enum runtime_api_verdict verdict = call_verdict(instance, id);
+    if (verdict != RUNTIME_API_ACCEPTED)
+        return verdict;
+    digest_take(instance, post->model_digest);
+    call_settle(instance, NULL, late_failure(instance, post));
+    return RUNTIME_API_ACCEPTED;
+}
+
+static void on_stream_broken(void *arg, struct str id)
+{
+    struct instance *instance = arg;
+    if (call_verdict(instance, id) != RUNTIME_API_ACCEPTED)
+        return;
+    failure_set_truncated(&instance->call.failure);
+    call_settle(instance, NULL, true);
+    call_report(instance);
+}
+
+void instance_stream_resume(struct instance *instance)
+{
+    runtime_api_resume(&instance->runtime_api);
 }
 
 static enum runtime_api_verdict on_error(void *arg, struct str id, struct runtime_api_post *post)
@@ -736,6 +811,11 @@ static const struct runtime_api_events api_events = {
     .next_gone = on_next_gone,
     .may_post = on_may_post,
     .response = on_response,
+    .wants_stream = on_wants_stream,
+    .stream_begin = on_stream_begin,
+    .stream_data = on_stream_data,
+    .stream_end = on_stream_end,
+    .stream_broken = on_stream_broken,
     .error = on_error,
     .too_large = on_too_large,
     .bad_mode = on_bad_mode,

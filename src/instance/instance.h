@@ -74,6 +74,13 @@ struct instance_spec {
     bool is_init_repeated;  /* the init phase is redone within a call: "Phase: invoke" */
 };
 
+/* Takes a response as it comes; see function/scheduler.h's invocation_stream. */
+struct instance_stream {
+    void (*begin)(void *arg, struct str content_type, bool is_streamed);
+    bool (*data)(void *arg, struct str piece); /* false: no more until instance_stream_resume */
+};
+#define INSTANCE_STREAM_BYTES_MAX (UINT64_C(200) << 20)
+
 /* One call. The instance reads it and never frees it; it must live until `answered`. */
 struct instance_request {
     const char *id;      /* UUID */
@@ -84,6 +91,8 @@ struct instance_request {
     struct str invoked_arn;
     uint32_t timeout_ms;
     bool wants_log_tail;
+    const struct instance_stream *stream; /* NULL: the answer comes whole */
+    void *stream_arg;
 };
 
 /* Why a call or an init phase failed. `type` is AWS's error type, `text` what follows "RequestId: <id>
@@ -138,6 +147,9 @@ struct instance *instance_new(struct instance_host *host, const struct instance_
 
 /* Gives it a call. It must be IDLE or FROZEN (a frozen one is thawed on the way). */
 void instance_invoke(struct instance *instance, const struct instance_request *request);
+
+/* The stream's `data` had said false. */
+void instance_stream_resume(struct instance *instance);
 
 /* IDLE -> FROZEN. */
 void instance_freeze(struct instance *instance);

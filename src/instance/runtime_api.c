@@ -24,6 +24,8 @@ enum post_kind { POST_RESPONSE, POST_ERROR, POST_INIT_ERROR };
 struct post {
     enum post_kind kind;
     struct str id;
+    bool is_streamed;      /* the runtime says that it streams */
+    uint64_t bytes, limit; /* of a response that is passed on as it comes */
 };
 
 static struct runtime_api *request_api(const struct http_request *request)
@@ -204,26 +206,111 @@ static void post_finish(struct http_request *request, struct runtime_api *api,
     }
 }
 
+/* ---- a response that is passed on as it comes */
+
+static struct runtime_api_post post_content(const struct http_request *request)
+{
+    return (struct runtime_api_post){
+        .error_type = http_request_header(request, "lambda-runtime-function-error-type"),
+        .model_digest = http_request_header(request, "lamina-model-digest"),
+    };
+}
+
+static void post_leave(struct runtime_api *api, struct http_request *request)
+{
+    http_request_on_gone(request, NULL);
+    if (api->receiving == request)
+        api->receiving = NULL;
+    api->is_paused = false;
+}
+
+static void post_too_large(struct http_request *request, struct runtime_api *api,
+                           const struct post *post, uint64_t bytes)
+{
+    if (post->kind != POST_INIT_ERROR)
+        (void) api->events->too_large(api->arg, post->id, bytes); /* moved on: 413 all the same */
+    respond_too_large(request);
+    api->events->posted(api->arg);
+}
+
+static void stream_data(struct http_request *request, const void *data, size_t size)
+{
+    struct runtime_api *api = request_api(request);
+    struct post *post = request->user;
+    post->bytes += size;
+    if (post->bytes > post->limit) {
+        post_leave(api, request);
+        post_too_large(request, api, post, post->bytes);
+        return;
+    }
+    if (!api->events->stream_data(api->arg, post->id, str_of_data(data, size)) &&
+        api->receiving == request) {
+        api->is_paused = true;
+        http_request_pause(request);
+    }
+}
+
+static void stream_end(struct http_request *request)
+{
+    struct runtime_api *api = request_api(request);
+    const struct post *post = request->user;
+    struct runtime_api_post content = post_content(request);
+    enum runtime_api_verdict verdict = RUNTIME_API_WRONG_STATE;
+    post_leave(api, request);
+    verdict = api->events->stream_end(api->arg, post->id, &content);
+    if (verdict_passes(request, verdict, post_wanted(post))) {
+        respond_accepted(request);
+        api->events->posted(api->arg);
+    }
+}
+
+static const struct http_sink stream_sink = {.on_data = stream_data, .on_end = stream_end};
+
+static void stream_gone(struct http_request *request)
+{
+    struct runtime_api *api = request_api(request);
+    const struct post *post = request->user;
+    if (api->receiving != request)
+        return;
+    api->receiving = NULL;
+    api->is_paused = false;
+    api->events->stream_broken(api->arg, post->id);
+}
+
+static void stream_start(struct http_request *request, struct runtime_api *api, struct post *post)
+{
+    post->limit = post->is_streamed ? INSTANCE_STREAM_BYTES_MAX : LIMIT_RESPONSE_SYNC_MAX;
+    if (request->content_length > post->limit) {
+        post_too_large(request, api, post, request->content_length);
+        return;
+    }
+    api->receiving = request;
+    http_request_on_gone(request, stream_gone);
+    api->events->stream_begin(api->arg, http_request_header(request, "content-type"),
+                              post->is_streamed);
+    http_request_stream_body(request, &stream_sink);
+}
+
+void runtime_api_resume(struct runtime_api *api)
+{
+    if (!api->receiving || !api->is_paused)
+        return;
+    api->is_paused = false;
+    http_request_resume(api->receiving);
+}
+
+/* ---- a post that is kept whole */
+
 /* The instance may have moved on while the body arrived: it is asked again by each event. */
 static void post_complete(struct http_request *request, int status)
 {
     struct runtime_api *api = request_api(request);
     const struct post *post = request->user;
-    struct runtime_api_post content = {
-        .error_type = http_request_header(request, "lambda-runtime-function-error-type"),
-        .model_digest = http_request_header(request, "lamina-model-digest"),
-    };
-    http_request_on_gone(request, NULL);
-    if (api->receiving == request)
-        api->receiving = NULL;
+    struct runtime_api_post content = post_content(request);
+    post_leave(api, request);
     if (status == -EFBIG) {
-        uint64_t bytes =
-            request->is_chunked ? LIMIT_RESPONSE_SYNC_MAX + 1 : request->content_length;
-        if (post->kind != POST_INIT_ERROR)
-            (void) api->events->too_large(api->arg, post->id,
-                                          bytes); /* moved on: 413 all the same */
-        respond_too_large(request);
-        api->events->posted(api->arg);
+        post_too_large(request, api, post,
+                       request->is_chunked ? LIMIT_RESPONSE_SYNC_MAX + 1 : request->content_length);
         return;
     }
     content.body = http_request_take_body(request);
@@ -241,7 +328,8 @@ static void post_gone(struct http_request *request)
         api->receiving = NULL;
 }
 
-static void post_begin(struct http_request *request, enum post_kind kind, struct str id)
+static void post_begin(struct http_request *request, enum post_kind kind, struct str id,
+                       bool is_streamed)
 {
     struct runtime_api *api = request_api(request);
     struct post *post = arena_new(request->arena, struct post);
@@ -253,12 +341,17 @@ static void post_begin(struct http_request *request, enum post_kind kind, struct
     }
     post->kind = kind;
     post->id = kept;
+    post->is_streamed = is_streamed;
     request->user = post;
     if (!api->receiving)
         verdict = kind == POST_INIT_ERROR ? api->events->init_may_post(api->arg)
                                           : api->events->may_post(api->arg, id);
     if (!verdict_passes(request, verdict, post_wanted(post)))
         return;
+    if (kind == POST_RESPONSE && api->events->wants_stream(api->arg)) {
+        stream_start(request, api, post);
+        return;
+    }
     api->receiving = request;
     http_request_on_gone(request, post_gone);
     http_request_keep_body(request, LIMIT_RESPONSE_SYNC_MAX, post_complete);
@@ -277,8 +370,8 @@ static void response_begin(struct http_request *request, struct str id)
         }
         return;
     }
-    /* A streamed response is collected: the caller of Invoke gets it whole. */
-    post_begin(request, POST_RESPONSE, id);
+    /* A streamed response is collected for a caller of Invoke, who gets it whole. */
+    post_begin(request, POST_RESPONSE, id, mode.size > 0);
 }
 
 /* ---- routes */
@@ -310,7 +403,7 @@ static void route_invocation(struct http_request *request, struct str rest)
     else if (str_equal_text(action, "response"))
         response_begin(request, str_of_data(id, (size_t) id_size));
     else if (str_equal_text(action, "error"))
-        post_begin(request, POST_ERROR, str_of_data(id, (size_t) id_size));
+        post_begin(request, POST_ERROR, str_of_data(id, (size_t) id_size), false);
     else
         respond_not_found(request);
 }
@@ -328,7 +421,7 @@ static void on_head(struct http_request *request, struct sandbox_listener *liste
         route_invocation(request, str_skip(path, strlen(INVOCATION_PATH)));
     else if (str_equal_text(path, VERSION_PATH "/runtime/init/error") &&
              request->method == HTTP_METHOD_POST)
-        post_begin(request, POST_INIT_ERROR, (struct str){0});
+        post_begin(request, POST_INIT_ERROR, (struct str){0}, false);
     else if ((str_equal_text(path, "/ping") || str_equal_text(path, VERSION_PATH "/ping")) &&
              is_method(request, HTTP_METHOD_GET))
         http_respond_text(request, 200, "text/plain", STR("pong"));

@@ -46,6 +46,8 @@ struct runtime_api_post {
     struct str error_type;   /* Lambda-Runtime-Function-Error-Type */
     struct str model_digest; /* Lamina-Model-Digest: 64 hex digits, or empty */
     struct buf body;         /* may be moved out */
+    struct str late_type;    /* trailers: an error after a part of the response */
+    struct str late_body;    /* base64 of the error's JSON */
 };
 
 struct runtime_api_events {
@@ -58,6 +60,14 @@ struct runtime_api_events {
     /* Called only after may_post or init_may_post said yes in the same call or earlier; asked again. */
     enum runtime_api_verdict (*response)(void *arg, struct str id, struct runtime_api_post *post);
     enum runtime_api_verdict (*error)(void *arg, struct str id, struct runtime_api_post *post);
+    /* Does the caller take the response as it comes? Then stream_begin, stream_data and stream_end come in place of
+     * `response`; false from stream_data: the body is not read until runtime_api_resume. */
+    bool (*wants_stream)(void *arg);
+    void (*stream_begin)(void *arg, struct str content_type, bool is_streamed);
+    bool (*stream_data)(void *arg, struct str id, struct str piece);
+    enum runtime_api_verdict (*stream_end)(void *arg, struct str id, struct runtime_api_post *post);
+    /* The connection broke off in the middle of it. */
+    void (*stream_broken)(void *arg, struct str id);
     /* The response is larger than allowed; `bytes` as far as known. */
     enum runtime_api_verdict (*too_large)(void *arg, struct str id, uint64_t bytes);
     /* Lambda-Runtime-Function-Response-Mode is none that we know. */
@@ -82,6 +92,7 @@ struct runtime_api {
     struct http_listener *listener;
     struct http_request *parked;    /* the runtime's `next` */
     struct http_request *receiving; /* the one post whose body is being read */
+    bool is_paused;                 /* it is a streamed response, and its caller is slow */
 };
 
 /* `fd` is taken, also on failure. */
@@ -89,6 +100,9 @@ MUST_CHECK int runtime_api_open(struct runtime_api *api, struct http_server *ser
                                 const struct runtime_api_events *events, void *arg,
                                 struct error *err);
 void runtime_api_close(struct runtime_api *api); /* accepts a zeroed one */
+
+/* Goes on reading a streamed response that was paused. */
+void runtime_api_resume(struct runtime_api *api);
 
 bool runtime_api_is_parked(const struct runtime_api *api);
 /* Answers the parked `next`. The request's payload is moved. */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/limits.h"
@@ -26,6 +27,12 @@ struct told {
     char tail[8192];
     char digest[80];
     bool is_init_failure, is_sandbox_fault;
+    /* of a streamed response */
+    int begun;
+    bool is_streamed, is_slow;
+    char content_type[64];
+    size_t bytes;
+    int pieces;
 };
 
 struct fixture {
@@ -412,6 +419,140 @@ static void a_streamed_response_is_collected(void **state)
     assert_string_equal(fixture->told.payload, "hello world");
 }
 
+static void on_stream_begin(void *arg, struct str content_type, bool is_streamed)
+{
+    struct told *told = &((struct fixture *) arg)->told;
+    told->begun++;
+    told->is_streamed = is_streamed;
+    keep(told->content_type, sizeof(told->content_type), content_type);
+}
+
+static bool on_stream_data(void *arg, struct str piece)
+{
+    struct told *told = &((struct fixture *) arg)->told;
+    told->pieces++;
+    told->bytes += piece.size;
+    return !told->is_slow;
+}
+
+static const struct instance_stream stream = {.begin = on_stream_begin, .data = on_stream_data};
+
+#define STREAM_HEAD                                                                                \
+    "POST /2018-06-01/runtime/invocation/" ID "/response HTTP/1.1\r\nHost: x\r\n"                  \
+    "Content-Type: text/event-stream\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n"      \
+    "Transfer-Encoding: chunked\r\n\r\n"
+
+static void make_streaming(struct fixture *fixture)
+{
+    fixture->request.stream = &stream;
+    fixture->request.stream_arg = fixture;
+    make_busy(fixture);
+}
+
+static void a_streamed_response_is_passed_on_as_it_comes(void **state)
+{
+    struct fixture *fixture = *state;
+    make_streaming(fixture);
+    fake_box_send(&fixture->box, STREAM_HEAD "5\r\nhello\r\n");
+    fake_wait_flag(&fixture->spawn, &fixture->told.pieces);
+    assert_int_equal(fixture->told.begun, 1);
+    assert_true(fixture->told.is_streamed);
+    assert_string_equal(fixture->told.content_type, "text/event-stream");
+    assert_int_equal(fixture->told.bytes, 5);
+    assert_int_equal(fixture->told.answered, 0); /* it goes on */
+    assert_int_equal(fake_box_call(&fixture->box, "6\r\n world\r\n0\r\n\r\n"), 202);
+    assert_int_equal(fixture->told.bytes, 11);
+    assert_int_equal(fixture->told.answered, 1);
+    assert_false(fixture->told.is_error);
+    assert_string_equal(fixture->told.payload, "");
+}
+
+static void a_plain_response_is_passed_on_to_a_stream_too(void **state)
+{
+    struct fixture *fixture = *state;
+    make_streaming(fixture);
+    assert_int_equal(call_post(fixture, "invocation/" ID "/response", "", "{\"a\":1}"), 202);
+    assert_int_equal(fixture->told.begun, 1);
+    assert_false(fixture->told.is_streamed);
+    assert_int_equal(fixture->told.bytes, 7);
+    assert_int_equal(fixture->told.answered, 1);
+}
+
+static void a_slow_caller_stops_the_runtime(void **state)
+{
+    struct fixture *fixture = *state;
+    static char chunk[16 + 65536];
+    size_t sent = 0, before = 0;
+    make_streaming(fixture);
+    fixture->told.is_slow = true;
+    fake_box_send(&fixture->box, STREAM_HEAD);
+    memset(chunk, 'x', sizeof(chunk));
+    memcpy(chunk, "10000\r\n", 7);
+    memcpy(chunk + 7 + 65536, "\r\n", 2);
+    /* Until the kernel takes no more: nothing of it is piled up in the service. */
+    for (int full = 0; full < 100;) {
+        ssize_t n = send(fixture->box.http_fd, chunk + sent % 65545, 65545 - sent % 65545,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent += n > 0 ? (size_t) n : 0;
+        full = n > 0 ? 0 : full + 1;
+        fake_turns(&fixture->spawn);
+    }
+    before = fixture->told.bytes;
+    assert_true(before <= 2 * 65536);
+    assert_true(sent > before);
+    instance_stream_resume(fixture->instance);
+    fake_turns(&fixture->spawn);
+    assert_true(fixture->told.bytes > before);
+    fixture->told.is_slow = false;
+    instance_stream_resume(fixture->instance);
+    fake_box_send_bytes(&fixture->box, chunk + sent % 65545, 65545 - sent % 65545);
+    assert_int_equal(fake_box_call(&fixture->box, "0\r\n\r\n"), 202);
+    assert_int_equal(fixture->told.answered, 1);
+    assert_int_equal(fixture->told.bytes, (sent / 65545 + 1) * 65536);
+}
+
+static void a_stream_that_breaks_off_is_truncated(void **state)
+{
+    struct fixture *fixture = *state;
+    make_streaming(fixture);
+    fake_box_send(&fixture->box, STREAM_HEAD "5\r\nhello\r\n");
+    fake_wait_flag(&fixture->spawn, &fixture->told.pieces);
+    fake_box_hang_up(&fixture->box);
+    fake_wait_flag(&fixture->spawn, &fixture->told.answered);
+    assert_true(fixture->told.is_error);
+    assert_string_equal(fixture->told.type, "Runtime.TruncatedResponse");
+    assert_string_equal(instance_state_name(fixture->instance), "SETTLING");
+}
+
+static void a_stream_whose_time_is_up_ends(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->request.timeout_ms = 20;
+    make_streaming(fixture);
+    fake_box_send(&fixture->box, STREAM_HEAD "5\r\nhello\r\n");
+    fake_wait_flag(&fixture->spawn, &fixture->told.answered);
+    assert_string_equal(fixture->told.type, "Sandbox.Timedout");
+    size_t bytes = fixture->told.bytes;
+    fake_box_send(&fixture->box, "5\r\nhello\r\n");
+    fake_turns(&fixture->spawn);
+    assert_int_equal(fixture->told.bytes, bytes); /* nobody is given what comes late */
+}
+
+static void a_plain_response_past_the_limit_fails_a_stream(void **state)
+{
+    struct fixture *fixture = *state;
+    char head[256];
+    make_streaming(fixture);
+    snprintf(head, sizeof(head),
+             "POST /2018-06-01/runtime/invocation/" ID "/response HTTP/1.1\r\nHost: x\r\n"
+             "Content-Length: %d\r\n\r\n",
+             LIMIT_RESPONSE_SYNC_MAX + 1);
+    fake_box_send(&fixture->box, head);
+    assert_int_equal(fake_box_answer(&fixture->box), 413);
+    assert_int_equal(fixture->told.begun, 0);
+    assert_string_equal(fixture->told.type, "Function.ResponseSizeTooLarge");
+}
+
 static void a_response_past_the_limit_fails_the_call(void **state)
 {
     struct fixture *fixture = *state;
@@ -779,6 +920,12 @@ int main(void)
         TEST(next_while_busy_is_refused),
         TEST(unknown_routes_and_modes_are_refused),
         TEST(a_streamed_response_is_collected),
+        TEST(a_streamed_response_is_passed_on_as_it_comes),
+        TEST(a_plain_response_is_passed_on_to_a_stream_too),
+        TEST(a_slow_caller_stops_the_runtime),
+        TEST(a_stream_that_breaks_off_is_truncated),
+        TEST(a_stream_whose_time_is_up_ends),
+        TEST(a_plain_response_past_the_limit_fails_a_stream),
         TEST(a_response_past_the_limit_fails_the_call),
         TEST(a_response_at_the_limit_is_passed_on),
         TEST(garbage_on_the_runtime_api_is_refused),

@@ -9,24 +9,21 @@
 #include "aws/arn.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "function/runtime.h"
 
 #define ROLE_PATTERN "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+"
-#define SUPPORTED_RUNTIMES "provided, provided.al2, provided.al2023"
-
-static const char *const supported_runtimes[] = {"provided", "provided.al2", "provided.al2023"};
+#define RUNTIMES_TEXT_BYTES_MAX 512
 
 /* Runtimes that AWS knows and this service has none of: told apart from typing errors. */
 static const char *const known_runtimes[] = {
     "nodejs",        "nodejs4.3",     "nodejs4.3-edge", "nodejs6.10",    "nodejs8.10",
-    "nodejs10.x",    "nodejs12.x",    "nodejs14.x",     "nodejs16.x",    "nodejs18.x",
-    "nodejs20.x",    "nodejs22.x",    "nodejs24.x",     "nodejs26.x",    "java8",
-    "java8.al2",     "java8.al2023",  "java11",         "java11.al2023", "java17",
-    "java17.al2023", "java21",        "java25",         "python2.7",     "python3.6",
-    "python3.7",     "python3.8",     "python3.9",      "python3.10",    "python3.11",
-    "python3.12",    "python3.13",    "python3.14",     "python3.15",    "dotnetcore1.0",
-    "dotnetcore2.0", "dotnetcore2.1", "dotnetcore3.1",  "dotnet6",       "dotnet8",
-    "dotnet10",      "go1.x",         "ruby2.5",        "ruby2.7",       "ruby3.2",
-    "ruby3.3",       "ruby3.4",       "ruby4.0",
+    "nodejs10.x",    "nodejs12.x",    "nodejs14.x",     "nodejs16.x",    "nodejs26.x",
+    "java8",         "java8.al2",     "java8.al2023",   "java11",        "java11.al2023",
+    "java17",        "java17.al2023", "java21",         "java25",        "python2.7",
+    "python3.6",     "python3.7",     "python3.15",     "dotnetcore1.0", "dotnetcore2.0",
+    "dotnetcore2.1", "dotnetcore3.1", "dotnet6",        "dotnet8",       "dotnet10",
+    "go1.x",         "ruby2.5",       "ruby2.7",        "ruby3.2",       "ruby3.3",
+    "ruby3.4",       "ruby4.0",
 };
 
 static bool is_one_of(struct str text, const char *const *list, size_t n)
@@ -46,24 +43,44 @@ static void set_text(struct version *draft, char **member, struct str text)
     version_set(draft, member, copy);
 }
 
+/* "provided, provided.al2, ...": what this service has. */
+static void append_runtimes(struct buf *buf)
+{
+    size_t count;
+    const struct runtime *all = runtime_all(&count);
+    for (size_t i = 0; i < count; i++)
+        buf_printf(buf, "%s%s", i > 0 ? ", " : "", all[i].name);
+}
+
+static int refuse_runtime(struct member_reader *reader, struct str text)
+{
+    AUTO_BUF struct buf runtimes = BUF_INIT(RUNTIMES_TEXT_BYTES_MAX);
+    append_runtimes(&runtimes);
+    if (is_one_of(text, known_runtimes, ARRAY_SIZE(known_runtimes)))
+        return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
+                             "The runtime " STR_FORMAT " is not available in this service. "
+                             "Available runtimes: " STR_FORMAT,
+                             STR_ARGUMENTS(text), STR_ARGUMENTS(buf_str(&runtimes)));
+    return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
+                         "Value " STR_FORMAT " at 'runtime' failed to satisfy constraint: "
+                         "Member must satisfy enum value set: [" STR_FORMAT "] or be a valid ARN",
+                         STR_ARGUMENTS(str_part(text, 0, VALIDATION_VALUE_MAX)),
+                         STR_ARGUMENTS(buf_str(&runtimes)));
+}
+
 static int read_runtime(struct member_reader *reader, struct version *draft)
 {
+    struct error err = {0};
     struct str text;
     int r = member_text(reader, "Runtime", "runtime", 0, SIZE_MAX, &text);
     if (r < 0 || !text.data)
         return r;
-    if (is_one_of(text, known_runtimes, ARRAY_SIZE(known_runtimes)))
-        return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
-                             "The runtime " STR_FORMAT " is not available in this service yet. "
-                             "Available runtimes: " SUPPORTED_RUNTIMES
-                             " (the package brings its own bootstrap).",
-                             STR_ARGUMENTS(text));
-    if (!is_one_of(text, supported_runtimes, ARRAY_SIZE(supported_runtimes)))
-        return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
-                             "Value " STR_FORMAT " at 'runtime' failed to satisfy constraint: "
-                             "Member must satisfy enum value set: [" SUPPORTED_RUNTIMES
-                             "] or be a valid ARN",
-                             STR_ARGUMENTS(str_part(text, 0, VALIDATION_VALUE_MAX)));
+    const struct runtime *runtime = runtime_find(text);
+    if (!runtime)
+        return refuse_runtime(reader, text);
+    if (runtime_check(runtime, &err) <
+        0) /* the host lacks its interpreter: said now, not at the first call */
+        return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE, "%s", err.text);
     set_text(draft, &draft->runtime, text);
     return 0;
 }

@@ -113,8 +113,8 @@ def test_runtimes_and_architectures(client):
     for runtime in ("provided", "provided.al2", "provided.al2023"):
         accepted(client, **settings(name, Runtime=runtime))
     accepted(client, **settings(name, Architectures=["x86_64"]))
-    with refused("InvalidParameterValueException", 400, "The runtime python3.12 is not available in this service yet"):
-        client.create_function(**settings(name, Runtime="python3.12"))
+    with refused("InvalidParameterValueException", 400, "The runtime java21 is not available in this service"):
+        client.create_function(**settings(name, Runtime="java21"))
     with refused("InvalidParameterValueException", 400, "Value cobol85 at 'runtime' failed to satisfy constraint: "
                  "Member must satisfy enum value set"):
         client.create_function(**settings(name, Runtime="cobol85"))

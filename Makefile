@@ -43,7 +43,7 @@ fuzz:
 # DESTDIR=dir installs for a package.
 install: build
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
-	@ninja -C $(BUILD) >/dev/null
+	@ninja -C $(BUILD) --quiet
 	@meson install -C $(BUILD) --no-rebuild
 
 # What was built, but not what was downloaded.

@@ -289,6 +289,7 @@ static void on_event(struct http_connection *connection, enum http_event event, 
         break;
     case HTTP_EVENT_END:
         exchange->is_input_done = true;
+        http_parser_finish_trailers(&connection->parser);
         http_exchange_on_end(exchange);
         http_connection_step(connection);
         break;
@@ -312,7 +313,8 @@ static bool begin_exchange(struct http_connection *connection)
         http_connection_fault(connection, 503, "no memory");
         return false;
     }
-    http_parser_begin(&connection->parser, &connection->exchange->head);
+    http_parser_begin(&connection->parser, &connection->exchange->head,
+                      &connection->exchange->trailers);
     return true;
 }
 

@@ -120,6 +120,7 @@ struct http_exchange {
     struct http_connection *connection; // borrowed; NULL: the client is gone
     struct list link;                   // of the pool
     struct http_head head;
+    struct http_head trailers;
     struct arena arena;
     enum http_body_mode mode;
     bool is_input_done;

@@ -78,9 +78,15 @@ static struct http_parser *parser_of(llhttp_t *llhttp)
     return container_of(llhttp, struct http_parser, llhttp);
 }
 
+// Where a header goes: trailers are kept apart, so that none is ever taken for a header.
+static struct http_head *current(struct http_parser *parser)
+{
+    return parser->is_head_done ? parser->trailers : parser->head;
+}
+
 static int on_bytes(struct http_parser *parser, const char *at, size_t size)
 {
-    struct http_head *head = parser->head;
+    struct http_head *head = current(parser);
     if (head->size + size > parser->limits->head_bytes_max)
         return fault(parser, 431, "the request's head is too long");
     if (!head_append(head, at, size))
@@ -100,8 +106,8 @@ static int on_url(llhttp_t *llhttp, const char *at, size_t size)
 static int on_header_field(llhttp_t *llhttp, const char *at, size_t size)
 {
     struct http_parser *parser = parser_of(llhttp);
-    struct http_head *head = parser->head;
-    if (parser->is_head_done || size == 0)
+    struct http_head *head = current(parser);
+    if (size == 0)
         return 0;
     bool is_new = head->header_count == 0 || head->headers[head->header_count - 1].value.data;
     if (is_new) {
@@ -124,18 +130,15 @@ static int on_header_field(llhttp_t *llhttp, const char *at, size_t size)
 static int on_header_value(llhttp_t *llhttp, const char *at, size_t size)
 {
     struct http_parser *parser = parser_of(llhttp);
-    if (parser->is_head_done)
-        return 0;
-    parser->head->headers[parser->head->header_count - 1].value.size += size;
+    struct http_head *head = current(parser);
+    head->headers[head->header_count - 1].value.size += size;
     return on_bytes(parser, at, size);
 }
 
 static int on_header_value_complete(llhttp_t *llhttp)
 {
-    struct http_parser *parser = parser_of(llhttp);
-    if (parser->is_head_done)
-        return 0;
-    parser->head->headers[parser->head->header_count - 1].value.data = ""; // "has ended"
+    struct http_head *head = current(parser_of(llhttp));
+    head->headers[head->header_count - 1].value.data = ""; // "has ended"
     return 0;
 }
 
@@ -187,9 +190,11 @@ void http_parser_init(struct http_parser *parser, const struct http_server_confi
     llhttp_init(&parser->llhttp, HTTP_REQUEST, shared);
 }
 
-void http_parser_begin(struct http_parser *parser, struct http_head *head)
+void http_parser_begin(struct http_parser *parser, struct http_head *head,
+                       struct http_head *trailers)
 {
     parser->head = head;
+    parser->trailers = trailers;
     parser->is_head_done = false;
 }
 
@@ -259,11 +264,9 @@ static struct str trim_value(struct str value)
 }
 
 // Sizes become views: everything lies in the head's bytes one after another.
-static void make_views(struct http_head *head, struct http_request *request)
+static void make_views(struct http_head *head)
 {
-    const char *at = head->bytes;
-    request->target = (struct str){at, head->target_size};
-    at += head->target_size;
+    const char *at = head->bytes + head->target_size;
     for (size_t i = 0; i < head->header_count; i++) {
         struct http_header *header = &head->headers[i];
         header->name.data = at;
@@ -272,8 +275,12 @@ static void make_views(struct http_head *head, struct http_request *request)
         at += header->value.size;
         header->value = trim_value(header->value);
     }
-    request->headers = head->headers;
-    request->header_count = head->header_count;
+}
+
+void http_parser_finish_trailers(struct http_parser *parser)
+{
+    if (parser->trailers->header_count > 0)
+        make_views(parser->trailers);
 }
 
 static enum http_method method_of(uint8_t method)
@@ -388,7 +395,10 @@ bool http_parser_finish_head(struct http_parser *parser, struct http_request *re
     llhttp_t *llhttp = &parser->llhttp;
     if (llhttp->http_major != 1 || llhttp->http_minor > 1)
         return finish_fault(parser, 505, "HTTP/1.0 and HTTP/1.1 are spoken here");
-    make_views(parser->head, request);
+    make_views(parser->head);
+    request->target = (struct str){parser->head->bytes, parser->head->target_size};
+    request->headers = parser->head->headers;
+    request->header_count = parser->head->header_count;
     request->method = method_of(llhttp->method);
     request->method_text = str_of(llhttp_method_name((llhttp_method_t) llhttp->method));
     if (llhttp->method == HTTP_CONNECT)

@@ -46,6 +46,7 @@ struct http_parser {
     llhttp_t llhttp;
     const struct http_server_config *limits; // borrowed
     struct http_head *head;                  // borrowed: of the request that is being read
+    struct http_head *trailers;              // borrowed: the same for what follows a chunked body
     bool is_head_done;                       // later "headers" are trailers
     enum http_event event;
     const char *piece; // borrowed: inside the data of this step
@@ -57,7 +58,8 @@ struct http_parser {
 void http_parser_init(struct http_parser *parser, const struct http_server_config *limits);
 
 // Before the first byte of each message.
-void http_parser_begin(struct http_parser *parser, struct http_head *head);
+void http_parser_begin(struct http_parser *parser, struct http_head *head,
+                       struct http_head *trailers);
 
 enum http_event http_parser_step(struct http_parser *parser, const char *data, size_t size,
                                  size_t *ret_used);
@@ -65,6 +67,9 @@ enum http_event http_parser_step(struct http_parser *parser, const char *data, s
 // After HTTP_EVENT_HEAD: fills the request's fields from the head and checks them. False: a fault,
 // as above.
 bool http_parser_finish_head(struct http_parser *parser, struct http_request *request);
+
+// After HTTP_EVENT_END: makes the views of the trailers' headers.
+void http_parser_finish_trailers(struct http_parser *parser);
 
 // After HTTP_EVENT_HEAD: may the connection serve another request after this one?
 bool http_parser_can_keep_alive(const struct http_parser *parser);

@@ -58,6 +58,7 @@ void http_exchange_free(struct http_exchange *exchange)
     if (exchange->has_stream_digest)
         digest_stream_done(&exchange->digest_stream);
     http_head_clear(&exchange->head);
+    http_head_done(&exchange->trailers);
     server->stats.heads_bytes -= exchange->heads_counted;
     if (server->pooled_count >= HTTP_EXCHANGES_POOLED) {
         http_head_done(&exchange->head);
@@ -110,15 +111,18 @@ void http_exchange_gone(struct http_exchange *exchange)
 
 // ---- What handlers ask
 
-struct str http_request_header(const struct http_request *request, const char *name)
+static struct str header_of(const struct http_header *headers, size_t count, const char *name)
 {
     size_t size = strlen(name);
-    for (size_t i = 0; i < request->header_count; i++) {
-        const struct http_header *header = &request->headers[i];
-        if (header->name.size == size && memcmp(header->name.data, name, size) == 0)
-            return header->value;
-    }
+    for (size_t i = 0; i < count; i++)
+        if (headers[i].name.size == size && memcmp(headers[i].name.data, name, size) == 0)
+            return headers[i].value;
     return (struct str){NULL, 0};
+}
+
+struct str http_request_header(const struct http_request *request, const char *name)
+{
+    return header_of(request->headers, request->header_count, name);
 }
 
 size_t http_request_header_count(const struct http_request *request, const char *name)
@@ -128,6 +132,13 @@ size_t http_request_header_count(const struct http_request *request, const char 
         count += request->headers[i].name.size == size &&
                  memcmp(request->headers[i].name.data, name, size) == 0;
     return count;
+}
+
+struct str http_request_trailer(const struct http_request *request, const char *name)
+{
+    const struct http_exchange *exchange = exchange_of(request);
+    assert(exchange->is_input_done || !request->has_body);
+    return header_of(exchange->trailers.headers, exchange->trailers.header_count, name);
 }
 
 static bool peer_address(const struct http_request *request, struct sockaddr_storage *ret_address)

@@ -24,7 +24,7 @@
 //  - framing: llhttp with no lenient flag. Whatever could be read in two ways (two lengths, length
 //    and chunked, unknown transfer coding, bare CR or LF, obsolete folding, space before a colon,
 //    HTTP/1.0 with chunked, NUL) is answered 400 and the connection is closed. Trailers are checked
-//    and forgotten. `Upgrade:` is ignored, `Expect: 100-continue` is answered when a handler accepts
+//    and kept apart from headers. `Upgrade:` is ignored, `Expect: 100-continue` is answered when a handler accepts
 //    a body (never when it refuses it), other expectations get 417.
 //  - exactly one Host (HTTP/1.1), absolute-form targets (their authority must equal Host), no
 //    CONNECT (405), HTTP/1.0 and 1.1 only (505).
@@ -205,6 +205,10 @@ struct http_request {
 struct str http_request_header(const struct http_request *request, const char *name);
 // How many headers carry that lower-case name.
 size_t http_request_header_count(const struct http_request *request, const char *name);
+// A trailer of a chunked body by its lower-case name, once the body is complete; data == NULL if there
+// is none. Trailers are never among the headers: whoever needs one asks for it here. Their limits are
+// a head's.
+struct str http_request_trailer(const struct http_request *request, const char *name);
 // The peer's address without port: "127.0.0.1", "unix", "?".
 void http_request_peer(const struct http_request *request, char ret_text[HTTP_ADDRESS_TEXT_MAX]);
 bool http_request_is_loopback(const struct http_request *request);

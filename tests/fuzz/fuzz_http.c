@@ -44,10 +44,18 @@ static void look_at(const struct http_request *request, struct digest_stream *se
     assert(str_equal(http_request_header(request, "host"), request->host));
 }
 
+static void look_at_trailers(const struct http_head *trailers, struct digest_stream *seen)
+{
+    for (size_t i = 0; i < trailers->header_count; i++) {
+        digest_update(seen, trailers->headers[i].name.data, trailers->headers[i].name.size);
+        digest_update(seen, trailers->headers[i].value.data, trailers->headers[i].value.size);
+    }
+}
+
 static void run(const char *data, size_t size, size_t read_size, struct outcome *ret_outcome)
 {
     struct http_parser parser;
-    struct http_head head = {0};
+    struct http_head head = {0}, trailers = {0};
     struct digest_stream seen;
     struct outcome outcome = {0};
     bool is_begun = false, is_over = false;
@@ -64,7 +72,8 @@ static void run(const char *data, size_t size, size_t read_size, struct outcome 
                 if (left == 0)
                     break;
                 http_head_clear(&head);
-                http_parser_begin(&parser, &head);
+                http_head_clear(&trailers);
+                http_parser_begin(&parser, &head, &trailers);
                 is_begun = true;
             }
             enum http_event event = http_parser_step(&parser, piece, left, &used);
@@ -85,6 +94,8 @@ static void run(const char *data, size_t size, size_t read_size, struct outcome 
                 outcome.requests += event == HTTP_EVENT_HEAD;
             }
             if (event == HTTP_EVENT_END) {
+                http_parser_finish_trailers(&parser);
+                look_at_trailers(&trailers, &seen);
                 is_begun = false;
                 if (!http_parser_can_keep_alive(&parser))
                     is_over = true;
@@ -103,6 +114,7 @@ static void run(const char *data, size_t size, size_t read_size, struct outcome 
     outcome.digest = digest_finish(&seen);
     digest_stream_done(&seen);
     http_head_done(&head);
+    http_head_done(&trailers);
     *ret_outcome = outcome;
 }
 

@@ -71,6 +71,14 @@ static void on_echo(struct http_request *request, int status)
     http_respond(request, &response);
 }
 
+static void on_trailer(struct http_request *request, int status)
+{
+    struct str trailer = http_request_trailer(request, "x-late");
+    assert_int_equal(status, 0);
+    assert_null(http_request_header(request, "x-late").data);
+    http_respond_text(request, 200, NULL, trailer.data ? trailer : STR("none"));
+}
+
 static void on_hash(struct http_request *request, int status)
 {
     struct digest digest;
@@ -191,6 +199,8 @@ static void on_head(struct http_request *request, void *user)
     s.head_count++;
     if (str_equal_text(request->path, "/echo")) {
         http_request_keep_body(request, KEEP_MAX, on_echo);
+    } else if (str_equal_text(request->path, "/trailer")) {
+        http_request_keep_body(request, KEEP_MAX, on_trailer);
     } else if (str_equal_text(request->path, "/hash")) {
         http_request_hash_body(request);
         http_request_keep_body(request, 1 << 20, on_hash);
@@ -795,6 +805,24 @@ static void bodies_are_hashed_as_they_arrive(void **state)
     client_close(&client);
 }
 
+static void trailers_are_kept_apart(void **state)
+{
+    static const char text[] =
+        "POST /trailer HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "1\r\na\r\n0\r\nOther: o\r\nX-Late:  now \r\nHost: evil\r\n\r\n";
+    start(config());
+    for (size_t at = 0; at < sizeof(text) - 1; at++) {
+        struct client client = client_open();
+        client_send(&client, text, at);
+        turn();
+        client_send(&client, text + at, sizeof(text) - 1 - at);
+        client_say(&client, GET("/trailer"));
+        expect(&client, "\r\n\r\nnow");
+        expect(&client, "\r\n\r\nnone");
+        client_close(&client);
+    }
+}
+
 static void a_client_that_leaves_is_told_of(void **state)
 {
     start(config());
@@ -1153,7 +1181,7 @@ static void bytes_between_a_bodys_own_have_a_limit(void **state)
                 client_wait(&client);
         }
         wait_until(client.is_eof, &client);
-        assert_ptr_equal(strstr(client.in, "HTTP/1.1 400 "), client.in);
+        assert_ptr_equal(strstr(client.in, i == 0 ? "HTTP/1.1 400 " : "HTTP/1.1 431 "), client.in);
         client_close(&client);
     }
 }
@@ -1375,6 +1403,7 @@ int main(void)
         TEST(exactly_at_the_limit),
         TEST(hundred_continue),
         TEST(bodies_are_hashed_as_they_arrive),
+        TEST(trailers_are_kept_apart),
         TEST(a_client_that_leaves_is_told_of),
         TEST(a_handler_that_does_not_ask_may_answer_the_dead),
         TEST(a_half_closed_client_gets_its_answers),

@@ -154,11 +154,11 @@ static bool is_whole(const struct caller *caller)
     const char *end = memmem(caller->answer, caller->size, "\r\n\r\n", 4);
     if (!end)
         return false;
-    const char *length = memmem(caller->answer, caller->size, "\r\nContent-Length: ", 18);
+    const char *length = strcasestr(caller->answer, "\r\nContent-Length:"); // node writes it small
     if (!length || length > end)
         die("an answer without a length");
     size_t head = (size_t) (end + 4 - caller->answer);
-    return caller->size >= head + strtoul(length + 18, NULL, 10);
+    return caller->size >= head + strtoul(length + 17, NULL, 10);
 }
 
 static bool caller_receive(struct caller *caller)

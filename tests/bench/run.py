@@ -23,6 +23,9 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import peers  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -207,6 +210,54 @@ def model_rows(service, rows, model, smoke):
             f"silero VAD, {row['strategy']}, warm call, p50", "ms")).add(row["warm_ms"]["p50"])
 
 
+def deploy_handlers(service, directory):
+    """{what: function} of the handlers that this service can run: C always, Python and node where they are."""
+    made = {"hello-c": "bench-hello"}
+    for what, runtime, name, text in (("a Python handler", "python3.11", "app.py", peers.PYTHON_HANDLER),
+                                      ("a node handler", "nodejs18.x", "app.js", peers.NODE_HANDLER)):
+        folder = Path(directory) / runtime
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+        function = "bench-" + runtime.replace(".", "-")
+        told = service.lamina("deploy", folder, "--name", function, "--runtime", runtime, "--handler", "app.handler",
+                              "--memory", "1769", "-o", "json", check=False)
+        if told:
+            made[what] = function
+        else:
+            print(f"bench: {what} cannot run here: left out", file=sys.stderr)
+    return made
+
+
+def handler_rows(service, rows, directory, cache, seconds, smoke):
+    """Handlers at 1, 16 and 64 callers, and the same node handler behind other servers."""
+    targets = [(what, service.endpoint, function) for what, function in deploy_handlers(service, directory).items()]
+    others = [peers.bare_node(directory), None if smoke else peers.serverless_offline(directory, cache)]
+    others = [peer for peer in others if peer]
+    rates = {}
+    try:
+        targets += [(peer.name, peer.endpoint, peer.function) for peer in others]
+        for callers in (1, 16, 64):
+            for what, endpoint, function in targets:
+                service.tool("bench_invoke", "--endpoint", endpoint, "--function", function, "--callers", callers,
+                             "--seconds", seconds / 4)  # instances start, compilers warm up
+                got = service.tool("bench_invoke", "--endpoint", endpoint, "--function", function, "--callers", callers,
+                                   "--seconds", seconds)
+                if got["errors"]:
+                    raise SystemExit(f"bench: {got['errors']} calls of {what} failed")
+                rates[what, callers] = got["per_s"]
+                bar = 20000 if (what, callers) == ("hello-c", 16) else None
+                rows.setdefault(f"handler.{what}.{callers}", Row(
+                    f"warm calls, {what}, {callers} callers", "/s", bar, at_least=True)).add(got["per_s"])
+    finally:
+        for peer in others:
+            peer.stop()
+    for what in ("a Python handler", "a node handler"):
+        if (what, 16) in rates and ("serverless-offline", 16) in rates:
+            rows.setdefault(f"handler.{what}.ratio", Row(
+                f"{what}, 16 callers, against serverless-offline", "x", 5, at_least=True)).add(
+                    rates[what, 16] / rates["serverless-offline", 16])
+
+
 def report(rows, machine):
     print(f"\n{machine}\n")
     print(f"{'figure':62} {'median':>10} {'min':>10} {'max':>10} {'beside':>9}  {'bar':>9}")
@@ -245,6 +296,7 @@ def main():
                 if number == 0:
                     instance_row(service, rows)
                 sigv4_row(service, rows)
+            handler_rows(service, rows, directory, options.build / "deps/npm", 0.5 if options.smoke else 4, options.smoke)
             model_rows(service, rows, model, options.smoke)
         finally:
             service.stop()

@@ -30,6 +30,9 @@ static const struct option_spec options[] = {
      .minimum = 1,
      .maximum = 86400,
      .help = "give up after so many seconds (default: never)"},
+    {.name = "async",
+     .kind = OPTION_FLAG,
+     .help = "do not wait: the service keeps the event until the function has handled it"},
     {.name = "dry-run", .kind = OPTION_FLAG, .help = "only check that it could be invoked"},
     {0},
 };
@@ -128,13 +131,17 @@ static int run_invoke(struct cli *cli, struct error *err)
         .qualifier = option_text(set, "qualifier", NULL),
         .payload = event.data != NULL ? event.data : "",
         .payload_size = event.size,
-        .wants_log_tail = true,
+        .wants_log_tail = !option_is_given(set, "async"),
         .is_dry_run = option_is_given(set, "dry-run"),
+        .is_event = option_is_given(set, "async"),
         .timeout_ms = (unsigned) option_number(set, "timeout", 0) * 1000,
     };
     r = lambda_invoke(client, &call, &answer, err);
     if (r == 0 && call.is_dry_run)
         output_note(cli->is_quiet, "'%s' can be invoked", call.name);
+    else if (r == 0 && call.is_event && !cli->is_json)
+        output_note(cli->is_quiet, "'%s' has the event (request %s); see lamina logs %s", call.name,
+                    answer.request_id, call.name);
     else if (r == 0)
         r = print_answer(cli, &answer, err);
     client_answer_done(&answer);

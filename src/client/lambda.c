@@ -334,6 +334,13 @@ int lambda_wait(struct client *client, const char *name, unsigned timeout_ms,
     }
 }
 
+static const char *invocation_type(const struct lambda_call *call)
+{
+    if (call->is_dry_run)
+        return "DryRun";
+    return call->is_event ? "Event" : "RequestResponse";
+}
+
 int lambda_invoke(struct client *client, const struct lambda_call *call, struct client_answer *ret,
                   struct error *err)
 {
@@ -354,7 +361,7 @@ int lambda_invoke(struct client *client, const struct lambda_call *call, struct 
         .path = path.data,
         .query = query.data,
         .headers = {{"content-type", "application/json"},
-                    {"x-amz-invocation-type", call->is_dry_run ? "DryRun" : "RequestResponse"},
+                    {"x-amz-invocation-type", invocation_type(call)},
                     {"x-amz-log-type", call->wants_log_tail ? "Tail" : "None"}},
         .body = call->payload,
         .body_size = call->payload_size,

@@ -91,6 +91,7 @@ struct lambda_call {
     size_t payload_size;
     bool wants_log_tail;
     bool is_dry_run;
+    bool is_event;    // asynchronous: the answer is 202 and empty
     client_sink sink; // NULL: the answer's body is kept
     void *sink_arg;
     unsigned timeout_ms; // 0: none

@@ -43,6 +43,12 @@ void failure_set_too_large(struct instance_failure *failure, uint64_t bytes)
     failure->has_id = false;
 }
 
+void failure_set_extension(struct instance_failure *failure, struct str type, bool is_init)
+{
+    failure_set(failure, "error", is_init ? "Extension.InitError" : "Extension.ExitError",
+                STR_FORMAT, STR_ARGUMENTS(type));
+}
+
 void failure_set_truncated(struct instance_failure *failure)
 {
     failure_set(failure, "error", "Runtime.TruncatedResponse",

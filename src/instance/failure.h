@@ -21,6 +21,8 @@ struct spawn_exit;
 
 void failure_set_timeout(struct instance_failure *failure, uint32_t timeout_ms);
 void failure_set_too_large(struct instance_failure *failure, uint64_t bytes);
+/* An extension reported `type` in its init phase, or later. */
+void failure_set_extension(struct instance_failure *failure, struct str type, bool is_init);
 void failure_set_truncated(struct instance_failure *failure);
 void failure_set_response_mode(struct instance_failure *failure);
 /* The bootstrap ended, could not be run, or the kernel killed it for its memory. */

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "instance/environment.h"
+#include "instance/extensions.h"
 #include "instance/failure.h"
 #include "instance/host.h"
 #include "instance/log_stream.h"
@@ -101,7 +102,7 @@ struct instance {
     struct spawn_peer peer;
     struct instance_events events;
     int state;
-    char *function, *version, *runtime;
+    char *function, *version, *runtime, *handler;
     uint32_t memory_mb, init_limit_ms;
     bool is_init_repeated;
     struct loop_timer timer;
@@ -109,6 +110,7 @@ struct instance {
     struct log_stream log;
     struct runtime_api runtime_api;
     struct platform_api platform_api;
+    struct extensions extensions;
 
     int64_t start_ns, started_ns, ready_ns; /* START sent, STARTED read, first `next` */
     uint64_t told_load_us, told_warm_us;    /* Lamina-Init-Phases */
@@ -127,6 +129,7 @@ struct instance {
 
 static const struct spawn_peer_events peer_events;
 static const struct runtime_api_events api_events;
+static const struct extensions_events extension_events;
 static void instance_timed_out(void *arg);
 
 /* ---- life */
@@ -140,6 +143,7 @@ static void instance_free(void *arg)
     free(instance->function);
     free(instance->version);
     free(instance->runtime);
+    free(instance->handler);
     free(instance);
 }
 
@@ -170,6 +174,7 @@ static void instance_die(struct instance *instance, bool is_init_failure)
                                .memory_peak_bytes = instance->memory_peak};
     state_move(&machine, &instance->state, DEAD);
     loop_timer_stop(&instance->timer);
+    extensions_done(&instance->extensions);
     runtime_api_close(&instance->runtime_api);
     platform_api_close(&instance->platform_api);
     instance->peak_fd = fd_close(instance->peak_fd);
@@ -219,7 +224,8 @@ struct instance *instance_new(struct instance_host *host, const struct instance_
     instance->function = mem_copy_text(spec->function);
     instance->version = mem_copy_text(spec->version);
     instance->runtime = mem_copy_text(spec->runtime);
-    if (!instance->function || !instance->version || !instance->runtime) {
+    instance->handler = mem_copy_text(spec->handler);
+    if (!instance->function || !instance->version || !instance->runtime || !instance->handler) {
         instance_free(instance);
         return NULL;
     }
@@ -228,6 +234,10 @@ struct instance *instance_new(struct instance_host *host, const struct instance_
     instance->is_init_repeated = spec->is_init_repeated;
     instance->peak_fd = -1;
     list_init(&instance->usage_waits);
+    extensions_init(&instance->extensions, &extension_events, instance);
+    instance->extensions.function = instance->function;
+    instance->extensions.version = instance->version;
+    instance->extensions.handler = instance->handler;
     log_stream_init(&instance->log, host->loop, host->log_writer, instance->function,
                     instance->version);
     spawn_client_add(host->spawn, &instance->peer, &peer_events);
@@ -348,6 +358,7 @@ void instance_invoke(struct instance *instance, const struct instance_request *r
         log_stream_begin(&instance->log);
     report_start(&instance->log, request->id, instance->version);
     timer_start(instance, request->timeout_ms);
+    extensions_invoke(&instance->extensions, request, deadline_ms);
     runtime_api_give(&instance->runtime_api, request, deadline_ms);
 }
 
@@ -445,7 +456,8 @@ static int started_open(struct instance *instance, int *fds, struct error *err)
         return error_set_errno(err, r, "watch the log pipe");
     instance->peak_fd = TAKE_FD(fds[SPAWN_STARTED_PEAK]);
     r = runtime_api_open(&instance->runtime_api, instance->host->server,
-                         TAKE_FD(fds[SPAWN_STARTED_RUNTIME]), &api_events, instance, err);
+                         TAKE_FD(fds[SPAWN_STARTED_RUNTIME]), &api_events, instance,
+                         &instance->extensions, err);
     if (r < 0)
         return error_wrap(err, r, "open the Runtime API");
     r = platform_api_open(&instance->platform_api, instance->host->server,
@@ -578,12 +590,25 @@ static void phases_take(struct instance *instance, struct str phases)
     }
 }
 
-static void init_passed(struct instance *instance, struct str phases)
+static void init_passed(struct instance *instance)
 {
     instance->ready_ns = clock_monotonic_ns();
-    phases_take(instance, phases);
     peak_read(instance);
     spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_INIT_DONE);
+}
+
+/* Ready for a call when the runtime waits for it, and every extension for its next event. */
+static void become_idle(struct instance *instance)
+{
+    if ((instance->state != INIT && instance->state != SETTLING) ||
+        !runtime_api_is_parked(&instance->runtime_api) ||
+        !extensions_are_parked(&instance->extensions))
+        return;
+    if (instance->state == INIT)
+        init_passed(instance);
+    state_move(&machine, &instance->state, IDLE);
+    loop_timer_stop(&instance->timer);
+    instance->events.idle(instance->events.arg, instance);
 }
 
 static enum runtime_api_verdict on_next(void *arg, struct str phases)
@@ -592,22 +617,64 @@ static enum runtime_api_verdict on_next(void *arg, struct str phases)
     if (instance->state != INIT && instance->state != SETTLING)
         return RUNTIME_API_WRONG_STATE;
     if (instance->state == INIT)
-        init_passed(instance, phases);
-    state_move(&machine, &instance->state, IDLE);
-    loop_timer_stop(&instance->timer);
-    instance->events.idle(instance->events.arg, instance);
+        phases_take(instance, phases);
+    become_idle(instance);
     return RUNTIME_API_ACCEPTED;
 }
 
-static void on_next_gone(void *arg)
+static void become_unready(struct instance *instance)
 {
-    struct instance *instance = arg;
     if (instance->state != IDLE && instance->state != FROZEN)
         return;
     state_move(&machine, &instance->state, SETTLING);
     timer_start(instance, SETTLE_LIMIT_MS);
     instance->events.unready(instance->events.arg, instance);
 }
+
+static void on_next_gone(void *arg)
+{
+    become_unready(arg);
+}
+
+/* ---- what extensions do */
+
+static bool on_may_register(void *arg)
+{
+    const struct instance *instance = arg;
+    return instance->state == INIT && !runtime_api_is_parked(&instance->runtime_api);
+}
+
+static void on_extension_parked(void *arg)
+{
+    become_idle(arg);
+}
+
+static void on_extension_unparked(void *arg)
+{
+    become_unready(arg);
+}
+
+/* Lambda ends the environment then, whatever it does. */
+static void on_extension_failed(void *arg, struct str type, bool is_init)
+{
+    struct instance *instance = arg;
+    bool is_busy = instance->state == BUSY;
+    if (instance->state == ENDING || instance->state == DEAD)
+        return;
+    failure_set_extension(is_busy ? &instance->call.failure : &instance->failure, type, is_init);
+    if (!is_busy)
+        instance->events.unready(instance->events.arg, instance);
+    instance_kill(instance);
+    if (is_busy)
+        call_fail(instance);
+}
+
+static const struct extensions_events extension_events = {
+    .may_register = on_may_register,
+    .parked = on_extension_parked,
+    .unparked = on_extension_unparked,
+    .failed = on_extension_failed,
+};
 
 /* Is `id` the call being served? After the answer it is known, but no longer to be answered. */
 static enum runtime_api_verdict call_verdict(const struct instance *instance, struct str id)

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/percent.h"
 #include "http/server.h"
+#include "instance/extensions.h"
 #include "instance/instance.h"
 
 #define VERSION_PATH "/2018-06-01"
@@ -208,11 +209,14 @@ static void post_finish(struct http_request *request, struct runtime_api *api,
 
 /* ---- a response that is passed on as it comes */
 
+/* Of a post whose body is complete: trailers come last. */
 static struct runtime_api_post post_content(const struct http_request *request)
 {
     return (struct runtime_api_post){
         .error_type = http_request_header(request, "lambda-runtime-function-error-type"),
         .model_digest = http_request_header(request, "lamina-model-digest"),
+        .late_type = http_request_trailer(request, "lambda-runtime-function-error-type"),
+        .late_body = http_request_trailer(request, "lambda-runtime-function-error-body"),
     };
 }
 
@@ -306,13 +310,14 @@ static void post_complete(struct http_request *request, int status)
 {
     struct runtime_api *api = request_api(request);
     const struct post *post = request->user;
-    struct runtime_api_post content = post_content(request);
+    struct runtime_api_post content = {0};
     post_leave(api, request);
     if (status == -EFBIG) {
         post_too_large(request, api, post,
                        request->is_chunked ? LIMIT_RESPONSE_SYNC_MAX + 1 : request->content_length);
         return;
     }
+    content = post_content(request);
     content.body = http_request_take_body(request);
     if (post->kind != POST_RESPONSE &&
         str_equal_nocase(http_request_header(request, "content-type"), STR(CAUSE_TYPE)))
@@ -415,8 +420,10 @@ static void not_supported(struct http_request *request, const char *type)
 
 static void on_head(struct http_request *request, struct sandbox_listener *listener)
 {
+    struct runtime_api *api = container_of(listener, struct runtime_api, head);
     struct str path = request->path;
-    (void) listener;
+    if (extensions_on_head(api->extensions, request))
+        return;
     if (str_has_prefix(path, STR(INVOCATION_PATH)))
         route_invocation(request, str_skip(path, strlen(INVOCATION_PATH)));
     else if (str_equal_text(path, VERSION_PATH "/runtime/init/error") &&
@@ -434,9 +441,11 @@ static void on_head(struct http_request *request, struct sandbox_listener *liste
 }
 
 int runtime_api_open(struct runtime_api *api, struct http_server *server, int fd,
-                     const struct runtime_api_events *events, void *arg, struct error *err)
+                     const struct runtime_api_events *events, void *arg,
+                     struct extensions *extensions, struct error *err)
 {
-    *api = (struct runtime_api){.head.on_head = on_head, .events = events, .arg = arg};
+    *api = (struct runtime_api){
+        .head.on_head = on_head, .events = events, .arg = arg, .extensions = extensions};
     return http_listen_fd(server, fd, RUNTIME_API_CONNECTIONS_MAX, &api->head, &api->listener, err);
 }
 

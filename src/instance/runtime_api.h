@@ -27,7 +27,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
-#define RUNTIME_API_CONNECTIONS_MAX 8
+#define RUNTIME_API_CONNECTIONS_MAX 20 /* a runtime with a few, and ten extensions */
 
 struct http_listener;
 struct http_request;
@@ -85,8 +85,11 @@ struct sandbox_listener {
     void (*on_head)(struct http_request *request, struct sandbox_listener *listener);
 };
 
+struct extensions;
+
 struct runtime_api {
     struct sandbox_listener head;
+    struct extensions *extensions; /* borrowed: the same listener serves them */
     const struct runtime_api_events *events;
     void *arg;
     struct http_listener *listener;
@@ -98,7 +101,7 @@ struct runtime_api {
 /* `fd` is taken, also on failure. */
 MUST_CHECK int runtime_api_open(struct runtime_api *api, struct http_server *server, int fd,
                                 const struct runtime_api_events *events, void *arg,
-                                struct error *err);
+                                struct extensions *extensions, struct error *err);
 void runtime_api_close(struct runtime_api *api); /* accepts a zeroed one */
 
 /* Goes on reading a streamed response that was paused. */

@@ -478,6 +478,192 @@ static void a_plain_response_is_passed_on_to_a_stream_too(void **state)
     assert_int_equal(fixture->told.answered, 1);
 }
 
+#define LATE_ERROR                                                                                 \
+    "3\r\nabc\r\n0\r\nLambda-Runtime-Function-Error-Type: Function.Late\r\n"                       \
+    "Lambda-Runtime-Function-Error-Body: eyJlcnJvck1lc3NhZ2UiOiJsYXRlIn0=\r\n\r\n"
+
+static void an_error_in_the_trailers_ends_a_stream(void **state)
+{
+    struct fixture *fixture = *state;
+    make_streaming(fixture);
+    assert_int_equal(fake_box_call(&fixture->box, STREAM_HEAD LATE_ERROR), 202);
+    assert_int_equal(fixture->told.bytes, 3);
+    assert_true(fixture->told.is_error);
+    assert_string_equal(fixture->told.type, "Function.Late");
+    assert_string_equal(fixture->told.payload, "{\"errorMessage\":\"late\"}");
+}
+
+static void an_error_in_the_trailers_fails_a_collected_response(void **state)
+{
+    struct fixture *fixture = *state;
+    make_busy(fixture);
+    assert_int_equal(fake_box_call(&fixture->box, STREAM_HEAD LATE_ERROR), 202);
+    assert_true(fixture->told.is_error);
+    assert_string_equal(fixture->told.payload, "{\"errorMessage\":\"late\"}");
+}
+
+static void trailers_that_are_no_error_are_passed_over(void **state)
+{
+    struct fixture *fixture = *state;
+    make_busy(fixture);
+    assert_int_equal(fake_box_call(&fixture->box, STREAM_HEAD "2\r\n{}\r\n0\r\nOther: 1\r\n\r\n"),
+                     202);
+    assert_false(fixture->told.is_error);
+    assert_string_equal(fixture->told.payload, "{}");
+}
+
+/* ---- extensions: another connection to the same listener */
+
+struct extension {
+    struct fake_box box;
+    char id[40];
+};
+
+static int extension_call(struct extension *extension, const char *text)
+{
+    return fake_box_call(&extension->box, text);
+}
+
+static void extension_open(struct fixture *fixture, struct extension *extension)
+{
+    memset(extension, 0, sizeof(*extension));
+    extension->box.spawn = &fixture->spawn;
+    extension->box.runtime_port = fixture->box.runtime_port;
+    extension->box.http_fd = extension->box.log_fd = extension->box.peak_fd = -1;
+}
+
+static int extension_register(struct fixture *fixture, struct extension *extension,
+                              const char *events)
+{
+    char text[512];
+    const char *id = NULL;
+    int status = 0;
+    extension_open(fixture, extension);
+    snprintf(text, sizeof(text),
+             "POST /2020-01-01/extension/register HTTP/1.1\r\nHost: x\r\n"
+             "Lambda-Extension-Name: mine\r\nContent-Length: %zu\r\n\r\n%s",
+             strlen(events), events);
+    status = extension_call(extension, text);
+    id = strstr(extension->box.answer, "Lambda-Extension-Identifier: ");
+    if (id)
+        snprintf(extension->id, 37, "%s", id + strlen("Lambda-Extension-Identifier: "));
+    return status;
+}
+
+static void extension_next(struct extension *extension)
+{
+    char text[256];
+    snprintf(text, sizeof(text),
+             "GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: x\r\n"
+             "Lambda-Extension-Identifier: %s\r\n\r\n",
+             extension->id);
+    fake_box_send(&extension->box, text);
+}
+
+static void a_call_waits_for_the_extensions_and_tells_them(void **state)
+{
+    struct fixture *fixture = *state;
+    struct extension told, silent;
+    start(fixture);
+    assert_int_equal(extension_register(fixture, &told, "{\"events\":[\"INVOKE\"]}"), 200);
+    expect_in(told.box.answer,
+              "{\"functionName\":\"f\",\"functionVersion\":\"$LATEST\",\"handler\":\"h\"}");
+    assert_int_equal(extension_register(fixture, &silent, "{\"events\":[]}"), 200);
+    fake_box_send(&fixture->box, FAKE_NEXT);
+    extension_next(&silent);
+    fake_turns(&fixture->spawn);
+    assert_string_equal(instance_state_name(fixture->instance), "INIT"); /* one is missing */
+    extension_next(&told);
+    fake_wait_flag(&fixture->spawn, &fixture->told.idle);
+    fake_expect(&fixture->spawn, SPAWN_INIT_DONE, NULL, 0);
+    invoke(fixture, "{}");
+    assert_int_equal(fake_box_answer(&told.box), 200);
+    expect_in(told.box.answer, "Lambda-Extension-Event-Identifier: ");
+    expect_in(told.box.answer, "{\"eventType\":\"INVOKE\",\"deadlineMs\":1");
+    expect_in(
+        told.box.answer,
+        "\"requestId\":\"" ID "\",\"invokedFunctionArn\":\"arn:aws:lambda:us-east-1:"
+        "000000000000:function:f\",\"tracing\":{\"type\":\"X-Amzn-Trace-Id\",\"value\":\"Root");
+    assert_int_equal(fake_box_answer(&fixture->box), 200);
+    assert_int_equal(call_post(fixture, "invocation/" ID "/response", "", "1"), 202);
+    assert_int_equal(fixture->told.answered, 1); /* the caller does not wait for extensions */
+    fixture->told.idle = 0;
+    fake_box_send(&fixture->box, FAKE_NEXT);
+    fake_turns(&fixture->spawn);
+    assert_string_equal(instance_state_name(fixture->instance), "SETTLING");
+    extension_next(&told);
+    fake_wait_flag(&fixture->spawn, &fixture->told.idle);
+    /* One that leaves while it waits makes the instance unready. */
+    fake_box_hang_up(&told.box);
+    fake_wait_flag(&fixture->spawn, &fixture->told.unready);
+    assert_string_equal(instance_state_name(fixture->instance), "SETTLING");
+    fake_box_hang_up(&silent.box);
+}
+
+static void what_extensions_may_not_do_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct extension extension;
+    start(fixture);
+    assert_int_equal(extension_register(fixture, &extension, "{\"events\":[\"SHUTDOWN\"]}"), 403);
+    expect_in(extension.box.answer, "Extension.InvalidEventType");
+    fake_box_hang_up(&extension.box);
+    assert_int_equal(extension_register(fixture, &extension, "[]"), 400);
+    expect_in(extension.box.answer, "InvalidRequestFormat");
+    assert_int_equal(extension_call(&extension, "GET /2020-01-01/extension/event/next HTTP/1.1\r\n"
+                                                "Host: x\r\n\r\n"),
+                     403);
+    expect_in(extension.box.answer, "Extension.MissingExtensionIdentifier");
+    snprintf(extension.id, sizeof(extension.id), "x");
+    extension_next(&extension);
+    assert_int_equal(fake_box_answer(&extension.box), 403);
+    expect_in(extension.box.answer, "Extension.InvalidExtensionIdentifier");
+    snprintf(extension.id, sizeof(extension.id), "%s", ID);
+    extension_next(&extension);
+    assert_int_equal(fake_box_answer(&extension.box), 403);
+    expect_in(extension.box.answer, "Extension.UnknownExtensionIdentifier");
+    fake_box_hang_up(&extension.box);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(extension_register(fixture, &extension, "{\"events\":[]}"), 200);
+        fake_box_hang_up(&extension.box);
+    }
+    assert_int_equal(extension_register(fixture, &extension, "{\"events\":[]}"), 403);
+    expect_in(extension.box.answer, "Extension.TooManyExtensions");
+    fake_box_hang_up(&extension.box);
+}
+
+static void registration_closes_with_the_first_next(void **state)
+{
+    struct fixture *fixture = *state;
+    struct extension extension;
+    make_idle(fixture);
+    assert_int_equal(extension_register(fixture, &extension, "{\"events\":[]}"), 403);
+    expect_in(extension.box.answer, "Extension.RegistrationClosed");
+    fake_box_hang_up(&extension.box);
+}
+
+static void an_extension_s_error_ends_the_instance(void **state)
+{
+    struct fixture *fixture = *state;
+    struct extension extension;
+    char text[256];
+    start(fixture);
+    assert_int_equal(extension_register(fixture, &extension, "{\"events\":[]}"), 200);
+    snprintf(text, sizeof(text),
+             "POST /2020-01-01/extension/init/error HTTP/1.1\r\nHost: x\r\n"
+             "Lambda-Extension-Identifier: %s\r\nContent-Length: 0\r\n"
+             "Lambda-Extension-Function-Error-Type: Extension.NoConfig\r\n\r\n",
+             extension.id);
+    assert_int_equal(extension_call(&extension, text), 202);
+    assert_int_equal(fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0), fixture->box.id);
+    fake_box_hang_up(&extension.box);
+    fake_box_exit(&fixture->box, SIGKILL, SPAWN_EXIT_KILLED, 0);
+    fake_wait_flag(&fixture->spawn, &fixture->told.ended);
+    assert_true(fixture->told.is_init_failure);
+    assert_string_equal(fixture->told.type, "Extension.InitError");
+    expect_in(fixture->told.payload, "Error: Extension.NoConfig");
+}
+
 static void a_slow_caller_stops_the_runtime(void **state)
 {
     struct fixture *fixture = *state;
@@ -922,6 +1108,13 @@ int main(void)
         TEST(a_streamed_response_is_collected),
         TEST(a_streamed_response_is_passed_on_as_it_comes),
         TEST(a_plain_response_is_passed_on_to_a_stream_too),
+        TEST(an_error_in_the_trailers_ends_a_stream),
+        TEST(an_error_in_the_trailers_fails_a_collected_response),
+        TEST(trailers_that_are_no_error_are_passed_over),
+        TEST(a_call_waits_for_the_extensions_and_tells_them),
+        TEST(what_extensions_may_not_do_is_refused),
+        TEST(registration_closes_with_the_first_next),
+        TEST(an_extension_s_error_ends_the_instance),
         TEST(a_slow_caller_stops_the_runtime),
         TEST(a_stream_that_breaks_off_is_truncated),
         TEST(a_stream_whose_time_is_up_ends),

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+#include "instance/extensions.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/uuid.h"
+#include "http/server.h"
+#include "instance/instance.h"
+
+#define PATH "/2020-01-01/extension/"
+#define NAME_MAX_BYTES 128
+#define REGISTER_BYTES_MAX ((size_t) 4096)
+#define ERROR_BYTES_MAX ((size_t) 256 * 1024)
+#define EVENT_BYTES_MAX ((size_t) 64 * 1024)
+
+struct extension {
+    struct list link;
+    struct extensions *owner;
+    char id[UUID_SIZE];
+    char name[NAME_MAX_BYTES + 1];
+    bool wants_invoke;
+    struct http_request *parked; /* its event/next */
+};
+
+void extensions_init(struct extensions *extensions, const struct extensions_events *events,
+                     void *arg)
+{
+    *extensions = (struct extensions){.events = events, .arg = arg};
+    list_init(&extensions->all);
+}
+
+/* Without any hook the server would keep the request for an answer to come. */
+static void gone_unheard(struct http_request *request)
+{
+    (void) request;
+}
+
+void extensions_done(struct extensions *extensions)
+{
+    LIST_FOR_EACH_SAFE (struct extension, each, &extensions->all, link) {
+        if (each->parked)
+            http_request_on_gone(each->parked, gone_unheard);
+        list_remove(&each->link);
+        free(each);
+    }
+    extensions->count = 0;
+}
+
+bool extensions_are_parked(const struct extensions *extensions)
+{
+    LIST_FOR_EACH (struct extension, each, &extensions->all, link)
+        if (!each->parked)
+            return false;
+    return true;
+}
+
+/* ---- answers */
+
+static void respond_json(struct http_request *request, unsigned status, const struct buf *body,
+                         const char *id_header, const char *id)
+{
+    const struct http_header headers[] = {
+        {STR("Content-Type"), STR("application/json")},
+        {str_of(id_header), str_of(id)},
+    };
+    struct http_response response = {.status = status,
+                                     .headers = headers,
+                                     .header_count = id ? 2 : 1,
+                                     .body_kind = HTTP_BODY_COPY,
+                                     .text = buf_str(body)};
+    http_respond(request, &response);
+}
+
+static void respond_error(struct http_request *request, unsigned status, const char *type,
+                          const char *message)
+{
+    char text[256];
+    int size = snprintf(text, sizeof(text), "{\"errorType\":\"%s\",\"errorMessage\":\"%s\"}\n",
+                        type, message);
+    http_respond_text(request, status, "application/json", str_of_data(text, (size_t) size));
+}
+
+/* ---- register */
+
+static bool name_is_valid(struct str name)
+{
+    if (name.size == 0 || name.size > NAME_MAX_BYTES)
+        return false;
+    for (size_t i = 0; i < name.size; i++)
+        if (name.data[i] <= ' ' || name.data[i] > '~' || name.data[i] == '/')
+            return false;
+    return true;
+}
+
+/* {"events": ["INVOKE"]}. False, and answered, for what is not allowed. */
+static bool events_read(struct http_request *request, bool *ret_wants_invoke)
+{
+    AUTO_JSON yyjson_doc *doc = NULL;
+    yyjson_val *events = NULL, *event = NULL;
+    size_t index = 0, count = 0;
+    bool wants_invoke = false;
+    if (json_parse(buf_str(&request->body), REGISTER_BYTES_MAX, &doc, NULL) < 0 ||
+        json_member_array(yyjson_doc_get_root(doc), "events", &events) < 0) {
+        respond_error(request, 400, "InvalidRequestFormat", "expected {events: [...]}");
+        return false;
+    }
+    yyjson_arr_foreach(events, index, count, event)
+    {
+        if (!str_equal_text(json_str(event), "INVOKE")) {
+            respond_error(request, 403, "Extension.InvalidEventType",
+                          "an internal extension can be told of INVOKE only");
+            return false;
+        }
+        wants_invoke = true;
+    }
+    *ret_wants_invoke = wants_invoke;
+    return true;
+}
+
+static void registered(struct http_request *request, const struct extensions *extensions,
+                       const struct extension *extension)
+{
+    AUTO_BUF struct buf body = BUF_INIT(REGISTER_BYTES_MAX);
+    buf_append_text(&body, "{\"functionName\":");
+    json_append_string(&body, str_of(extensions->function));
+    buf_append_text(&body, ",\"functionVersion\":");
+    json_append_string(&body, str_of(extensions->version));
+    buf_append_text(&body, ",\"handler\":");
+    json_append_string(&body, str_of(extensions->handler));
+    buf_append_byte(&body, '}');
+    respond_json(request, 200, &body, "Lambda-Extension-Identifier", extension->id);
+}
+
+static void register_complete(struct http_request *request, int status)
+{
+    struct extensions *extensions = request->user;
+    struct str name = http_request_header(request, "lambda-extension-name");
+    struct extension *extension = NULL;
+    bool wants_invoke = false;
+    if (status < 0)
+        respond_error(request, 400, "InvalidRequestFormat", "the request is too large");
+    else if (!name_is_valid(name))
+        respond_error(request, 403, "Extension.InvalidExtensionName",
+                      "Lambda-Extension-Name is missing or not a name");
+    else if (!extensions->events->may_register(extensions->arg))
+        respond_error(request, 403, "Extension.RegistrationClosed", "the init phase is over");
+    else if (extensions->count >= EXTENSIONS_MAX)
+        respond_error(request, 403, "Extension.TooManyExtensions", "ten extensions are the limit");
+    else if (!events_read(request, &wants_invoke))
+        return; /* answered */
+    else if (!(extension = mem_new(struct extension)))
+        respond_error(request, 500, "InternalServerError", "out of memory");
+    if (!extension)
+        return;
+    extension->owner = extensions;
+    extension->wants_invoke = wants_invoke;
+    snprintf(extension->name, sizeof(extension->name), STR_FORMAT, STR_ARGUMENTS(name));
+    uuid_new(extension->id);
+    list_add_last(&extensions->all, &extension->link);
+    extensions->count++;
+    registered(request, extensions, extension);
+}
+
+/* ---- who is calling */
+
+/* The extension that the request names; NULL, and answered, if it names none. */
+static struct extension *request_extension(struct extensions *extensions,
+                                           struct http_request *request)
+{
+    struct str id = http_request_header(request, "lambda-extension-identifier");
+    if (id.size == 0) {
+        respond_error(request, 403, "Extension.MissingExtensionIdentifier",
+                      "Lambda-Extension-Identifier is missing");
+        return NULL;
+    }
+    if (id.size != UUID_SIZE - 1) {
+        respond_error(request, 403, "Extension.InvalidExtensionIdentifier",
+                      "Lambda-Extension-Identifier is no identifier");
+        return NULL;
+    }
+    LIST_FOR_EACH (struct extension, each, &extensions->all, link)
+        if (str_equal_text(id, each->id))
+            return each;
+    respond_error(request, 403, "Extension.UnknownExtensionIdentifier",
+                  "no extension has this identifier");
+    return NULL;
+}
+
+/* ---- event/next */
+
+static void event_next_gone(struct http_request *request)
+{
+    struct extension *extension = request->user;
+    extension->parked = NULL;
+    extension->owner->events->unparked(extension->owner->arg);
+}
+
+static void event_next(struct extensions *extensions, struct http_request *request)
+{
+    struct extension *extension = request_extension(extensions, request);
+    if (!extension)
+        return;
+    if (extension->parked) {
+        respond_error(request, 403, "Extension.InvalidExtensionState",
+                      "it waits for its next event already");
+        return;
+    }
+    request->user = extension;
+    extension->parked = request;
+    http_request_on_gone(request, event_next_gone);
+    extensions->events->parked(extensions->arg);
+}
+
+static void next_complete(struct http_request *request, int status)
+{
+    if (status < 0)
+        respond_error(request, 400, "InvalidRequestFormat", "event/next takes no body");
+    else
+        event_next(request->user, request);
+}
+
+static void event_build(struct buf *event, const struct instance_request *request,
+                        int64_t deadline_wall_ms)
+{
+    buf_printf(event, "{\"eventType\":\"INVOKE\",\"deadlineMs\":%lld,\"requestId\":",
+               (long long) deadline_wall_ms);
+    json_append_string(event, str_of(request->id));
+    buf_append_text(event, ",\"invokedFunctionArn\":");
+    json_append_string(event, request->invoked_arn);
+    buf_append_text(event, ",\"tracing\":{\"type\":\"X-Amzn-Trace-Id\",\"value\":");
+    json_append_string(event, request->trace_id);
+    buf_append_text(event, "}}");
+}
+
+void extensions_invoke(struct extensions *extensions, const struct instance_request *request,
+                       int64_t deadline_wall_ms)
+{
+    AUTO_BUF struct buf event = BUF_INIT(EVENT_BYTES_MAX);
+    if (extensions->count == 0)
+        return;
+    event_build(&event, request, deadline_wall_ms);
+    LIST_FOR_EACH (struct extension, each, &extensions->all, link) {
+        struct http_request *parked = each->parked;
+        if (!each->wants_invoke || !parked)
+            continue;
+        each->parked = NULL;
+        http_request_on_gone(parked, NULL);
+        respond_json(parked, 200, &event, "Lambda-Extension-Event-Identifier", each->id);
+    }
+}
+
+/* ---- init/error, exit/error */
+
+static void error_complete(struct http_request *request, bool is_init)
+{
+    struct extensions *extensions = request->user;
+    struct str type = http_request_header(request, "lambda-extension-function-error-type");
+    char kept[NAME_MAX_BYTES] = "Extension.Unknown";
+    if (!request_extension(extensions, request))
+        return;
+    if (type.size > 0 && type.size < sizeof(kept))
+        snprintf(kept, sizeof(kept), STR_FORMAT, STR_ARGUMENTS(type));
+    http_respond_text(request, 202, "application/json", STR("{\"status\":\"OK\"}\n"));
+    extensions->events->failed(extensions->arg, str_of(kept), is_init);
+}
+
+static void init_error_complete(struct http_request *request, int status)
+{
+    (void) status; /* what it says is not looked into */
+    error_complete(request, true);
+}
+
+static void exit_error_complete(struct http_request *request, int status)
+{
+    (void) status;
+    error_complete(request, false);
+}
+
+/* ---- routes */
+
+bool extensions_on_head(struct extensions *extensions, struct http_request *request)
+{
+    static const struct {
+        enum http_method method;
+        const char *path;
+        size_t bytes_max;
+        void (*complete)(struct http_request *request, int status);
+    } routes[] = {
+        {HTTP_METHOD_POST, PATH "register", REGISTER_BYTES_MAX, register_complete},
+        {HTTP_METHOD_GET, PATH "event/next", 0, next_complete},
+        {HTTP_METHOD_POST, PATH "init/error", ERROR_BYTES_MAX, init_error_complete},
+        {HTTP_METHOD_POST, PATH "exit/error", ERROR_BYTES_MAX, exit_error_complete},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
+        if (request->method == routes[i].method && str_equal_text(request->path, routes[i].path)) {
+            request->user = extensions;
+            http_request_keep_body(request, routes[i].bytes_max, routes[i].complete);
+            return true;
+        }
+    return false;
+}

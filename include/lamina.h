@@ -84,6 +84,14 @@ int lamina_json_string(struct lamina_call *call, const char *bytes, size_t size)
 int lamina_fail(struct lamina_call *call, const char *type, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+// From now on the answer is a stream: what was written and what will be is sent on at once, each write
+// as it comes, without a maximum. Callers of InvokeWithResponseStream and of streaming function URLs
+// see it arrive; others get it whole, within the limit of an answer. Set the content type before. A
+// handler that fails after this ends the stream with the error. 0 also when it is one already.
+// In a stream lamina_write and its kin fail with the connection's error when nobody takes it any more;
+// a handler may then stop.
+int lamina_stream(struct lamina_call *call);
+
 // The answer's content type, at most 127 characters; `application/json` when not set. -EINVAL: too
 // long, or a control character.
 int lamina_content_type(struct lamina_call *call, const char *type);

@@ -19,17 +19,41 @@ static struct call *call_of(struct lamina_call *public)
 
 // ---- lamina.h ----
 
+// After a write that failed nothing more is taken: an answer with a hole would be worse than none.
 static int noted(struct call *call, int r)
 {
     if (r < 0 && call->write_error == 0)
         call->write_error = r;
-    return r;
+    return call->write_error;
+}
+
+// In a stream, what was gathered leaves now.
+static int flushed(struct call *call, int r)
+{
+    if (noted(call, r) < 0 || !call->is_stream || call->answer.size == 0)
+        return call->write_error;
+    r = call->sink(call->sink_arg, call, call->answer.data, call->answer.size);
+    bytes_clear(&call->answer, KEEP_BYTES);
+    return noted(call, r);
+}
+
+int lamina_stream(struct lamina_call *public)
+{
+    struct call *call = call_of(public);
+    if (call->sink == NULL)
+        return -ENOTSUP;
+    call->is_stream = true;
+    return flushed(call, 0);
 }
 
 int lamina_write(struct lamina_call *public, const void *bytes, size_t size)
 {
     struct call *call = call_of(public);
-    return noted(call, bytes_append(&call->answer, bytes, size));
+    if (!call->is_stream)
+        return noted(call, bytes_append(&call->answer, bytes, size));
+    if (size == 0 || call->write_error < 0)
+        return call->write_error;
+    return noted(call, call->sink(call->sink_arg, call, bytes, size));
 }
 
 // vsnprintf straight into the answer: once into a guess, again when the guess was too small.
@@ -64,13 +88,13 @@ int lamina_printf(struct lamina_call *public, const char *format, ...)
     va_start(arguments, format);
     int r = append_format(&call->answer, format, arguments);
     va_end(arguments);
-    return noted(call, r);
+    return flushed(call, r);
 }
 
 int lamina_json_string(struct lamina_call *public, const char *bytes, size_t size)
 {
     struct call *call = call_of(public);
-    return noted(call, json_text_append(&call->answer, bytes, size));
+    return flushed(call, json_text_append(&call->answer, bytes, size));
 }
 
 int lamina_fail(struct lamina_call *public, const char *type, const char *format, ...)
@@ -113,9 +137,11 @@ int64_t lamina_remaining_ms(const struct lamina_call *public)
 
 // ---- for lamina_run ----
 
-void call_init(struct call *call)
+void call_init(struct call *call, call_sink sink, void *sink_arg)
 {
     memset(call, 0, sizeof *call);
+    call->sink = sink;
+    call->sink_arg = sink_arg;
     call->answer.maximum = LAMINA_PAYLOAD_BYTES_MAX;
     call_reset(call);
 }
@@ -130,6 +156,7 @@ void call_reset(struct call *call)
     bytes_clear(&call->answer, KEEP_BYTES);
     call->write_error = 0;
     call->has_failed = false;
+    call->is_stream = false;
     call->error_message[0] = '\0';
     (void) snprintf(call->content_type, sizeof call->content_type, "application/json");
 }
@@ -146,7 +173,8 @@ void call_settle(struct call *call, int result)
     else if (call->write_error == -ENOMEM)
         (void) lamina_fail(public, "Runtime.OutOfMemory", "no memory for the answer");
     else if (call->write_error < 0)
-        (void) lamina_fail(public, "Function.HandlerFailed", "the answer could not be formatted");
+        (void) lamina_fail(public, "Function.HandlerFailed", "the answer could not be %s: %s",
+                           call->is_stream ? "sent" : "formatted", strerror(-call->write_error));
     else if (result != 0)
         (void) lamina_fail(public, "Function.HandlerFailed", "the handler returned %d%s%s%s",
                            result, result < -1 ? " (" : "", result < -1 ? strerror(-result) : "",

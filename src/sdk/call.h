@@ -15,18 +15,27 @@
 #define CALL_TYPE_BYTES 128
 #define CALL_MESSAGE_BYTES 8192
 
+struct call;
+
+// Takes a stream's bytes while the handler runs. 0, or the negative errno that ends the stream.
+typedef int (*call_sink)(void *arg, struct call *call, const void *data, size_t size);
+
 struct call {
     struct lamina_call public; // first: lamina.h's functions are given its address
     struct bytes answer;
     int write_error; // of the first write that failed; 0
     bool has_failed;
+    bool is_stream; // writes go to the sink as they come, not into `answer`
+    call_sink sink;
+    void *sink_arg;
     char request_id[CALL_REQUEST_ID_BYTES];
     char content_type[CALL_TYPE_BYTES];
     char error_type[CALL_TYPE_BYTES];
     char error_message[CALL_MESSAGE_BYTES];
 };
 
-void call_init(struct call *call);
+// `sink` may be NULL: then there are no streams.
+void call_init(struct call *call, call_sink sink, void *sink_arg);
 void call_done(struct call *call);
 
 // Makes it ready for the next invocation; memory above 256 KiB is given back.

@@ -32,7 +32,7 @@ int lamina_run(lamina_handler handler, void *data)
     struct call call;
     int status = 1;
 
-    call_init(&call);
+    call_init(&call, stream_write, &session.stream);
     if (session_init(&session) == 0)
         status = serve(&session, &call, handler, data);
     session_done(&session);

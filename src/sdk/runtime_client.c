@@ -112,15 +112,13 @@ static int connect_once(struct runtime_client *client)
     return 0;
 }
 
-static int send_request(struct runtime_client *client, const struct runtime_request *request)
+static int send_parts(struct runtime_client *client, struct iovec *parts, int count)
 {
-    struct iovec parts[2] = {
-        {.iov_base = (void *) (uintptr_t) request->head, .iov_len = request->head_size},
-        {.iov_base = (void *) (uintptr_t) request->body, .iov_len = request->body_size},
-    };
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    size_t left = request->head_size + request->body_size;
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t) count};
+    size_t left = 0;
 
+    for (int i = 0; i < count; i++)
+        left += parts[i].iov_len;
     while (left > 0) {
         // MSG_NOSIGNAL: a closed connection is an error to handle, not the end of the process.
         ssize_t n = sendmsg(client->fd, &message, MSG_NOSIGNAL);
@@ -130,7 +128,7 @@ static int send_request(struct runtime_client *client, const struct runtime_requ
             return -errno;
         }
         left -= (size_t) n;
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < count; i++) {
             size_t step = (size_t) n < parts[i].iov_len ? (size_t) n : parts[i].iov_len;
             parts[i].iov_base = (char *) parts[i].iov_base + step;
             parts[i].iov_len -= step;
@@ -138,6 +136,15 @@ static int send_request(struct runtime_client *client, const struct runtime_requ
         }
     }
     return 0;
+}
+
+static int send_request(struct runtime_client *client, const struct runtime_request *request)
+{
+    struct iovec parts[2] = {
+        {.iov_base = (void *) (uintptr_t) request->head, .iov_len = request->head_size},
+        {.iov_base = (void *) (uintptr_t) request->body, .iov_len = request->body_size},
+    };
+    return send_parts(client, parts, 2);
 }
 
 // Reads at least one more byte. 1: read; 0: the peer closed.
@@ -350,6 +357,14 @@ static int exchange_once(struct runtime_client *client, const struct runtime_req
     return r < 0 && sent < 0 ? sent : r;
 }
 
+static void keep_or_close(struct runtime_client *client, int r, const struct runtime_reply *reply)
+{
+    if (r < 0 || !reply->head.can_keep_alive)
+        disconnect(client);
+    else
+        client->is_used = true;
+}
+
 int runtime_client_exchange(struct runtime_client *client, const struct runtime_request *request,
                             struct runtime_reply *ret_reply)
 {
@@ -359,9 +374,29 @@ int runtime_client_exchange(struct runtime_client *client, const struct runtime_
         disconnect(client);
         r = exchange_once(client, request, ret_reply);
     }
-    if (r < 0 || !ret_reply->head.can_keep_alive)
-        disconnect(client);
-    else
-        client->is_used = true;
+    keep_or_close(client, r, ret_reply);
+    return r;
+}
+
+int runtime_client_send(struct runtime_client *client, const struct iovec *parts, int count)
+{
+    struct iovec left[RUNTIME_CLIENT_PARTS_MAX];
+    int r = client->fd < 0 ? connect_once(client) : 0;
+    if (r < 0)
+        return r;
+    memcpy(left, parts, (size_t) count * sizeof *parts);
+    return send_parts(client, left, count);
+}
+
+void runtime_client_close(struct runtime_client *client)
+{
+    disconnect(client);
+}
+
+int runtime_client_receive(struct runtime_client *client, struct runtime_reply *ret_reply)
+{
+    bytes_clear(&client->in, KEEP_BYTES);
+    int r = client->fd < 0 ? -ENOTCONN : read_reply(client, ret_reply);
+    keep_or_close(client, r, ret_reply);
     return r;
 }

@@ -13,6 +13,9 @@
 #include "sdk/http_reply.h"
 
 #include <sys/socket.h>
+#include <sys/uio.h>
+
+#define RUNTIME_CLIENT_PARTS_MAX 4 // of one runtime_client_send
 
 struct runtime_client {
     int fd;       // -1: not connected
@@ -48,5 +51,15 @@ void runtime_client_done(struct runtime_client *client);
 // LAMINA_PAYLOAD_BYTES_MAX; -ENOMEM. The connection is closed after an error.
 int runtime_client_exchange(struct runtime_client *client, const struct runtime_request *request,
                             struct runtime_reply *ret_reply);
+
+// For a request whose body is not known yet: sends the parts, connecting first when needed. What
+// the last exchange received stays where it is. Errors as above; the connection is then of no use.
+int runtime_client_send(struct runtime_client *client, const struct iovec *parts, int count);
+
+// Gives a connection up whose framing cannot be trusted any more; the next request makes a new one.
+void runtime_client_close(struct runtime_client *client);
+
+// Reads the answer to what was sent so.
+int runtime_client_receive(struct runtime_client *client, struct runtime_reply *ret_reply);
 
 #endif

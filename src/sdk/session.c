@@ -51,12 +51,22 @@ void lamina_model_digest(const char *hex)
     (void) snprintf(self.model_digest, sizeof self.model_digest, "%s", is_kept ? hex : "");
 }
 
+const char *session_digest_header(char out[SESSION_DIGEST_HEADER_BYTES])
+{
+    bool has_digest = self.model_digest[0] != '\0';
+    (void) snprintf(out, SESSION_DIGEST_HEADER_BYTES, "%s%s%s",
+                    has_digest ? "Lamina-Model-Digest: " : "", self.model_digest,
+                    has_digest ? "\r\n" : "");
+    return out;
+}
+
 int session_init(struct session *session)
 {
     const char *address = getenv("AWS_LAMBDA_RUNTIME_API");
     memset(session, 0, sizeof *session);
     session->client.fd = -1;
     session->error.maximum = CALL_MESSAGE_BYTES * 8;
+    stream_init(&session->stream, &session->client);
     if (address == NULL) {
         (void) fprintf(stderr,
                        "lamina: AWS_LAMBDA_RUNTIME_API is not set: this program is a Lambda "
@@ -75,6 +85,7 @@ void session_done(struct session *session)
 {
     runtime_client_done(&session->client);
     bytes_done(&session->error);
+    stream_done(&session->stream);
 }
 
 static int exchange(struct session *session, const char *what, struct runtime_request request,
@@ -130,7 +141,7 @@ static void export_trace_id(const char *trace_id)
         is_exported = putenv(entry) == 0;
 }
 
-static int fill_call(struct call *call, const struct runtime_reply *reply)
+static int fill_call(struct session *session, struct call *call, const struct runtime_reply *reply)
 {
     const char *request_id = header(reply, HTTP_REPLY_REQUEST_ID);
     if (!is_word(request_id, CALL_REQUEST_ID_BYTES - 1)) {
@@ -139,6 +150,7 @@ static int fill_call(struct call *call, const struct runtime_reply *reply)
         return -EPROTO;
     }
     call_reset(call);
+    stream_reset(&session->stream);
     (void) snprintf(call->request_id, sizeof call->request_id, "%s", request_id);
     call->public = (struct lamina_call){
         .payload = reply->body,
@@ -172,7 +184,7 @@ int session_next(struct session *session, struct call *call)
                        reply.head.status, reply.body);
         return -EPROTO;
     }
-    return fill_call(call, &reply);
+    return fill_call(session, call, &reply);
 }
 
 // ---- answers ----
@@ -188,17 +200,15 @@ struct post {
 // Returns the status, or an error.
 static int post(struct session *session, const char *what, const struct post *post)
 {
-    char head[HEAD_BYTES];
+    char head[HEAD_BYTES], digest[SESSION_DIGEST_HEADER_BYTES];
     struct runtime_reply reply;
     (void) snprintf(head, sizeof head,
-                    "POST " API "/%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: lamina\r\nContent-Type: "
-                    "%s\r\nContent-Length: %zu\r\n"
-                    "%s%s%s%s%s%s\r\n",
+                    "POST " API "/%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: lamina\r\n"
+                    "Content-Type: %s\r\nContent-Length: %zu\r\n%s%s%s%s\r\n",
                     post->path, session->client.address, post->content_type, post->body_size,
                     post->error_type ? "Lambda-Runtime-Function-Error-Type: " : "",
                     post->error_type ? post->error_type : "", post->error_type ? "\r\n" : "",
-                    self.model_digest[0] ? "Lamina-Model-Digest: " : "", self.model_digest,
-                    self.model_digest[0] ? "\r\n" : "");
+                    session_digest_header(digest));
     struct runtime_request request = {
         .head = head, .body = post->body, .body_size = post->body_size};
     int r = exchange(session, what, request, &reply);
@@ -242,8 +252,24 @@ static int post_failure(struct session *session, const struct call *call)
     return post_error(session, path, call->error_type, call->error_message);
 }
 
+// What a stream ended with. A caller that hung up is no reason to end the process: the next
+// invocation makes a new connection.
+static int end_stream(struct session *session, struct call *call)
+{
+    int status = stream_end(&session->stream, call);
+    if (status < 0)
+        (void) fprintf(stderr, "lamina: stream: Runtime API %s: %s\n", session->client.address,
+                       strerror(-status));
+    else if (status < 200 || status > 299)
+        (void) fprintf(stderr, "lamina: stream: the Runtime API answered %d\n", status);
+    return status >= 500 ? -ESHUTDOWN : 0;
+}
+
 int session_answer(struct session *session, struct call *call)
 {
+    // A handler that failed before its stream began is reported as any other.
+    if (call->is_stream && (session->stream.has_begun || !call->has_failed))
+        return end_stream(session, call);
     int status = call->has_failed ? post_failure(session, call) : post_answer(session, call);
     if (status == 413 && !call->has_failed) {
         // This platform's limit is lower than AWS's; it still takes an error for the same id.

@@ -9,11 +9,18 @@
 
 #include "sdk/call.h"
 #include "sdk/runtime_client.h"
+#include "sdk/stream.h"
+
+#define SESSION_DIGEST_HEADER_BYTES 128
+
+// "Lamina-Model-Digest: ...\r\n", or "" when there is no model. Returns `out`.
+const char *session_digest_header(char out[SESSION_DIGEST_HEADER_BYTES]);
 
 struct session {
     struct runtime_client client;
     struct bytes error; // the body of an error report
-    bool has_polled;    // the first request for work, which carries the phases, was answered
+    struct stream stream;
+    bool has_polled; // the first request for work, which carries the phases, was answered
 };
 
 // From $AWS_LAMBDA_RUNTIME_API. -EINVAL: not set, or not an address.

@@ -28,6 +28,8 @@ class Answer:
     kind: str  # "response", "error" or "init"
     body: bytes
     headers: dict
+    chunks: list = None  # of a streamed answer
+    trailers: dict = None
 
     @property
     def json(self):
@@ -44,6 +46,7 @@ class Quirks:
     fail_next: int = 0  # this many requests for work are answered 500
     response_status: int = 202
     error_status: int = 202
+    hang_up_after: int = -1  # bytes of a streamed answer, after which the connection is closed
     extra_headers: dict = field(default_factory=dict)
 
 
@@ -79,6 +82,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         api = self.server.api
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            return self.take_stream()
         body = self.rfile.read(int(self.headers["Content-Length"]))
         parts = self.path[len(PREFIX):].split("/")
         if parts == ["init", "error"]:
@@ -89,6 +94,30 @@ class Handler(BaseHTTPRequestHandler):
         api.posts.append((kind, status))
         if status == 202:
             api.answers.put(Answer(kind, body, dict(self.headers)))
+        return self.reply(status, b'{"status":"OK"}')
+
+    def take_stream(self):
+        """An answer in chunks: kept as they came, with the trailers."""
+        api, chunks, have = self.server.api, [], 0
+        while True:
+            size = int(self.rfile.readline().split(b";")[0], 16)
+            if size == 0:
+                break
+            chunks.append(self.rfile.read(size))
+            assert self.rfile.readline() == b"\r\n"
+            have += size
+            if 0 <= api.quirks.hang_up_after <= have:
+                self.close_connection = True
+                api.answers.put(Answer("hung-up", b"".join(chunks), dict(self.headers), chunks))
+                return None
+        trailers = {}
+        while (line := self.rfile.readline().strip()):
+            name, _, value = line.decode("latin-1").partition(":")
+            trailers[name] = value.strip()
+        status = api.quirks.response_status
+        api.posts.append(("response", status))
+        if status == 202:
+            api.answers.put(Answer("response", b"".join(chunks), dict(self.headers), chunks, trailers))
         return self.reply(status, b'{"status":"OK"}')
 
     def reply(self, status, body, headers=None, chunk=0, close=False):

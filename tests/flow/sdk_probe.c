@@ -22,6 +22,24 @@ static int write_many(struct lamina_call *call, size_t size)
     return 0;
 }
 
+static int stream(struct lamina_call *call)
+{
+    char *end;
+    unsigned long count = strtoul(call->payload + 1, &end, 10), size = strtoul(end + 1, NULL, 10);
+    char *piece = malloc(size + 1);
+    if (piece == NULL)
+        return -ENOMEM;
+    memset(piece, 'p', size);
+    lamina_write(call, "[", 1); // before it is a stream: sent with the first piece
+    int r = lamina_stream(call);
+    for (unsigned long i = 0; r == 0 && i < count; i++)
+        r = lamina_write(call, piece, size);
+    free(piece);
+    lamina_printf(call, "%c", call->payload[0]); // the event is still there
+    lamina_json_string(call, "end", 3);
+    return r;
+}
+
 static int show(struct lamina_call *call)
 {
     const char *exported = getenv("_X_AMZN_TRACE_ID");
@@ -59,6 +77,18 @@ static int handle(struct lamina_call *call, void *data)
         return lamina_write(call, "hello", 5);
     case 'n':
         return 0;
+    case 'S': // S3,100: three pieces of a hundred bytes, and the event's first byte after them
+        return stream(call);
+    case 'X': // a stream that fails after its first piece
+        lamina_stream(call);
+        lamina_write(call, "begun", 5);
+        return lamina_fail(call, "Function.InTheMiddle", "no more \"here\"");
+    case 'Y': // one that fails before
+        lamina_stream(call);
+        return lamina_fail(call, "Function.BeforeIt", "nothing was sent");
+    case 'Z': // an empty one, with a type
+        lamina_content_type(call, "text/event-stream");
+        return lamina_stream(call);
     case 'c':
         return lamina_printf(call, "%d", *calls);
     default:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """liblamina against a Runtime API server with the habits, and the faults, of real ones."""
+import base64
+import json
 import socket
 import subprocess
 import threading
@@ -195,6 +197,47 @@ def test_answers_that_are_none_end_it_without_a_crash(build, number):
         server.join(60)
     assert result.returncode == 1, result
     assert result.stderr.count(b"lamina: next: ") == 3
+
+
+def test_a_stream_is_sent_as_it_is_written(api):
+    for count, size in ((3, 100), (1, 1), (0, 0), (5, 70000)):
+        answer = api.invoke(b"S%d,%d" % (count, size))
+        assert answer.body == b"[" + b"p" * count * size + b'S"end"'
+        assert answer.headers["Lambda-Runtime-Function-Response-Mode"] == "streaming"
+        assert answer.chunks[0] == b"[" and answer.chunks[-2:] == [b"S", b'"end"']
+        assert [len(chunk) for chunk in answer.chunks[1:-2]] == [size] * count
+        assert answer.trailers == {}
+    assert api.invoke(b"c").body == b"5"
+
+
+def test_a_stream_has_no_maximum(api):
+    answer = api.invoke(b"S320,65536")
+    assert len(answer.body) == 320 * 65536 + 7
+    empty = api.invoke(b"Z")
+    assert (empty.body, empty.headers["Content-Type"]) == (b"", "text/event-stream")
+
+
+def test_a_stream_that_fails_ends_with_the_error(api):
+    answer = api.invoke(b"X")
+    assert (answer.kind, answer.body) == ("response", b"begun")
+    assert answer.trailers["Lambda-Runtime-Function-Error-Type"] == "Function.InTheMiddle"
+    assert json.loads(base64.b64decode(answer.trailers["Lambda-Runtime-Function-Error-Body"], validate=True)) == {
+        "errorMessage": 'no more "here"', "errorType": "Function.InTheMiddle"}
+    answer = api.invoke(b"Y")  # before it began it is an error like any other
+    assert (answer.kind, answer.json["errorType"]) == ("error", "Function.BeforeIt")
+    assert api.invoke(b"c").body == b"3"
+
+
+def test_a_stream_that_nobody_takes_any_more(api):
+    api.quirks = Quirks(hang_up_after=100000)
+    answer = api.invoke(b"S500,65536")
+    assert answer.kind == "hung-up"
+    api.quirks = Quirks()
+    assert api.invoke(b"c").body == b"2"
+    api.quirks = Quirks(response_status=413)
+    api.send(b"S1,1")  # refused at its end: nothing more can be said, and the next one works
+    api.send(b"f")
+    assert api.answer().json["errorType"] == "Function.Asked"
 
 
 def test_hello_c(build):

@@ -17,7 +17,7 @@ static void assert_answer(const char *text)
 
 static int start(void **state)
 {
-    call_init(&call);
+    call_init(&call, NULL, NULL);
     return 0;
 }
 

@@ -26,6 +26,7 @@
 #include "base/compiler.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "meta/queue.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -33,28 +34,28 @@
 struct async;
 struct catalog;
 struct loop;
-struct queue;
 struct scheduler;
 
-#define ASYNC_RUNNING_MAX 16        // tries of one function at once
-#define ASYNC_RUNNING_TOTAL_MAX 128 // of all functions
+#define ASYNC_RUNNING_MAX 16         // tries of one function at once
+#define ASYNC_RUNNING_TOTAL_MAX 128  // of all functions
 #define ASYNC_RETRY_MS_DEFAULT 60000 // before the second try; twice as long before the third
 
 struct async_config {
-    struct loop *loop;           // all borrowed
+    struct loop *loop; // all borrowed
     struct queue *queue;
     struct catalog *catalog;
     struct scheduler *scheduler;
-    int64_t retry_ms;            // LAMINA_ASYNC_RETRY_MS; 0: the default
+    int64_t retry_ms; // LAMINA_ASYNC_RETRY_MS; 0: the default
 };
 
 // Before the loop runs, after the catalog is loaded; tries begin with the loop.
-int async_new(const struct async_config *config, struct async **ret_async, struct error *err)
-    MUST_CHECK;
-// No new tries begin; those under way are settled as their results come. Call before the scheduler is
-// drained.
-void async_stop(struct async *async);
-void async_free(struct async *async); // accepts NULL; after the loop
+int async_new(const struct async_config *config, struct async **ret_async,
+              struct error *err) MUST_CHECK;
+// No new tries begin. `done` is called, never from inside, when those under way are settled.
+void async_stop(struct async *async, void (*done)(void *arg), void *arg);
+// After the loop, and after queue_close. A try that is still under way is made again at the next start.
+// Accepts NULL.
+void async_free(struct async *async);
 
 // Views: needed during the call only.
 struct async_event {
@@ -63,8 +64,8 @@ struct async_event {
     struct str arn;        // as invocation_spec's invoked_arn
     struct str request_id; // the answer's x-amzn-RequestId: the function sees the same
     struct str trace_id;
-    struct str context;    // decoded client context, or empty
-    struct str payload;    // JSON, at most LIMIT_PAYLOAD_ASYNC_MAX (the API has checked both)
+    struct str context; // decoded client context, or empty
+    struct str payload; // JSON, at most LIMIT_PAYLOAD_ASYNC_MAX (the API has checked both)
 };
 
 // 0 and one call of `cb` later: err NULL: accepted for good. -EAGAIN (too many requests wait: 429),
@@ -74,8 +75,10 @@ int async_submit(struct async *async, const struct async_event *event,
 
 // The function was deleted: what waits for it is dropped, its dead letters too.
 void async_forget(struct async *async, struct str function);
-// Something changed that may let events be tried (an update ended, a limit was raised).
-void async_changed(struct async *async, struct str function);
+// Dead letters wait again, from the beginning: the one with this id, or all (0). List and purge are
+// the queue's own (queue_list_dead, queue_purge). Errors as queue_revive.
+int async_revive(struct async *async, struct str function, int64_t id, queue_count_cb *cb,
+                 void *arg) MUST_CHECK;
 
 struct async_stats {
     uint64_t accepted, succeeded, retried, returned, buried, dropped;

@@ -75,7 +75,7 @@ void api_set_server(struct api *api, struct http_server *server);
 /* /readyz answers 200 from now on (or 503 again). False at first. */
 void api_set_ready(struct api *api, bool is_ready);
 
-/* Goes on with the deployments that an earlier process had answered 201 or 202 for and did not
+/* Tells the scheduler what is reserved and provisioned, and goes on with the deployments that an earlier process had answered 201 or 202 for and did not
  * finish. Once, at start, after catalog_load. */
 void api_resume(struct api *api);
 

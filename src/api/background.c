@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/code.h"
+#include "api/concurrency.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "function/catalog.h"
@@ -204,6 +205,8 @@ void background_start(struct api *api, const struct function *function)
 void api_resume(struct api *api)
 {
     struct catalog *catalog = api->config.catalog;
+    concurrency_apply_all(api);
+    provisioned_apply_all(api);
     for (struct function *function = catalog_next(catalog, NULL); function;
          function = catalog_next(catalog, function->name)) {
         if (!background_is_wanted(function))

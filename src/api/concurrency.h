@@ -18,4 +18,10 @@ void concurrency_apply(struct api *api, const char *name);
 /* At start. */
 void concurrency_apply_all(struct api *api);
 
+/* The same for provisioned concurrency: versions, and aliases where they lead now. */
+void provisioned_apply(struct api *api, const char *name);
+void provisioned_apply_all(struct api *api);
+/* The sum over the function's configurations but that of `except` (which may be NULL). */
+uint64_t provisioned_total(const struct function *function, const char *except);
+
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/attach.h"
+#include "api/concurrency.h"
 #include "api/member.h"
 #include "api/operations.h"
 #include "aws/arn.h"
@@ -196,7 +197,7 @@ static void commit_alias(struct call *call, const struct function *function,
         call_fail(call);
         return;
     }
-    attach_commit(call, function->name, &plan, status, &answer, NULL);
+    attach_commit(call, function->name, &plan, status, &answer, provisioned_apply);
 }
 
 void lambda_create_alias(struct call *call)
@@ -303,7 +304,7 @@ void lambda_delete_alias(struct call *call)
     }
     struct change_plan plan = {
         .is_detaching = true, .detach_kind = ATTACHMENT_ALIAS, .detach_qualifier = text};
-    attach_commit(call, function->name, &plan, 204, NULL, NULL);
+    attach_commit(call, function->name, &plan, 204, NULL, provisioned_apply);
 }
 
 static bool is_wanted(const struct attachment *alias, struct str version)

@@ -52,6 +52,9 @@ void lambda_get(struct call *call)
     buf_append_byte(&json, '}');
     if (function->tags_json && strcmp(function->tags_json, "{}") != 0)
         buf_printf(&json, ",\"Tags\":%s", function->tags_json);
+    const struct attachment *reserved = function_attachment(function, ATTACHMENT_RESERVED, "");
+    if (reserved && name.qualifier[0] == '\0')
+        buf_printf(&json, ",\"Concurrency\":%s", reserved->json);
     buf_append_byte(&json, '}');
     call_answer_json(call, 200, &json);
 }

@@ -40,6 +40,13 @@ void lambda_delete_url(struct call *call);
 void lambda_get_url(struct call *call);
 void lambda_list_urls(struct call *call);
 void lambda_update_url(struct call *call);
+void lambda_delete_concurrency(struct call *call);
+void lambda_delete_provisioned(struct call *call);
+void lambda_get_concurrency(struct call *call);
+void lambda_get_provisioned(struct call *call);
+void lambda_list_provisioned(struct call *call);
+void lambda_put_concurrency(struct call *call);
+void lambda_put_provisioned(struct call *call);
 void invoke(struct call *call);
 
 void sts(struct call *call);

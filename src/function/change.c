@@ -186,14 +186,34 @@ static int batch_put_version(struct batch *batch, const struct change *change)
     return 0;
 }
 
+/* What hangs on a version or an alias goes with it; a URL stays, as AWS has it. */
+static const enum attachment_kind dependents[] = {
+    ATTACHMENT_POLICY,
+    ATTACHMENT_EVENT_INVOKE,
+    ATTACHMENT_PROVISIONED,
+};
+
+static void batch_detach(struct batch *batch, const char *name, enum attachment_kind kind,
+                         const char *qualifier)
+{
+    name_attachment(batch, name, qualifier);
+    (void) batch_add(batch, REGISTRY_DELETE, attachment_kind_name(kind), REGISTRY_ANY);
+}
+
+static void batch_detach_dependents(struct batch *batch, const char *name, const char *qualifier)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dependents); i++)
+        batch_detach(batch, name, dependents[i], qualifier);
+}
+
 static void batch_attachments(struct batch *batch, const struct change *change)
 {
     const struct change_plan *plan = &change->plan;
     const char *name = change->function->name;
     if (plan->is_detaching) {
-        name_attachment(batch, name, plan->detach_qualifier);
-        (void) batch_add(batch, REGISTRY_DELETE, attachment_kind_name(plan->detach_kind),
-                         REGISTRY_ANY);
+        batch_detach(batch, name, plan->detach_kind, plan->detach_qualifier);
+        if (plan->detach_kind == ATTACHMENT_ALIAS)
+            batch_detach_dependents(batch, name, plan->detach_qualifier);
     }
     if (plan->attach) {
         name_attachment(batch, name, plan->attach->qualifier);
@@ -204,10 +224,21 @@ static void batch_attachments(struct batch *batch, const struct change *change)
     }
 }
 
+static void batch_drop_version(struct batch *batch, const struct change *change)
+{
+    const char *name = change->function->name;
+    char qualifier[24];
+    (void) snprintf(qualifier, sizeof(qualifier), "%llu",
+                    (unsigned long long) change->plan.drop_number);
+    name_version(batch, name, change->plan.drop_number);
+    (void) batch_add(batch, REGISTRY_DELETE, KIND_VERSION, REGISTRY_ANY);
+    batch_detach_dependents(batch, name, qualifier);
+}
+
 static int batch_fill(struct batch *batch, const struct change *change)
 {
     const struct change_plan *plan = &change->plan;
-    size_t rows = 4 + change->function->n_published + change->function->n_attachments;
+    size_t rows = 8 + change->function->n_published + change->function->n_attachments;
     batch->operations = calloc(rows, sizeof(*batch->operations));
     batch->keys = calloc(rows, sizeof(*batch->keys));
     if (!batch->operations || !batch->keys)
@@ -217,8 +248,7 @@ static int batch_fill(struct batch *batch, const struct change *change)
         return 0;
     }
     if (plan->drop_number) {
-        name_version(batch, change->function->name, plan->drop_number);
-        (void) batch_add(batch, REGISTRY_DELETE, KIND_VERSION, REGISTRY_ANY);
+        batch_drop_version(batch, change);
         return 0;
     }
     batch_attachments(batch, change);
@@ -230,6 +260,12 @@ static int batch_fill(struct batch *batch, const struct change *change)
     return r;
 }
 
+static void detach_dependents(struct change *change, const char *qualifier)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dependents); i++)
+        catalog_detach(change->catalog, change->function, dependents[i], qualifier);
+}
+
 /* What the catalog shows from now on. Nothing here can fail. */
 static void apply_versions(struct change *change)
 {
@@ -237,8 +273,11 @@ static void apply_versions(struct change *change)
     struct change_plan *plan = &change->plan;
     if (plan->publish)
         function_add_published(function, TAKE_PTR(plan->publish));
-    if (plan->is_detaching)
+    if (plan->is_detaching) {
         catalog_detach(change->catalog, function, plan->detach_kind, plan->detach_qualifier);
+        if (plan->detach_kind == ATTACHMENT_ALIAS)
+            detach_dependents(change, plan->detach_qualifier);
+    }
     if (plan->attach)
         catalog_attach(change->catalog, function, TAKE_PTR(plan->attach));
     if (plan->tags_json) {
@@ -262,6 +301,7 @@ static void apply_versions(struct change *change)
 static void apply_drop_version(struct change *change)
 {
     struct version *version = function_remove_published(change->function, change->plan.drop_number);
+    detach_dependents(change, version->qualifier);
     catalog_retire(change->catalog, version);
     version_unref(version);
 }

@@ -38,7 +38,8 @@ struct change_plan {
     struct version *publish;   /* a new published version, numbered next_number; taken */
     const char *tags_json;     /* replaces the tags, "{}" by none; copied */
     struct attachment *attach; /* hung on, or in the place of the one with its key; taken */
-    bool is_detaching;         /* take off (detach_kind, detach_qualifier), which may be absent */
+    bool is_detaching; /* take off (detach_kind, detach_qualifier), which may be absent; of */
+                       /* an alias also its policy, event-invoke and provisioned settings */
     enum attachment_kind detach_kind;
     const char *detach_qualifier; /* copied */
     uint64_t drop_number;         /* delete this published version */

@@ -136,8 +136,8 @@ def loose_client(service, name="lambda"):
     return service.client(name, config=config)
 
 
-def signed(service, method, path, body=b"", headers=None, service_name="lambda"):
-    """One signed request by hand: (status, headers in lower case, body)."""
+def send_signed(service, method, path, body=b"", headers=None, service_name="lambda"):
+    """Sends one signed request by hand; the connection, from which the answer may be read."""
     import http.client
     import urllib.parse
 
@@ -151,8 +151,14 @@ def signed(service, method, path, body=b"", headers=None, service_name="lambda")
               "us-east-1").add_auth(request)
     place = urllib.parse.urlsplit(service.endpoint)
     connection = http.client.HTTPConnection(place.hostname, place.port, timeout=240)
+    connection.request(method, path, body=body, headers=dict(request.headers.items()))
+    return connection
+
+
+def signed(service, method, path, body=b"", headers=None, service_name="lambda"):
+    """One signed request by hand: (status, headers in lower case, body)."""
+    connection = send_signed(service, method, path, body, headers, service_name)
     try:
-        connection.request(method, path, body=body, headers=dict(request.headers.items()))
         answer = connection.getresponse()
         return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
     finally:

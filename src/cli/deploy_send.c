@@ -38,13 +38,21 @@ bool deploy_is_same_code(const struct deploy_job *job)
            strcmp(digest_base64(&digest, base64), job->function.code_sha256) == 0;
 }
 
-static bool are_settings_asked(const struct deploy_job *job)
+static bool is_other(const char *wanted, const char *present)
+{
+    return wanted != NULL && strcmp(wanted, present) != 0;
+}
+
+// Whether something was asked for that is not so already, as far as a configuration tells.
+static bool are_settings_new(const struct deploy_job *job)
 {
     const struct lambda_settings *to = &job->settings;
+    const struct lambda_function *is = &job->function;
 
-    return to->memory_mb != 0 || to->timeout_s != 0 || to->tmp_mb != 0 || to->role != NULL ||
-           to->description != NULL || to->has_variables || to->runtime != NULL ||
-           (to->handler != NULL && strcmp(to->handler, job->function.handler) != 0);
+    return (to->memory_mb != 0 && to->memory_mb != is->memory_mb) ||
+           (to->timeout_s != 0 && to->timeout_s != is->timeout_s) || to->tmp_mb != 0 ||
+           to->role != NULL || to->description != NULL || to->has_variables ||
+           is_other(to->runtime, is->runtime) || is_other(to->handler, is->handler);
 }
 
 static int wait_until_ready(struct deploy_job *job, struct error *err)
@@ -69,7 +77,7 @@ static int create(struct deploy_job *job, struct error *err)
 static int update(struct deploy_job *job, struct error *err)
 {
     bool is_new_code = !deploy_is_same_code(job);
-    bool are_new_settings = are_settings_asked(job);
+    bool are_new_settings = are_settings_new(job);
     int r = 0;
 
     job->action = is_new_code || are_new_settings ? "updated" : "unchanged";

@@ -61,6 +61,13 @@ def test_what_it_names_goes_in_and_the_same_each_time(service, code):
     assert not list(code.parent.glob("lamina-pip-*")), "pip's directory is removed"
 
 
+def test_the_function_imports_it(service, code):
+    told = json.loads(deploy(service, code, "--name", "greeter", "--memory", "512", "--timeout", "60").stdout)
+    assert told["action"] == "created"
+    assert service.lamina("invoke", "greeter", "-e", '{"name": "you"}', "-q").stdout == '"hello you"'
+    assert json.loads(deploy(service, code, "--name", "greeter").stdout)["action"] == "unchanged"
+
+
 def test_what_cannot_be_installed_is_said(service, code):
     (code / "requirements.txt").write_text("no-such-thing-anywhere==9\n")
     done = deploy(service, code, check=False)

@@ -13,6 +13,7 @@
 
 const fs = require('fs');
 const net = require('net');
+const { Writable } = require('stream');
 const path = require('path');
 const { pathToFileURL } = require('url');
 const util = require('util');
@@ -44,25 +45,50 @@ class RuntimeApi {
     }
 
     exchangeOnce(method, name, headers = '', body = '') {
+        const reply = this.awaitReply();
+        const size = Buffer.byteLength(body);
+        const head = `${method} ${API}${name} HTTP/1.1\r\nHost: ${this.address}\r\n` +
+            `User-Agent: lamina-node\r\n${headers}Content-Length: ${size}\r\n\r\n`;
+        if (size < 65536) {
+            this.socket.write(head + body);
+        } else {
+            this.socket.write(head);
+            this.socket.write(body);
+        }
+        return reply;
+    }
+
+    // For a body that is not known yet: the head leaves, the caller writes chunks to the socket, and the promise is
+    // for the answer.
+    openStream(name, headers) {
+        const reply = this.awaitReply();
+        const socket = this.socket;
+        socket.write(`POST ${API}${name} HTTP/1.1\r\nHost: ${this.address}\r\nUser-Agent: lamina-node\r\n${headers}` +
+            'Transfer-Encoding: chunked\r\n\r\n');
+        return { socket, reply };
+    }
+
+    // Connects when needed; settles when the next answer on the connection is complete.
+    awaitReply() {
+        if (this.socket === null) {
+            this.socket = net.connect({ host: this.host, port: this.port, noDelay: true });
+        }
+        const socket = this.socket;
+        const reply = new Reply();
         return new Promise((resolve, reject) => {
-            if (this.socket === null) {
-                this.socket = net.connect({ host: this.host, port: this.port, noDelay: true });
-            }
-            const socket = this.socket;
-            const reply = new Reply();
             const settle = (then, value) => {
-                socket.removeAllListeners();
+                socket.removeAllListeners('data').removeAllListeners('error').removeAllListeners('close');
+                socket.on('error', () => {}); // seen by the next exchange, as a closed connection
                 if (then === reject || reply.closes) {
                     socket.destroy();
-                    this.socket = null;
+                    if (this.socket === socket) this.socket = null;
                 } else {
-                    socket.on('error', () => {}); // seen by the next exchange, as a closed connection
                     socket.unref();
                 }
                 then(value);
             };
             socket.ref();
-            socket.removeAllListeners();
+            socket.removeAllListeners('error');
             socket.on('data', (data) => {
                 try {
                     if (reply.add(data)) settle(resolve, reply);
@@ -74,16 +100,6 @@ class RuntimeApi {
             socket.on('close', () => settle(reject, new Error('the Runtime API closed the connection')));
             if (socket.destroyed || socket.readableEnded) {
                 settle(reject, new Error('the Runtime API closed the connection'));
-                return;
-            }
-            const size = Buffer.byteLength(body);
-            const head = `${method} ${API}${name} HTTP/1.1\r\nHost: ${this.address}\r\n` +
-                `User-Agent: lamina-node\r\n${headers}Content-Length: ${size}\r\n\r\n`;
-            if (size < 65536) {
-                socket.write(head + body);
-            } else {
-                socket.write(head);
-                socket.write(body);
             }
         });
     }
@@ -326,6 +342,116 @@ function callHandler(handler, event, context) {
     });
 }
 
+// ---- streamed answers
+
+const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
+
+// What a handler wrapped in awslambda.streamifyResponse writes to. Its head leaves with the first bytes; a write waits
+// until the platform takes more.
+class ResponseStream extends Writable {
+    constructor(api, id) {
+        super({ highWaterMark: 65536 });
+        this.api = api;
+        this.id = id;
+        this.contentType = 'application/octet-stream';
+        this.hasBegun = false;
+        this.trailers = '';
+        this.on('error', () => {}); // told by `reply`
+    }
+
+    setContentType(type) {
+        if (/^[\x20-\x7e]{1,127}$/.test(type)) this.contentType = type;
+    }
+
+    begin() {
+        if (this.hasBegun) return;
+        this.hasBegun = true;
+        const { socket, reply } = this.api.openStream(`invocation/${this.id}/response`,
+            `Content-Type: ${this.contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
+            'Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n');
+        this.socket = socket;
+        this.reply = reply;
+        reply.catch((error) => this.destroy(error)); // nobody takes it any more: the handler's writes fail
+    }
+
+    _write(chunk, encoding, done) {
+        if (chunk.length === 0) return done();
+        if (this.prelude) {
+            const prelude = this.prelude;
+            this.prelude = null;
+            chunk = Buffer.concat([prelude, chunk]);
+        }
+        this.begin();
+        this.socket.write(`${chunk.length.toString(16)}\r\n`);
+        this.socket.write(chunk);
+        this.socket.write('\r\n', done);
+        return undefined;
+    }
+
+    _final(done) {
+        const end = () => {
+            this.begin();
+            this.socket.write(`0\r\n${this.trailers}\r\n`, done);
+        };
+        if (!this.prelude) return end();
+        const prelude = this.prelude; // an answer of nothing but its head
+        this.prelude = null;
+        return this._write(prelude, null, end);
+    }
+
+    // Ends a stream that began with its handler's error.
+    fail(error) {
+        this.trailers = `Lambda-Runtime-Function-Error-Type: ${/^[\x21-\x7e]+$/.test(error.errorType) ? error.errorType : 'Error'}\r\n` +
+            `Lambda-Runtime-Function-Error-Body: ${Buffer.from(JSON.stringify(error)).toString('base64')}\r\n`;
+        this.end();
+    }
+}
+
+// As AWS's runtime has it: a status and headers in front of the body, for function URLs.
+class HttpResponseStream {
+    static from(stream, prelude) {
+        stream.setContentType('application/vnd.awslambda.http-integration-response');
+        stream.prelude = Buffer.concat([Buffer.from(JSON.stringify(prelude)), Buffer.alloc(8)]);
+        return stream;
+    }
+}
+
+globalThis.awslambda = {
+    streamifyResponse: (handler, options) => {
+        handler[STREAMING] = 'response';
+        void options;
+        return handler;
+    },
+    HttpResponseStream,
+};
+
+async function serveStream(api, handler, event, context) {
+    const stream = new ResponseStream(api, context.awsRequestId);
+    const hungUp = () => {
+        process.stderr.write(`lamina-node: stream: ${stream.errored ? stream.errored.message : 'destroyed'}\n`);
+        if (stream.socket) stream.socket.destroy(); // the next invocation makes a new connection
+    };
+    try {
+        await callHandler((e, c) => Promise.resolve(handler(e, stream, c)), event, context);
+        stream.end();
+    } catch (thrown) {
+        // A handler whose stream was cut off often waits for it in vain: that is not its own error.
+        if (stream.destroyed) return hungUp();
+        const error = errorOf(thrown);
+        logError('Invoke Error ', error);
+        if (!stream.hasBegun) return report(api, `invocation/${context.awsRequestId}/error`, error);
+        stream.fail(error);
+    }
+    const isFinished = await new Promise((resolve) => {
+        if (stream.writableFinished || stream.destroyed) resolve(stream.writableFinished);
+        else stream.on('finish', () => resolve(true)).on('close', () => resolve(stream.writableFinished));
+    });
+    if (!isFinished) return hungUp();
+    return stream.reply.catch(hungUp);
+}
+
+// ---- one invocation, answered whole
+
 function toJson(result) {
     let text;
     try {
@@ -359,12 +485,15 @@ async function serveOne(api, handler) {
     else delete process.env._X_AMZN_TRACE_ID;
     let answer;
     try {
-        answer = toJson(await callHandler(handler, parseEvent(next.body), makeContext(next.headers)));
+        const event = parseEvent(next.body);
+        const context = makeContext(next.headers);
+        if (handler[STREAMING]) return await serveStream(api, handler, event, context);
+        answer = toJson(await callHandler(handler, event, context));
     } catch (thrown) {
         const error = errorOf(thrown);
         logError('Invoke Error ', error);
         await report(api, `invocation/${requestId}/error`, error);
-        return;
+        return undefined;
     }
     const reply = await api.exchange('POST', `invocation/${requestId}/response`, 'Content-Type: application/json\r\n', answer);
     if (reply.status === 413) {
@@ -373,6 +502,7 @@ async function serveOne(api, handler) {
     } else if (reply.status >= 500) {
         throw new Error(`the Runtime API answered ${reply.status} to an answer`);
     }
+    return undefined;
 }
 
 // ---- the process

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The Node.js runtime by itself: handlers as people write them, against a small Runtime API."""
+import base64
 import json
 import os
 import re
@@ -233,3 +234,62 @@ def test_connections_that_close_and_events_in_chunks(function):
     assert api.invoke(3).json["errorType"] == "Function.ResponseSizeTooLarge"
     api.quirks = Quirks()
     assert api.invoke(4).json == 4
+
+
+# ---- streamed answers
+
+STREAM = """
+exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
+    if (event === 'early') throw new Error('before it began');
+    if (event === 'http') stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { a: 'b' } });
+    else stream.setContentType('text/plain');
+    if (event === 'bare') return;
+    for (let i = 0; i < (event.count || 3); i++) {
+        if (!stream.write('x'.repeat(event.size || 10))) await new Promise((go) => stream.once('drain', go));
+    }
+    if (event === 'late') throw new RangeError('in the middle');
+    stream.end('the end');
+});
+"""
+
+
+def test_a_stream_is_sent_as_it_is_written(function):
+    api = function.start(STREAM)
+    answer = api.invoke("some")
+    assert answer.body == b"x" * 30 + b"the end"
+    assert answer.headers["Lambda-Runtime-Function-Response-Mode"] == "streaming"
+    assert answer.headers["Content-Type"] == "text/plain"
+    assert (len(answer.chunks), answer.trailers) == (4, {})
+    assert api.invoke("bare").body == b""
+    large = api.invoke({"count": 200, "size": 65536})  # 13 MB: more than a whole answer may have
+    assert len(large.body) == 200 * 65536 + 7
+    assert api.invoke("some").body == answer.body
+
+
+def test_a_stream_with_a_status_in_front(function):
+    api = function.start(STREAM)
+    answer = api.invoke("http")
+    assert answer.headers["Content-Type"] == "application/vnd.awslambda.http-integration-response"
+    prelude, _, body = answer.body.partition(b"\0" * 8)
+    assert (json.loads(prelude), body) == ({"statusCode": 201, "headers": {"a": "b"}}, b"x" * 30 + b"the end")
+
+
+def test_a_stream_that_fails(function):
+    api = function.start(STREAM)
+    answer = api.invoke("early")
+    assert (answer.kind, answer.json["errorMessage"]) == ("error", "before it began")
+    answer = api.invoke("late")
+    assert (answer.kind, answer.body) == ("response", b"x" * 30)
+    assert answer.trailers["Lambda-Runtime-Function-Error-Type"] == "RangeError"
+    told = json.loads(base64.b64decode(answer.trailers["Lambda-Runtime-Function-Error-Body"], validate=True))
+    assert (told["errorType"], told["errorMessage"]) == ("RangeError", "in the middle")
+    assert api.invoke("some").body == b"x" * 30 + b"the end"
+
+
+def test_a_stream_that_nobody_takes_any_more(function):
+    api = function.start(STREAM)
+    api.quirks = Quirks(hang_up_after=200000)
+    answer = api.invoke({"count": 400, "size": 65536})
+    assert answer.kind == "hung-up"
+    api.quirks = Quirks()
+    assert api.invoke("some").body == b"x" * 30 + b"the end"

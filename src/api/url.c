@@ -231,12 +231,23 @@ static void answer_preflight(struct url_call *url)
     url_free(url);
 }
 
+static bool has_too_many_pairs(struct str query)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < query.size; i++)
+        n += query.data[i] == '&';
+    return n > URL_PAIRS_MAX;
+}
+
 static int begin(struct url_call *url, struct str id, const struct attachment **ret_config)
 {
     struct call *call = url->call;
     const struct attachment *config = is_id(id) ? catalog_url(call->api->config.catalog, id) : NULL;
     if (!config)
         return aws_error_set(&call->error, AWS_RESOURCE_NOT_FOUND, "There is no such URL.");
+    if (has_too_many_pairs(call->request->query))
+        return aws_error_set(&call->error, AWS_VALIDATION,
+                             "More than %d query parameters are not accepted.", URL_PAIRS_MAX);
     yyjson_val *cors = json_member(attachment_root(config), "Cors");
     if (cors)
         url->cors = yyjson_val_write(cors, YYJSON_WRITE_NOFLAG, NULL);

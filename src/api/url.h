@@ -13,7 +13,8 @@
  *
  * AuthType NONE needs a statement in the function's policy that lets everybody call lambda:InvokeFunctionUrl;
  * AWS_IAM needs a signature of the service's account, in the headers or (GET) presigned.
- * Limits: LIMIT_PAYLOAD_SYNC_MAX of body, 100 response headers.
+ * Limits: LIMIT_PAYLOAD_SYNC_MAX of body, URL_PAIRS_MAX query parameters (400), URL_HEADERS_MAX response headers
+ * (502).
  */
 #ifndef LAMINA_API_URL_H
 #define LAMINA_API_URL_H
@@ -26,6 +27,7 @@
 #include "function/scheduler.h"
 #include "function/version.h"
 
+#define URL_PAIRS_MAX 512 /* finding repeated ones takes their square */
 #define URL_HEADERS_MAX 100
 #define URL_HEADERS_OURS 16
 

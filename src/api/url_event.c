@@ -104,49 +104,62 @@ static struct str decode(struct arena *arena, struct str text)
     return size < 0 ? text : str_of_data(data, (size_t) size);
 }
 
+/* The next pair that is not empty; false at the end. */
+static bool next_pair(struct str *rest, struct str *ret_name, struct str *ret_value)
+{
+    while (rest->size > 0) {
+        struct str pair;
+        (void) str_cut(*rest, '&', &pair, rest);
+        if (pair.size == 0)
+            continue;
+        (void) str_cut(pair, '=', ret_name, ret_value);
+        return true;
+    }
+    return false;
+}
+
+/* `name` is a view into the query: is it there for the first time? */
+static bool is_first_pair(struct str query, struct str name)
+{
+    struct str other;
+    struct str value;
+    while (next_pair(&query, &other, &value))
+        if (str_equal(other, name))
+            return other.data == name.data;
+    return true;
+}
+
+static void append_values(struct buf *json, struct arena *arena, struct str query,
+                          struct str wanted)
+{
+    AUTO_BUF struct buf joined = BUF_INIT(64 * 1024);
+    struct str name;
+    struct str value;
+    size_t n = 0;
+    while (next_pair(&query, &name, &value)) {
+        if (!str_equal(name, wanted))
+            continue;
+        if (n++)
+            buf_append_byte(&joined, ',');
+        buf_append_str(&joined, decode(arena, value));
+    }
+    json_append_string(json, buf_str(&joined));
+}
+
 /* Repeated parameters are joined by commas, in the order of the first of each. */
 static void append_query(struct buf *json, const struct http_request *request)
 {
     struct str rest = request->query;
+    struct str name;
+    struct str value;
     size_t n = 0;
-    bool is_more = rest.size > 0;
-    for (size_t at = 0; is_more; at++) {
-        struct str pair;
-        struct str name;
-        struct str value;
-        is_more = str_cut(rest, '&', &pair, &rest);
-        (void) str_cut(pair, '=', &name, &value);
-        if (pair.size == 0)
+    while (next_pair(&rest, &name, &value)) {
+        if (!is_first_pair(request->query, name))
             continue;
-        struct str others = request->query;
-        struct str other;
-        struct str other_name;
-        bool is_repeated = false;
-        bool is_other = true;
-        for (size_t k = 0; k < at && is_other; k++) {
-            is_other = str_cut(others, '&', &other, &others);
-            (void) str_cut(other, '=', &other_name, &(struct str){0});
-            is_repeated |= other.size > 0 && str_equal(other_name, name);
-        }
-        if (is_repeated)
-            continue;
-        AUTO_BUF struct buf joined = BUF_INIT(64 * 1024);
-        buf_append_str(&joined, decode(request->arena, value));
-        struct str later = rest;
-        is_other = is_more;
-        while (is_other) {
-            is_other = str_cut(later, '&', &other, &later);
-            struct str other_value;
-            (void) str_cut(other, '=', &other_name, &other_value);
-            if (other.size > 0 && str_equal(other_name, name)) {
-                buf_append_byte(&joined, ',');
-                buf_append_str(&joined, decode(request->arena, other_value));
-            }
-        }
         buf_append_text(json, n++ ? "," : ",\"queryStringParameters\":{");
         json_append_string(json, decode(request->arena, name));
         buf_append_byte(json, ':');
-        json_append_string(json, buf_str(&joined));
+        append_values(json, request->arena, request->query, name);
     }
     if (n)
         buf_append_byte(json, '}');

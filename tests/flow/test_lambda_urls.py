@@ -228,6 +228,13 @@ def test_event_of_a_get(service, public):
     assert public.event("GET", "")["rawPath"] == "/"
 
 
+def test_query_parameters_have_a_limit(public):
+    event = public.event("GET", "/?" + "&".join(f"p{n % 256}={n}" for n in range(512)))
+    assert len(event["queryStringParameters"]) == 256 and event["queryStringParameters"]["p3"] == "3,259"
+    public.call("GET", "/?" + "&".join("a" for _ in range(513)))
+    assert public.status == 400
+
+
 @pytest.mark.parametrize("kind, body, is_text", [
     ("application/json", b'{"a": [1, "\xc3\xbc"]}', True),
     ("text/plain; charset=utf-8", "héllo\n".encode(), True),

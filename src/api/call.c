@@ -78,6 +78,25 @@ void call_answer(struct call *call, struct http_response *response, struct http_
     call_free(call);
 }
 
+void call_begin_stream(struct call *call, struct http_response *response,
+                       struct http_header *headers, size_t n_headers, size_t headers_capacity)
+{
+    assert(n_headers < headers_capacity);
+    headers[n_headers++] = (struct http_header){STR("x-amzn-RequestId"), str_of(call->request_id)};
+    response->headers = headers;
+    response->header_count = n_headers;
+    if (call->request)
+        http_respond(call->request, response);
+}
+
+void call_end_stream(struct call *call)
+{
+    if (call->request)
+        http_stream_end(call->request);
+    call->request = NULL;
+    call_free(call);
+}
+
 void call_answer_empty(struct call *call, unsigned status)
 {
     struct http_header headers[HEADERS_MAX];

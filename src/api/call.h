@@ -82,6 +82,13 @@ void call_answer_empty(struct call *call, unsigned status);
 void call_answer(struct call *call, struct http_response *response, struct http_header *headers,
                  size_t n_headers, size_t headers_capacity);
 
+/* Sends the head of an answer of unknown length (HTTP_BODY_STREAM). The call lives on: what follows goes to
+ * call->request with http_stream_write, as long as that is not NULL, until call_end_stream. on_gone stays
+ * as it is. */
+void call_begin_stream(struct call *call, struct http_response *response,
+                       struct http_header *headers, size_t n_headers, size_t headers_capacity);
+void call_end_stream(struct call *call); /* ends the call, too */
+
 /* Answers call->error. */
 void call_fail(struct call *call);
 void call_fail_with(struct call *call, enum aws_error_code code, const char *format, ...)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Invoke: RequestResponse and DryRun.
+ * Invoke: RequestResponse and DryRun; and what InvokeWithResponseStream has in common with it.
  *
  *   name, qualifier, headers ─► payload is JSON? ─► version (catalog) ─► scheduler ─► answer
  *
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "api/invoking.h"
 #include "api/json_check.h"
 #include "api/operations.h"
 #include "api/validation.h"
@@ -26,26 +27,8 @@
 
 #define CHECK_INLINE_MAX ((size_t) 64 * 1024)
 #define TRACE_ID_MAX 256
-#define ARN_MAX (VERSION_ARN_MAX + LIMIT_QUALIFIER_MAX)
 
-enum invoke_type { INVOKE_REQUEST_RESPONSE, INVOKE_EVENT, INVOKE_DRY_RUN };
-
-struct invoking {
-    struct function_name name;
-    enum invoke_type type;
-    bool wants_log_tail;
-    char *client_context;          /* decoded JSON, or NULL */
-    struct buf payload;            /* owned until the invocation takes it */
-    struct invocation *invocation; /* borrowed: to cancel it */
-    const struct version *version; /* a reference, or NULL */
-    char arn[ARN_MAX];             /* as the caller named the function */
-    /* of the check, by whichever thread */
-    int check;
-    size_t position;
-    const char *why;
-};
-
-static void invoking_free(struct invoking *invoking)
+void invoking_free(struct invoking *invoking)
 {
     if (!invoking)
         return;
@@ -70,14 +53,17 @@ static int read_type(struct call *call, struct invoking *invoking)
     AUTO_VALIDATION struct validation validation = VALIDATION_INIT;
     bool is_known = type.size == 0;
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-        if (str_equal_text(type, types[i])) {
+        bool is_allowed = !invoking->stream || i != INVOKE_EVENT;
+        if (str_equal_text(type, types[i]) && is_allowed) {
             invoking->type = (enum invoke_type) i;
             is_known = true;
         }
     }
     if (!is_known)
         validation_add(&validation, type, "invocationType",
-                       "satisfy enum value set: [Event, RequestResponse, DryRun]");
+                       invoking->stream
+                           ? "satisfy enum value set: [RequestResponse, DryRun]"
+                           : "satisfy enum value set: [Event, RequestResponse, DryRun]");
     if (str_equal(log, STR("Tail")))
         invoking->wants_log_tail = true;
     else if (log.size > 0 && !str_equal(log, STR("None")))
@@ -179,9 +165,8 @@ static void answer_result(struct call *call, struct invocation_result *result)
     version_unref(version);
 }
 
-static void invoked(void *arg, struct invocation_result *result)
+bool invoking_has_run(struct call *call, struct invocation_result *result)
 {
-    struct call *call = arg;
     struct invoking *invoking = call->work;
     call->on_gone = NULL;
     if (result->request_id)
@@ -189,8 +174,7 @@ static void invoked(void *arg, struct invocation_result *result)
     switch (result->outcome) {
     case INVOCATION_ANSWERED:
     case INVOCATION_FUNCTION_ERROR:
-        answer_result(call, result);
-        return;
+        return true;
     case INVOCATION_THROTTLED:
         (void) aws_error_set_reason(&call->error, AWS_TOO_MANY_REQUESTS, result->throttle_reason,
                                     "Rate Exceeded.");
@@ -206,6 +190,13 @@ static void invoked(void *arg, struct invocation_result *result)
         break;
     }
     fail(call);
+    return false;
+}
+
+static void invoked(void *arg, struct invocation_result *result)
+{
+    if (invoking_has_run(arg, result))
+        answer_result(arg, result);
 }
 
 /* Nobody waits for the answer any more: the invocation's callback will not come. */
@@ -237,11 +228,13 @@ static void start(struct call *call)
         .trace_id = trace_id(call),
         .invoked_arn = str_of(invoking->arn),
         .wants_log_tail = invoking->wants_log_tail,
+        .stream = invoking->stream,
+        .stream_arg = call,
     };
     buf_init(&invoking->payload, 0);
     call->on_gone = caller_gone;
     invoking->invocation =
-        invocation_start(call->api->config.scheduler, version, &spec, invoked, call);
+        invocation_start(call->api->config.scheduler, version, &spec, invoking->done, call);
     if (!invoking->invocation) {
         buf_done(&spec.payload);
         call->on_gone = NULL;
@@ -333,12 +326,19 @@ static void take_payload(struct call *call, struct invoking *invoking)
 
 void invoke(struct call *call)
 {
+    invoking_begin(call, invoked, NULL);
+}
+
+void invoking_begin(struct call *call, invocation_cb *done, const struct invocation_stream *stream)
+{
     struct invoking *invoking = mem_new(struct invoking);
     if (!invoking) {
         call_fail_with(call, AWS_SERVICE, "No memory");
         return;
     }
     call->work = invoking;
+    invoking->done = done;
+    invoking->stream = stream;
     int r = call_function_name(call, FUNCTION_NAME_NAMESPACED, &invoking->name);
     if (r == 0)
         r = read_type(call, invoking);

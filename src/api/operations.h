@@ -48,6 +48,7 @@ void lambda_list_provisioned(struct call *call);
 void lambda_put_concurrency(struct call *call);
 void lambda_put_provisioned(struct call *call);
 void invoke(struct call *call);
+void invoke_with_response_stream(struct call *call);
 
 void sts(struct call *call);
 

@@ -17,6 +17,7 @@
 /* clang-format off */
 const struct route lambda_routes[] = {
     {HTTP_METHOD_POST, "/2015-03-31/functions/{FunctionName}/invocations", NULL, "Invoke", ROUTE_BODY_PAYLOAD, NULL, invoke},
+    {HTTP_METHOD_POST, "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", NULL, "InvokeWithResponseStream", ROUTE_BODY_PAYLOAD, NULL, invoke_with_response_stream},
     {HTTP_METHOD_GET, "/2015-03-31/functions/{FunctionName}", NULL, "GetFunction", ROUTE_BODY_NONE, NULL, lambda_get},
     {HTTP_METHOD_GET, "/2015-03-31/functions/{FunctionName}/configuration", NULL, "GetFunctionConfiguration", ROUTE_BODY_NONE, NULL, lambda_get_configuration},
     {HTTP_METHOD_POST, "/2015-03-31/functions", NULL, "CreateFunction", ROUTE_BODY_CODE, "Code.ZipFile", lambda_create},
@@ -67,7 +68,6 @@ const struct route lambda_routes[] = {
 
     /* What AWS has besides. */
     {HTTP_METHOD_GET, "/2018-10-31/layers", "find=LayerVersion", "GetLayerVersionByArn", ROUTE_BODY_NONE, NULL, NULL},
-    ABSENT(POST, "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", "InvokeWithResponseStream"),
     ABSENT(DELETE, "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", "DeleteLayerVersion"),
     ABSENT(GET, "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", "GetLayerVersion"),
     ABSENT(GET, "/2018-10-31/layers/{LayerName}/versions", "ListLayerVersions"),

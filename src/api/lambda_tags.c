@@ -131,41 +131,62 @@ void lambda_tag(struct call *call)
     commit(call, function, &json);
 }
 
-/* Is the key among the query's tagKeys? Malformed ones are none. */
-static bool is_not_named(void *arg, struct str key)
+struct tag_keys {
+    struct str *keys; /* owned; the texts are in the request's arena */
+    size_t n;
+};
+
+/* Every ?tagKeys= of the query, decoded once. */
+static int read_keys(struct call *call, struct tag_keys *ret_keys)
 {
-    const struct call *call = arg;
     struct str query = call->request->query;
-    bool is_more = true;
+    bool is_more = query.size > 0;
+    size_t most = 1;
+    for (size_t i = 0; i < query.size; i++)
+        most += query.data[i] == '&';
+    ret_keys->keys = calloc(most, sizeof(struct str));
+    if (!ret_keys->keys)
+        return aws_error_set(&call->error, AWS_SERVICE, "No memory");
     while (is_more) {
         struct str pair;
-        struct str value;
+        struct str key;
         is_more = str_cut(query, '&', &pair, &query);
-        if (route_query(pair, "tagKeys", call->request->arena, &value) == 0 && value.data &&
-            str_equal(value, key))
-            return false;
+        if (route_query(pair, "tagKeys", call->request->arena, &key) < 0)
+            return aws_error_set(&call->error, AWS_VALIDATION, "The tag keys are not well-formed");
+        if (key.data)
+            ret_keys->keys[ret_keys->n++] = key;
     }
+    return 0;
+}
+
+static bool is_not_named(void *arg, struct str key)
+{
+    const struct tag_keys *named = arg;
+    for (size_t i = 0; i < named->n; i++)
+        if (str_equal(named->keys[i], key))
+            return false;
     return true;
 }
 
 void lambda_untag(struct call *call)
 {
     struct function *function;
-    struct str first;
+    struct tag_keys named = {0};
     AUTO_BUF struct buf json = BUF_INIT(ATTACHMENT_JSON_MAX);
     size_t n = 0;
     int r = find(call, &function);
     if (r == 0)
-        r = call_query(call, "tagKeys", &first);
-    if (r == 0 && !first.data) {
+        r = read_keys(call, &named);
+    if (r == 0 && named.n == 0) {
         AUTO_VALIDATION struct validation validation = VALIDATION_INIT;
         validation_add_null(&validation, "tagKeys");
         r = validation_finish(&validation, AWS_VALIDATION, &call->error);
     }
     buf_append_byte(&json, '{');
     if (r == 0)
-        r = append_kept(&json, function, &n, is_not_named, call);
+        r = append_kept(&json, function, &n, is_not_named, &named);
     buf_append_byte(&json, '}');
+    free(named.keys);
     if (r < 0)
         call_fail(call);
     else

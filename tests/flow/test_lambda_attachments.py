@@ -159,6 +159,10 @@ def test_tags(client, loose):
         assert client.get_function(FunctionName=name)["Tags"] == {"one": "uno", "two": "2", "spaced key": "ü="}
         client.untag_resource(Resource=arn, TagKeys=["two", "spaced key", "never there"])
         assert client.list_tags(Resource=arn)["Tags"] == {"one": "uno"}
+        long = {f"{number:03}" + "k" * 125: "v" * 256 for number in range(49)}
+        client.tag_resource(Resource=arn, Tags=long)
+        client.untag_resource(Resource=arn, TagKeys=list(long))
+        assert client.list_tags(Resource=arn)["Tags"] == {"one": "uno"}
         client.tag_resource(Resource=arn, Tags={f"k{number}": "" for number in range(49)})
         with refused("InvalidParameterValueException", 400, "Number of tags exceeds resource tag limit."):
             client.tag_resource(Resource=arn, Tags={"one more": ""})

@@ -46,6 +46,18 @@ static bool has_query_signature(const struct sigv4_request *request)
     return false;
 }
 
+// Presigned URLs of signature version 2: ?AWSAccessKeyId=...&Expires=...&Signature=...
+static bool has_version_2_query(const struct sigv4_request *request)
+{
+    struct str query = request->query, pair;
+    while (query.size > 0) {
+        (void) str_cut(query, '&', &pair, &query);
+        if (str_has_prefix(pair, STR("AWSAccessKeyId=")))
+            return true;
+    }
+    return false;
+}
+
 bool sigv4_is_signed(const struct sigv4_request *request)
 {
     size_t count;
@@ -393,5 +405,9 @@ int sigv4_parse(const struct sigv4_request *request, struct sigv4_claim *ret_cla
         return parse_header_form(request, authorization, ret_claim, err);
     if (is_query)
         return parse_query_form(request, ret_claim, err);
+    if (has_version_2_query(request))
+        return error_set(err, -EPROTONOSUPPORT,
+                         "Presigned URLs of signature version 2 are not accepted: use " ALGORITHM
+                         " (version 4).");
     return error_set(err, -ENOENT, "Missing Authentication Token");
 }

@@ -135,3 +135,14 @@ def test_nothing_is_answered_without_a_signature(service):
         check((answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()), 403,
               "MissingAuthenticationTokenException")
         connection.close()
+
+
+def test_signature_version_2_is_refused_in_words(service):
+    place = urllib.parse.urlsplit(service.endpoint)
+    for path in (FUNCTIONS, "/lamina/v1/code/" + "0" * 64):
+        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=120)
+        connection.request("GET", path + "?AWSAccessKeyId=AKIA&Expires=1&Signature=x")
+        answer = connection.getresponse()
+        body = answer.read()
+        assert answer.status in (400, 403) and b"signature version 2 are not accepted" in body, body
+        connection.close()

@@ -19,31 +19,43 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int laminad_open_beside(const char *name, int flags)
+// Where our own binary lies. Found before the mount namespace is left: after that the kernel gives
+// its path from another root.
+static char beside[4096];
+
+static int find_beside(void)
 {
-    char path[4096];
-    ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    ssize_t size = readlink("/proc/self/exe", beside, sizeof(beside) - 1);
     if (size < 0)
         return -errno;
-    path[size] = '\0';
-    char *slash = strrchr(path, '/');
+    beside[size] = '\0';
+    char *slash = strrchr(beside, '/');
     if (!slash)
         return -ENOENT;
     *slash = '\0';
-    AUTO_FD int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return 0;
+}
+
+int laminad_open_beside(const char *name, int flags)
+{
+    AUTO_FD int dir = open(beside, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return -errno;
-    int fd = openat(dir, name ? name : ".", flags | O_CLOEXEC);
+    int fd = openat(dir, name, flags | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 
 int laminad_place_open(struct laminad_place *place, struct error *err)
 {
+    int r = find_beside();
+    if (r < 0)
+        return error_set_errno(err, r, "read /proc/self/exe");
     place->mounts_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     if (place->mounts_fd < 0)
         return error_set_errno(err, -errno, "open the mount namespace");
+    place->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     place->cwd_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (place->cwd_fd < 0)
+    if (place->root_fd < 0 || place->cwd_fd < 0)
         return error_set_errno(err, -errno, "open the working directory");
     // By descriptor: the user need not be able to walk to it (a clone of the repository in /root).
     place->program_fd = laminad_open_beside("laminad", O_PATH);
@@ -87,8 +99,8 @@ static char **arguments_make(const struct options *options)
 static int become(const struct laminad_place *place, const struct options *options, int channel_fd,
                   int work_fd)
 {
-    if (setns(place->mounts_fd, CLONE_NEWNS) < 0 || fchdir(place->cwd_fd) < 0 ||
-        setenv(SPAWN_ENV_FDS, "3,4", 1) < 0)
+    if (setns(place->mounts_fd, CLONE_NEWNS) < 0 || fchdir(place->root_fd) < 0 || chroot(".") < 0 ||
+        fchdir(place->cwd_fd) < 0 || setenv(SPAWN_ENV_FDS, "3,4", 1) < 0)
         return -errno;
     int r = data_mount(options);
     if (r < 0)

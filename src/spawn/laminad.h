@@ -14,11 +14,12 @@
 // Opened before the host's mounts are left behind.
 struct laminad_place {
     int mounts_fd; // the host's mount namespace
-    int cwd_fd;    // where lamina-spawn was started
+    int root_fd; // our root in it: setns leaves it for the namespace's own, which a chroot's is not
+    int cwd_fd;  // where lamina-spawn was started
     int program_fd;
 };
 
-// The program of that name beside our own binary, and the directory itself for NULL.
+// What is called so beside our own binary; after laminad_place_open.
 int laminad_open_beside(const char *name, int flags) MUST_CHECK;
 
 int laminad_place_open(struct laminad_place *place, struct error *err) MUST_CHECK;

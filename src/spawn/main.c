@@ -158,6 +158,7 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
         r = laminad_start(&place, options, &monitor->channel_fd, &monitor->work_fd,
                           &monitor->laminad_pid, err);
     fd_close(place.mounts_fd);
+    fd_close(place.root_fd);
     fd_close(place.cwd_fd);
     fd_close(place.program_fd);
     return r == 0 ? loop_watch(monitor, err) : r;

@@ -35,6 +35,15 @@ static int try_namespaces(void)
     return unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0 ? -errno : 0;
 }
 
+// A chroot into a plain directory cannot be left behind by pivot_root.
+static int try_root_mount(void)
+{
+    struct statx at;
+    if (statx(AT_FDCWD, "/", 0, STATX_TYPE, &at) < 0)
+        return -errno;
+    return at.stx_attributes & STATX_ATTR_MOUNT_ROOT ? 0 : -EINVAL;
+}
+
 static int try_net(void)
 {
     int listeners[2];
@@ -166,6 +175,7 @@ static const struct probe {
     {"root", try_root, NULL},
     {"clone3", try_clone3, NULL},
     {"namespaces", try_namespaces, NULL},
+    {"root_is_a_mount", try_root_mount, NULL}, // in a chroot: mount --bind DIR DIR first
     {"net_namespace", try_net, NULL},
     {"mount_api", try_mount, NULL},
     {"proc_subset", try_proc, NULL},

@@ -23,11 +23,14 @@ def test_the_hosts_files_are_not_there(spawn, attack):
 
 
 def test_nothing_but_tmp_can_be_written(attack):
-    assert attack("writes") == {
+    result = attack("writes")
+    # Newer kernels look at the mode first, older ones at the mount.
+    assert result.pop("truncate") in ("EACCES", "EROFS")
+    assert result == {
         **all_are("EROFS", "/x", "/etc/x", "/usr/x", "/var/task/x", "/opt/x", "/dev/x",
                   "/opt/lamina/x", "/var/x", "/run/x", "/sys/x", "unlink", "chmod", "chown",
                   "setxattr", "mkdir", "fchmod"),
-        **all_are("EACCES", "/etc/passwd", "/usr/bin/env", "/var/task/bootstrap", "truncate",
+        **all_are("EACCES", "/etc/passwd", "/usr/bin/env", "/var/task/bootstrap",
                   "map_shared_write", "reopen_for_writing"),
         "/home/x": "ENOENT",
         **all_are("EXDEV", "rename", "hard_link_out", "hard_link_usr"),

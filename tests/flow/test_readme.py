@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The README's commands, run one after the other as a reader would type them."""
+"""The commands of the README and of docs/runtimes.md, run one after the other as a reader would type them."""
 
 import os
 import pathlib
@@ -64,3 +64,17 @@ def test_every_command_of_the_readme_works(build, place):
     assert "package     measured" in done.stdout
     assert (place / "speech.zip").stat().st_size > 1000000
     assert "the service on" in done.stderr and "has ended" in done.stderr
+
+
+def test_the_handlers_of_the_page_about_runtimes_work(service, place):
+    """Each block writes a handler, deploys it and calls it."""
+    found = [text for language, text in FENCE.findall((ROOT / "docs" / "runtimes.md").read_text()) if language == "sh"]
+    assert len(found) == 2 and "python3.11" in found[0] and "nodejs18.x" in found[1]
+    env = {**service.env, "PATH": f"{service.build}:/usr/bin:/bin"}
+    for text, interpreter in zip(found, ("/usr/bin/python3", "/usr/bin/node")):
+        if not os.access(interpreter, os.X_OK):
+            continue
+        done = subprocess.run(["/bin/sh", "-eu", "-c", text], env=env, cwd=place, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=2 * DEADLINE_S)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert '"hello": "you"' in done.stdout or '"hello":"you"' in done.stdout

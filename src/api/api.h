@@ -25,6 +25,7 @@
 #include "base/error.h"
 
 struct api;
+struct async;
 struct auth;
 struct catalog;
 struct deploy;
@@ -33,6 +34,7 @@ struct http_request;
 struct http_server;
 struct log_writer;
 struct loop;
+struct queue;
 struct registry;
 struct scheduler;
 struct spooler;
@@ -52,6 +54,8 @@ struct api_config {
     struct catalog *catalog;
     struct scheduler *scheduler;
     struct registry *registry;
+    struct queue *queue; /* dead letters */
+    struct async *async; /* Event invocations */
     struct spooler *spooler;
     struct deploy *deploy;
     struct store *store;

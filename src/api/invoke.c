@@ -98,19 +98,15 @@ static int read_client_context(struct call *call, struct invoking *invoking)
     return 0;
 }
 
-/* What the caller may not have: asynchronous calls. The limit is looked at first, as AWS does. */
-static int refuse_type(struct call *call, const struct invoking *invoking)
+/* What an event may carry. (The limit of a synchronous call is the route's.) */
+static int refuse_size(struct call *call, const struct invoking *invoking)
 {
-    if (invoking->type != INVOKE_EVENT)
-        return 0;
-    if (call->request->body.size > LIMIT_PAYLOAD_ASYNC_MAX)
+    if (invoking->type == INVOKE_EVENT && call->request->body.size > LIMIT_PAYLOAD_ASYNC_MAX)
         return aws_error_set(&call->error, AWS_REQUEST_TOO_LARGE,
                              "%zu byte payload is too large for the Event invocation type (limit "
                              "%d bytes)",
                              call->request->body.size, LIMIT_PAYLOAD_ASYNC_MAX);
-    return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
-                         "The invocation type Event is not available in this service yet; use "
-                         "RequestResponse.");
+    return 0;
 }
 
 static int find_version(struct call *call, struct invoking *invoking)
@@ -210,7 +206,7 @@ static void caller_gone(struct call *call)
     call_free(call);
 }
 
-static struct str trace_id(const struct call *call)
+struct str invoking_trace_id(const struct call *call)
 {
     struct str trace = http_request_header(call->request, "x-amzn-trace-id");
     return trace.size > TRACE_ID_MAX ? STR("") : trace;
@@ -220,12 +216,10 @@ static void start(struct call *call)
 {
     struct invoking *invoking = call->work;
     const struct version *version = invoking->version;
-    (void) snprintf(invoking->arn, sizeof(invoking->arn), "%s%s%s", version->arn,
-                    invoking->name.qualifier[0] ? ":" : "", invoking->name.qualifier);
     struct invocation_spec spec = {
         .payload = invoking->payload,
         .client_context = str_of(invoking->client_context),
-        .trace_id = trace_id(call),
+        .trace_id = invoking_trace_id(call),
         .invoked_arn = str_of(invoking->arn),
         .wants_log_tail = invoking->wants_log_tail,
         .stream = invoking->stream,
@@ -259,8 +253,14 @@ static void checked(struct call *call)
     int r = check_failed(call, invoking);
     if (r == 0)
         r = find_version(call, invoking);
-    if (r < 0)
+    if (r < 0) {
         fail(call);
+        return;
+    }
+    (void) snprintf(invoking->arn, sizeof(invoking->arn), "%s%s%s", invoking->version->arn,
+                    invoking->name.qualifier[0] ? ":" : "", invoking->name.qualifier);
+    if (invoking->type == INVOKE_EVENT)
+        invoking_submit(call);
     else
         start(call);
 }
@@ -343,7 +343,7 @@ void invoking_begin(struct call *call, invocation_cb *done, const struct invocat
     if (r == 0)
         r = read_type(call, invoking);
     if (r == 0)
-        r = refuse_type(call, invoking);
+        r = refuse_size(call, invoking);
     if (r == 0)
         r = read_client_context(call, invoking);
     if (r < 0) {

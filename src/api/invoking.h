@@ -44,4 +44,10 @@ MUST_CHECK bool invoking_has_run(struct call *call, struct invocation_result *re
 
 void invoking_free(struct invoking *invoking); /* accepts NULL */
 
+/* InvocationType Event: into the queue, and 202. Ends the call. invoke_event.c */
+void invoking_submit(struct call *call);
+
+/* X-Amzn-Trace-Id as the caller sent it, or empty. */
+struct str invoking_trace_id(const struct call *call);
+
 #endif

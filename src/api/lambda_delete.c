@@ -8,6 +8,7 @@
 
 #include "api/call.h"
 #include "api/operations.h"
+#include "async/async.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "deploy/deploy.h"
@@ -21,6 +22,7 @@ static void forget(struct api *api, const char *name)
 {
     function_stats_forget(api->config.scheduler, str_of(name));
     log_writer_forget(api->config.logs, name);
+    async_forget(api->config.async, str_of(name));
 }
 
 static void committed(void *arg, const struct error *err)

@@ -54,7 +54,10 @@ void sts(struct call *call);
 
 void lamina_function(struct call *call);
 void lamina_instances(struct call *call);
+void lamina_list_dead_letters(struct call *call);
 void lamina_logs(struct call *call);
+void lamina_purge_dead_letters(struct call *call);
+void lamina_retry_dead_letters(struct call *call);
 void lamina_package(struct call *call);
 void lamina_status(struct call *call);
 void lamina_stop(struct call *call);

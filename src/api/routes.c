@@ -63,6 +63,9 @@ const struct route lambda_routes[] = {
     {HTTP_METHOD_GET, "/lamina/v1/instances", NULL, "LaminaInstances", ROUTE_BODY_NONE, NULL, lamina_instances},
     {HTTP_METHOD_GET, "/lamina/v1/functions/{FunctionName}", NULL, "LaminaFunction", ROUTE_BODY_NONE, NULL, lamina_function},
     {HTTP_METHOD_GET, "/lamina/v1/functions/{FunctionName}/logs", NULL, "LaminaLogs", ROUTE_BODY_NONE, NULL, lamina_logs},
+    {HTTP_METHOD_GET, "/lamina/v1/functions/{FunctionName}/dead-letters", NULL, "LaminaDeadLetters", ROUTE_BODY_NONE, NULL, lamina_list_dead_letters},
+    {HTTP_METHOD_POST, "/lamina/v1/functions/{FunctionName}/dead-letters/retry", NULL, "LaminaRetryDeadLetters", ROUTE_BODY_NONE, NULL, lamina_retry_dead_letters},
+    {HTTP_METHOD_DELETE, "/lamina/v1/functions/{FunctionName}/dead-letters", NULL, "LaminaPurgeDeadLetters", ROUTE_BODY_NONE, NULL, lamina_purge_dead_letters},
     {HTTP_METHOD_POST, "/lamina/v1/functions/{FunctionName}/stop", NULL, "LaminaStop", ROUTE_BODY_NONE, NULL, lamina_stop},
     {HTTP_METHOD_PUT, "/lamina/v1/packages/{Sha256}", NULL, "LaminaPackage", ROUTE_BODY_PACKAGE, NULL, lamina_package},
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -60,6 +61,8 @@ static const struct setting settings[] = {
      "payload, in MB, that may wait"},
     {"queue-wait-ms", "LAMINA_QUEUE_WAIT_MS", "10000", NUMBER(queue_wait_ms, 1, 900000),
      "longest wait before an invocation is throttled"},
+    {"async-retry-ms", "LAMINA_ASYNC_RETRY_MS", "60000", NUMBER(async_retry_ms, 1, 86400000),
+     "pause before an event that failed is tried again; the next one is twice as long"},
     {"starts-at-once", "LAMINA_STARTS_AT_ONCE", "64", NUMBER(starts_at_once, 1, 2000),
      "instances in their init phase at the same moment"},
     {"freeze-after-ms", "LAMINA_FREEZE_AFTER_MS", "1000", NUMBER(freeze_after_ms, 0, 86400000),
@@ -299,6 +302,43 @@ void config_done(struct config *config)
             free(*member);
             *member = NULL;
         }
+}
+
+/* "--key=value"; NULL without memory. */
+static char *setting_flag(const struct config *config, const struct setting *setting)
+{
+    const char *member = (const char *) config + setting->offset;
+    struct buf flag = BUF_INIT(PATH_MAX + 64);
+    const uint64_t *number = (const uint64_t *) (const void *) member;
+    buf_printf(&flag, "--%s=", setting->key);
+    if (setting->offset == offsetof(struct config, config_file))
+        buf_append_text(&flag, "/dev/null"); /* it was read */
+    else if (setting->kind == KIND_TEXT)
+        buf_append_text(&flag, *(char *const *) (const void *) member);
+    else if (setting->kind == KIND_CHOICE)
+        buf_append_text(&flag, setting->choices[*number]);
+    else
+        buf_printf(&flag, "%llu", (unsigned long long) *number);
+    if (buf_status(&flag) < 0) {
+        buf_done(&flag);
+        return NULL;
+    }
+    return buf_take(&flag, NULL);
+}
+
+int config_flags(const struct config *config, char *flags[CONFIG_FLAGS_MAX], size_t *ret_count)
+{
+    _Static_assert(ARRAY_SIZE(settings) <= CONFIG_FLAGS_MAX, "every setting has room");
+    for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+        flags[i] = setting_flag(config, &settings[i]);
+        if (!flags[i]) {
+            while (i > 0)
+                free(flags[--i]);
+            return -ENOMEM;
+        }
+    }
+    *ret_count = ARRAY_SIZE(settings);
+    return 0;
 }
 
 void config_print_help(FILE *out)

@@ -11,6 +11,7 @@
 #define LAMINA_DAEMON_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -34,6 +35,7 @@ struct config {
     uint64_t queue;
     uint64_t queue_mb;
     uint64_t queue_wait_ms;
+    uint64_t async_retry_ms;
     uint64_t starts_at_once;
     uint64_t freeze_after_ms;
     uint64_t keepalive_s;
@@ -50,6 +52,12 @@ MUST_CHECK int config_load(struct config *config, int argc, char *const *argv,
                            char *const *environment, enum config_outcome *ret_outcome,
                            struct error *err);
 void config_done(struct config *config);
+
+/* The same settings as flags, "--key=value" each, for a process that may not read what we read (the configuration file can be
+ * root's alone): appended to `flags`, which has room for CONFIG_FLAGS_MAX. Each is the caller's to free. -ENOMEM. */
+#define CONFIG_FLAGS_MAX 32
+MUST_CHECK int config_flags(const struct config *config, char *flags[CONFIG_FLAGS_MAX],
+                            size_t *ret_count);
 
 /* One line a setting: flag, variable, default, what it does. */
 void config_print_help(FILE *out);

@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "api/auth.h"
+#include "async/async.h"
 #include "aws/credentials.h"
 #include "base/fd.h"
 #include "base/fs.h"
@@ -27,6 +28,7 @@
 #include "instance/log_writer.h"
 #include "loop/job.h"
 #include "loop/loop.h"
+#include "meta/queue.h"
 #include "meta/registry.h"
 #include "store/store.h"
 
@@ -44,10 +46,12 @@ struct server {
     struct loop *loop;
     struct store *store;
     struct registry *registry;
+    struct queue *queue;
     struct log_writer *log_writer;
     struct catalog *catalog;
     struct instance_host *host;
     struct scheduler *scheduler;
+    struct async *async;
     struct deploy *deploy;
     struct spooler *spooler;
     struct auth *auth;
@@ -57,6 +61,7 @@ struct server {
     struct http_listener *listener;
     struct loop_timer drain_timer;
     bool is_draining;
+    int drains_left; /* the clients' calls, and the events' */
     bool is_ready;
     int status;
 };
@@ -117,7 +122,8 @@ static int check_tree(void *arg, const struct version *version, struct error *er
 static void on_drained(void *arg)
 {
     struct server *server = arg;
-    loop_stop(server->loop);
+    if (--server->drains_left == 0)
+        loop_stop(server->loop);
 }
 
 static void on_drain_timeout(void *arg)
@@ -144,6 +150,8 @@ static void on_signal(void *arg, int signal_number)
         loop_stop(server->loop);
         return;
     }
+    server->drains_left = 2;
+    async_stop(server->async, on_drained, server);
     http_server_drain(server->http, on_drained, server);
 }
 
@@ -152,6 +160,7 @@ static void on_signal(void *arg, int signal_number)
 static void server_close(struct server *server)
 {
     registry_close(server->registry);
+    queue_close(server->queue);
     log_writer_free(server->log_writer);
     if (server->data_dir_fd >= 0 && server->listener)
         paths_remove(server->data_dir_fd);
@@ -187,6 +196,8 @@ static int open_data(struct server *server, struct error *err)
     if (r < 0)
         return r;
     r = registry_open(server->data_path, server->loop, &server->registry, err);
+    if (r == 0)
+        r = queue_open(server->data_path, server->loop, &server->queue, err);
     if (r < 0)
         return r;
     logs_fd = fs_make_dir_open(server->data_dir_fd, "logs", 0700);
@@ -242,6 +253,16 @@ static int open_instances(struct server *server, struct error *err)
     return 0;
 }
 
+static int open_async(struct server *server, struct error *err)
+{
+    const struct async_config async = {.loop = server->loop,
+                                       .queue = server->queue,
+                                       .catalog = server->catalog,
+                                       .scheduler = server->scheduler,
+                                       .retry_ms = (int64_t) server->config->async_retry_ms};
+    return async_new(&async, &server->async, err);
+}
+
 static int open_deploy(struct server *server, struct error *err)
 {
     const struct deploy_config deploy = {.loop = server->loop,
@@ -290,6 +311,8 @@ static int open_api(struct server *server, struct error *err)
                                    .catalog = server->catalog,
                                    .scheduler = server->scheduler,
                                    .registry = server->registry,
+                                   .queue = server->queue,
+                                   .async = server->async,
                                    .spooler = server->spooler,
                                    .deploy = server->deploy,
                                    .store = server->store,
@@ -346,7 +369,7 @@ static int open_http(struct server *server, struct error *err)
 static int open_all(struct server *server, struct error *err)
 {
     int (*const steps[])(struct server *, struct error *) = {
-        open_data, open_catalog, open_instances, open_deploy, open_auth, open_api,
+        open_data, open_catalog, open_instances, open_async, open_deploy, open_auth, open_api,
     };
     server->loop = loop_new();
     if (!server->loop)

@@ -84,12 +84,6 @@ def test_a_dry_run_answers_204_and_runs_nothing(client):
         assert answer["Payload"].read() == b""
 
 
-def test_event_invocations_are_refused_for_now(client, name):
-    with pytest.raises(Exception) as caught:
-        client.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 501)
-
-
 def test_the_client_context_reaches_the_function_decoded(client, name):
     context = {"client": {"app_title": "t"}, "custom": {"k": "v"}}
     encoded = base64.b64encode(json.dumps(context).encode()).decode()

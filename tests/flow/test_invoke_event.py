@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""InvocationType Event with boto3: 202 at once, handled later; retries, destinations, dead letters, kill -9."""
+import json
+import os
+import signal
+
+import pytest
+
+from lambda_function import ARN, BOOTSTRAP, fresh_name, function, refused, settings, signed, zip_of
+from lamina_service import wait_for
+
+# Answers {"marker": "failing"} as an error while /tmp/failing is named by the event's text; see below.
+FAILING = BOOTSTRAP.replace("$id/response", "$id/error").replace("/response HTTP", "/error HTTP")
+
+
+@pytest.fixture(scope="module")
+def events(build):
+    """A service whose second and third tries come after a moment."""
+    from conftest import needs_root
+    from lamina_service import Service
+    needs_root()
+    with Service(build, env={"LAMINA_ASYNC_RETRY_MS": "1"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(events):
+    return events.client("lambda")
+
+
+def failing(marker="failing"):
+    """A function that reports an error for every event."""
+    assert "/error HTTP" in FAILING
+    return zip_of({"bootstrap": FAILING.replace("MARKER", marker)})
+
+
+def send(client, name, payload=b"{}", **more):
+    answer = client.invoke(FunctionName=name, InvocationType="Event", Payload=payload, **more)
+    assert answer["StatusCode"] == 202 and answer["Payload"].read() == b""
+    assert "FunctionError" not in answer
+    return answer["ResponseMetadata"]["RequestId"]
+
+
+def log_lines(service, name):
+    status, _, body = signed(service, "GET", f"/lamina/v1/functions/{name}/logs?limit=1000")
+    assert status == 200
+    return [event["text"] for event in json.loads(body)["events"]]
+
+
+def starts(service, name):
+    """The request ids of the function's calls, in their order."""
+    return [line.split()[2] for line in log_lines(service, name) if line.startswith("START RequestId: ")]
+
+
+def dead_letters(service, name, query=""):
+    status, _, body = signed(service, "GET", f"/lamina/v1/functions/{name}/dead-letters{query}")
+    assert status == 200
+    return json.loads(body)["dead_letters"]
+
+
+def test_an_event_is_answered_202_and_handled(client, events):
+    name = fresh_name()
+    with function(client, name):
+        first = send(client, name, b'{"n":1}')
+        second = send(client, name, b'{"n":2}', Qualifier="$LATEST")
+        wait_for(lambda: len(starts(events, name)) == 2, "both events to be handled")
+        assert sorted(starts(events, name)) == sorted([first, second])
+        assert dead_letters(events, name) == []
+
+
+def test_what_cannot_be_an_event_is_refused(client, events):
+    name = fresh_name()
+    with function(client, name):
+        with refused("RequestTooLargeException", 413):
+            send(client, name, b'"' + b"x" * (1 << 20) + b'"')
+        with refused("InvalidRequestContentException", 400):
+            send(client, name, b"{")
+        with refused("ResourceNotFoundException", 404):
+            send(client, name, Qualifier="7")
+    with refused("ResourceNotFoundException", 404):
+        send(client, "no-such-function")
+
+
+def test_an_error_is_tried_three_times_with_one_id_then_kept(client, events):
+    name = fresh_name()
+    with function(client, name, Code={"ZipFile": failing()}):
+        request = send(client, name, b'{"n":1}')
+        letter, = wait_for(lambda: dead_letters(events, name), "the dead letter")
+        assert starts(events, name) == [request] * 3
+        assert (letter["request_id"], letter["reason"], letter["tries"]) == (request, "RetriesExhausted", 3)
+        assert letter["payload_bytes"] == 7 and "failing" in letter["error"]
+        # Told to, it is tried again, now by code that works.
+        client.update_function_code(FunctionName=name, ZipFile=settings(name)["Code"]["ZipFile"])
+        client.get_waiter("function_updated_v2").wait(FunctionName=name)
+        status, _, body = signed(events, "POST", f"/lamina/v1/functions/{name}/dead-letters/retry?id={letter['id']}")
+        assert (status, json.loads(body)) == (200, {"retried": 1})
+        wait_for(lambda: len(starts(events, name)) == 4, "the fourth try")
+        assert dead_letters(events, name) == []
+
+
+def test_retries_are_as_configured_and_letters_can_be_purged(client, events):
+    name = fresh_name()
+    with function(client, name, Code={"ZipFile": failing()}):
+        client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+        for _ in range(3):
+            send(client, name)
+        wait_for(lambda: len(dead_letters(events, name)) == 3, "three dead letters")
+        assert len(starts(events, name)) == 3
+        first = dead_letters(events, name, "?limit=1")
+        assert len(first) == 1
+        assert len(dead_letters(events, name, f"?after={first[0]['id']}")) == 2
+        status, _, body = signed(events, "DELETE", f"/lamina/v1/functions/{name}/dead-letters")
+        assert (status, json.loads(body)) == (200, {"purged": 3})
+        assert dead_letters(events, name) == []
+
+
+def test_destinations_are_called_with_the_record(client, events):
+    name, bad, good, sink = (fresh_name() for _ in range(4))
+    with function(client, sink), function(client, good), function(client, bad, Code={"ZipFile": failing()}):
+        destination = {"Destination": ARN + sink}
+        client.put_function_event_invoke_config(FunctionName=good, DestinationConfig={"OnSuccess": destination})
+        client.put_function_event_invoke_config(FunctionName=bad, MaximumRetryAttempts=1,
+                                                DestinationConfig={"OnFailure": destination})
+        send(client, good)
+        wait_for(lambda: len(starts(events, sink)) == 1, "the record of the success")
+        send(client, bad)
+        wait_for(lambda: len(starts(events, sink)) == 2, "the record of the failure")
+        assert len(starts(events, bad)) == 2
+        assert dead_letters(events, bad) == []
+
+
+def test_a_deleted_function_takes_its_events_along(client, events):
+    name = fresh_name()
+    with function(client, name, Code={"ZipFile": failing()}):
+        client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+        send(client, name)
+        wait_for(lambda: dead_letters(events, name), "the dead letter")
+    with function(client, name):
+        assert dead_letters(events, name) == []
+
+
+def test_no_accepted_event_is_lost_by_kill_minus_9(make_service):
+    """Events for a function that is slow to be tried; laminad is killed between and in the middle."""
+    service = make_service(env={"LAMINA_ASYNC_RETRY_MS": "1"})
+    accepted = []
+    with_name = settings("f")
+    service.client().create_function(**with_name)
+    service.client().get_waiter("function_active_v2").wait(FunctionName="f")
+    for _ in range(2):
+        client = service.client()
+        accepted += [send(client, "f", json.dumps(i).encode()) for i in range(25)]
+        process, service.process = service.process, None
+        os.kill(service.pid("laminad"), signal.SIGKILL)
+        process.wait(120)
+        wait_for(lambda: not service.processes(), "the service's processes to end")
+        service.start()
+    wait_for(lambda: set(starts(service, "f")) >= set(accepted), "every event to be handled")
+    assert dead_letters(service, "f") == []

@@ -116,11 +116,7 @@ static int read_settings(struct call *call, struct url_settings *settings)
         return r;
     if (!settings->auth_type.data)
         validation_add_null(&reader.validation, "authType");
-    r = validation_finish(&reader.validation, AWS_VALIDATION, &call->error);
-    if (r == 0 && str_equal(settings->invoke_mode, STR("RESPONSE_STREAM")))
-        r = aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
-                          "The invoke mode RESPONSE_STREAM is not available in this service yet.");
-    return r;
+    return validation_finish(&reader.validation, AWS_VALIDATION, &call->error);
 }
 
 /* Both the stored form (`function` NULL) and the shown one. */

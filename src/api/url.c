@@ -63,6 +63,7 @@ void url_free(struct url_call *url)
     if (!url)
         return;
     version_unref(url->version);
+    url_stream_free(url->stream);
     free(url->cors);
     free(url);
 }
@@ -117,7 +118,7 @@ static void invoked(void *arg, struct invocation_result *result)
     call->on_gone = NULL;
     call->work = NULL;
     url->invocation = NULL;
-    if (result->request_id)
+    if (result->request_id && !url->stream)
         (void) snprintf(call->request_id, sizeof(call->request_id), "%s", result->request_id);
     if (result->outcome == INVOCATION_THROTTLED) {
         url_refuse(url, 429, "TooManyRequestsException", "Rate Exceeded.");
@@ -125,6 +126,8 @@ static void invoked(void *arg, struct invocation_result *result)
         log_error("url.fault", "url=%s request=%s error=%s", url->url_id, call->request_id,
                   LOG_TEXT(result->error ? result->error->text : ""));
         url_refuse(url, 500, "ServiceException", "Internal Server Error");
+    } else if (url->is_streaming) {
+        url_stream_finish(url, result);
     } else {
         url_answer(url, result);
     }
@@ -144,6 +147,8 @@ static void start(struct url_call *url)
         .payload = event,
         .trace_id = http_request_header(call->request, "x-amzn-trace-id"),
         .invoked_arn = str_of(url->arn),
+        .stream = url->is_streaming ? &url_stream_callbacks : NULL,
+        .stream_arg = url,
     };
     if (spec.trace_id.size > 256)
         spec.trace_id = STR("");
@@ -169,6 +174,8 @@ static int find_version(struct url_call *url)
     if (r < 0)
         return r;
     url->version = version_ref(version);
+    url->is_streaming = str_equal(json_str(json_member(attachment_root(config), "InvokeMode")),
+                                  STR("RESPONSE_STREAM"));
     (void) snprintf(url->arn, sizeof(url->arn), "%s%s%s", version->arn,
                     config->qualifier[0] ? ":" : "", config->qualifier);
     return 0;

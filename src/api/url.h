@@ -9,6 +9,7 @@
  *   url.c         whose request is it, may it be made, the call
  *   url_event.c   request  -> event
  *   url_answer.c  answer of the function -> response
+ *   url_stream.c  the same for InvokeMode RESPONSE_STREAM: as the function writes it
  *   url_cors.c    what other origins may
  *
  * AuthType NONE needs a statement in the function's policy that lets everybody call lambda:InvokeFunctionUrl;
@@ -31,6 +32,8 @@
 #define URL_HEADERS_MAX 100
 #define URL_HEADERS_OURS 16
 
+struct url_stream;
+
 /* A request on its way through a URL. */
 struct url_call {
     struct call *call;
@@ -40,8 +43,26 @@ struct url_call {
     char arn[VERSION_ARN_MAX + LIMIT_QUALIFIER_MAX]; /* of what the URL stands for */
     char *cors; /* the Cors object as text, owned; NULL: none */
     bool is_iam;
+    bool is_streaming;             /* InvokeMode RESPONSE_STREAM */
+    struct url_stream *stream;     /* owned; NULL until the function's answer begins */
     struct invocation *invocation; /* borrowed */
 };
+
+/* Status and headers of a response. Values are views into JSON or the request's arena. */
+struct url_head {
+    unsigned status;
+    struct http_header headers[URL_HEADERS_MAX + URL_HEADERS_OURS];
+    size_t n_headers;
+};
+/* From an object with statusCode, headers, cookies. -EINVAL: it cannot be a response. */
+MUST_CHECK int url_head_read(struct url_head *head, const struct url_call *url, yyjson_val *root);
+/* What the function did not say itself: Content-Type; and what is the platform's. */
+void url_head_complete(struct url_head *head, const struct url_call *url, struct str content_type,
+                       struct str trace_id);
+static inline bool url_head_has_body(const struct url_head *head)
+{
+    return head->status != 204 && head->status != 304;
+}
 
 /* Is it for a URL, by host or by path? The id and the path are written then. */
 bool url_is(const struct http_request *request, struct str *ret_id, struct str *ret_path);
@@ -53,6 +74,10 @@ void url_event_append(struct buf *json, const struct url_call *url);
 
 /* The response for what the function answered. Frees url and ends the call. */
 void url_answer(struct url_call *url, struct invocation_result *result);
+/* For a URL that streams: what the invocation calls with the url as arg, and its end. */
+extern const struct invocation_stream url_stream_callbacks;
+void url_stream_finish(struct url_call *url, struct invocation_result *result); /* as url_answer */
+void url_stream_free(struct url_stream *stream);
 /* 403, 404, 429, 502 in the form that AWS's URLs have: {"Message":"..."}. Frees url and ends the call. */
 void url_refuse(struct url_call *url, unsigned status, const char *type, const char *message);
 void url_free(struct url_call *url);

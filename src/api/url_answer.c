@@ -26,10 +26,7 @@ struct answering {
     yyjson_doc *doc;
     int parsed;
     char *trace_id; /* owned, or NULL */
-
-    unsigned status;
-    struct http_header headers[URL_HEADERS_MAX + URL_HEADERS_OURS];
-    size_t n_headers;
+    struct url_head head;
     struct buf body;
 };
 
@@ -98,18 +95,17 @@ static bool is_header_value(struct str value)
     return true;
 }
 
-static int add_header(struct answering *answering, struct str name, struct str value)
+static int add_header(struct url_head *head, struct str name, struct str value)
 {
-    if (!is_header_name(name) || !is_header_value(value) || answering->n_headers == URL_HEADERS_MAX)
+    if (!is_header_name(name) || !is_header_value(value) || head->n_headers == URL_HEADERS_MAX)
         return -EINVAL;
-    answering->headers[answering->n_headers++] = (struct http_header){name, value};
+    head->headers[head->n_headers++] = (struct http_header){name, value};
     return 0;
 }
 
 /* Numbers and booleans are fine as values. */
-static int header_value(struct answering *answering, yyjson_val *value, struct str *ret)
+static int header_value(struct arena *arena, yyjson_val *value, struct str *ret)
 {
-    struct arena *arena = answering->url->call->request->arena;
     *ret = json_str(value);
     if (yyjson_is_str(value))
         return 0;
@@ -120,7 +116,7 @@ static int header_value(struct answering *answering, yyjson_val *value, struct s
     return ret->data ? 0 : -EINVAL;
 }
 
-static int add_headers(struct answering *answering, yyjson_val *headers)
+static int add_headers(const struct url_call *url, struct url_head *head, yyjson_val *headers)
 {
     yyjson_obj_iter iter;
     yyjson_val *key;
@@ -129,18 +125,18 @@ static int add_headers(struct answering *answering, yyjson_val *headers)
     yyjson_obj_iter_init(headers, &iter);
     while ((key = yyjson_obj_iter_next(&iter)) != NULL) {
         struct str value;
-        if (is_ours(answering->url, json_str(key)))
+        if (is_ours(url, json_str(key)))
             continue;
-        int r = header_value(answering, yyjson_obj_iter_get_val(key), &value);
+        int r = header_value(url->call->request->arena, yyjson_obj_iter_get_val(key), &value);
         if (r == 0)
-            r = add_header(answering, json_str(key), value);
+            r = add_header(head, json_str(key), value);
         if (r < 0)
             return r;
     }
     return 0;
 }
 
-static int add_cookies(struct answering *answering, yyjson_val *cookies)
+static int add_cookies(struct url_head *head, yyjson_val *cookies)
 {
     yyjson_arr_iter iter;
     yyjson_val *cookie;
@@ -148,8 +144,7 @@ static int add_cookies(struct answering *answering, yyjson_val *cookies)
         return -EINVAL;
     yyjson_arr_iter_init(cookies, &iter);
     while ((cookie = yyjson_arr_iter_next(&iter)) != NULL) {
-        if (!yyjson_is_str(cookie) ||
-            add_header(answering, STR("Set-Cookie"), json_str(cookie)) < 0)
+        if (!yyjson_is_str(cookie) || add_header(head, STR("Set-Cookie"), json_str(cookie)) < 0)
             return -EINVAL;
     }
     return 0;
@@ -176,34 +171,46 @@ static int add_body(struct answering *answering, yyjson_val *root)
     return 0;
 }
 
-static bool has_content_type(const struct answering *answering)
+static bool has_content_type(const struct url_head *head)
 {
-    for (size_t i = 0; i < answering->n_headers; i++)
-        if (str_equal_nocase(answering->headers[i].name, STR("content-type")))
+    for (size_t i = 0; i < head->n_headers; i++)
+        if (str_equal_nocase(head->headers[i].name, STR("content-type")))
             return true;
     return false;
+}
+
+int url_head_read(struct url_head *head, const struct url_call *url, yyjson_val *root)
+{
+    int64_t status;
+    if (json_member_i64(root, "statusCode", 200, 599, &status) < 0)
+        return -EINVAL;
+    head->status = (unsigned) status;
+    int r = add_headers(url, head, json_member(root, "headers"));
+    return r == 0 ? add_cookies(head, json_member(root, "cookies")) : r;
+}
+
+void url_head_complete(struct url_head *head, const struct url_call *url, struct str content_type,
+                       struct str trace_id)
+{
+    if (!has_content_type(head))
+        head->headers[head->n_headers++] = (struct http_header){STR("Content-Type"), content_type};
+    if (trace_id.size > 0)
+        head->headers[head->n_headers++] = (struct http_header){STR("X-Amzn-Trace-Id"), trace_id};
+    url_cors_append(url, false, head->headers, &head->n_headers, ARRAY_SIZE(head->headers) - 1);
 }
 
 /* An object with statusCode says everything. */
 static int read_object(struct answering *answering, yyjson_val *root)
 {
-    int64_t status;
-    if (json_member_i64(root, "statusCode", 200, 599, &status) < 0)
-        return -EINVAL;
-    answering->status = (unsigned) status;
-    int r = add_headers(answering, json_member(root, "headers"));
-    if (r == 0)
-        r = add_cookies(answering, json_member(root, "cookies"));
-    if (r == 0)
-        r = add_body(answering, root);
-    return r;
+    int r = url_head_read(&answering->head, answering->url, root);
+    return r == 0 ? add_body(answering, root) : r;
 }
 
 static int read_answer(struct answering *answering)
 {
     yyjson_val *root = yyjson_doc_get_root(answering->doc);
     buf_init(&answering->body, (size_t) LIMIT_RESPONSE_SYNC_MAX + 4);
-    answering->status = 200;
+    answering->head.status = 200;
     if (answering->parsed < 0)
         return -EINVAL;
     if (yyjson_is_obj(root) && json_member(root, "statusCode"))
@@ -215,34 +222,22 @@ static int read_answer(struct answering *answering)
     return 0;
 }
 
-static void add_ours(struct answering *answering)
-{
-    size_t capacity = ARRAY_SIZE(answering->headers) - 1;
-    if (!has_content_type(answering))
-        answering->headers[answering->n_headers++] =
-            (struct http_header){STR("Content-Type"), STR("application/json")};
-    if (answering->trace_id)
-        answering->headers[answering->n_headers++] =
-            (struct http_header){STR("X-Amzn-Trace-Id"), str_of(answering->trace_id)};
-    url_cors_append(answering->url, false, answering->headers, &answering->n_headers, capacity);
-}
-
 static void respond(struct answering *answering)
 {
     struct url_call *url = answering->url;
     struct call *call = url->call;
-    bool has_body = answering->status != 204 && answering->status != 304;
+    struct url_head *head = &answering->head;
+    bool has_body = url_head_has_body(head);
     struct http_response response = {
-        .status = answering->status,
+        .status = head->status,
         .body_kind = has_body ? HTTP_BODY_BUF : HTTP_BODY_NONE,
     };
-    add_ours(answering);
+    url_head_complete(head, url, STR("application/json"), str_of(answering->trace_id));
     if (has_body) {
         response.buf = answering->body;
         buf_init(&answering->body, 0);
     }
-    call_answer(call, &response, answering->headers, answering->n_headers,
-                ARRAY_SIZE(answering->headers));
+    call_answer(call, &response, head->headers, head->n_headers, ARRAY_SIZE(head->headers));
     url_free(url);
     answering_free(answering);
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -304,40 +303,43 @@ void config_done(struct config *config)
         }
 }
 
-/* "--key=value"; NULL without memory. */
-static char *setting_flag(const struct config *config, const struct setting *setting)
+/* As a flag's value; NULL without memory. */
+static char *setting_text(const struct config *config, const struct setting *setting)
 {
     const char *member = (const char *) config + setting->offset;
-    struct buf flag = BUF_INIT(PATH_MAX + 64);
     const uint64_t *number = (const uint64_t *) (const void *) member;
-    buf_printf(&flag, "--%s=", setting->key);
+    char text[24];
     if (setting->offset == offsetof(struct config, config_file))
-        buf_append_text(&flag, "/dev/null"); /* it was read */
-    else if (setting->kind == KIND_TEXT)
-        buf_append_text(&flag, *(char *const *) (const void *) member);
-    else if (setting->kind == KIND_CHOICE)
-        buf_append_text(&flag, setting->choices[*number]);
-    else
-        buf_printf(&flag, "%llu", (unsigned long long) *number);
-    if (buf_status(&flag) < 0) {
-        buf_done(&flag);
-        return NULL;
-    }
-    return buf_take(&flag, NULL);
+        return mem_copy_text("/dev/null"); /* it was read */
+    if (setting->kind == KIND_TEXT)
+        return mem_copy_text(*(char *const *) (const void *) member);
+    if (setting->kind == KIND_CHOICE)
+        return mem_copy_text(setting->choices[*number]);
+    snprintf(text, sizeof(text), "%llu", (unsigned long long) *number);
+    return mem_copy_text(text);
+}
+
+static char *setting_flag(const struct setting *setting)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "--%s", setting->key);
+    return mem_copy_text(text);
 }
 
 int config_flags(const struct config *config, char *flags[CONFIG_FLAGS_MAX], size_t *ret_count)
 {
-    _Static_assert(ARRAY_SIZE(settings) <= CONFIG_FLAGS_MAX, "every setting has room");
+    size_t count = 0;
+    _Static_assert(2 * ARRAY_SIZE(settings) <= CONFIG_FLAGS_MAX, "every setting has room");
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-        flags[i] = setting_flag(config, &settings[i]);
-        if (!flags[i]) {
-            while (i > 0)
-                free(flags[--i]);
-            return -ENOMEM;
-        }
+        flags[count++] = setting_flag(&settings[i]);
+        flags[count++] = setting_text(config, &settings[i]);
+        if (flags[count - 1] && flags[count - 2])
+            continue;
+        while (count > 0)
+            free(flags[--count]);
+        return -ENOMEM;
     }
-    *ret_count = ARRAY_SIZE(settings);
+    *ret_count = count;
     return 0;
 }
 

@@ -53,9 +53,9 @@ MUST_CHECK int config_load(struct config *config, int argc, char *const *argv,
                            struct error *err);
 void config_done(struct config *config);
 
-/* The same settings as flags, "--key=value" each, for a process that may not read what we read (the configuration file can be
+/* The same settings as flags, "--key", "value", for a process that may not read what we read (the configuration file can be
  * root's alone): appended to `flags`, which has room for CONFIG_FLAGS_MAX. Each is the caller's to free. -ENOMEM. */
-#define CONFIG_FLAGS_MAX 32
+#define CONFIG_FLAGS_MAX 64
 MUST_CHECK int config_flags(const struct config *config, char *flags[CONFIG_FLAGS_MAX],
                             size_t *ret_count);
 

@@ -14,7 +14,6 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "daemon/config.h"
 #include "daemon/paths.h"
 #include "daemon/server.h"
@@ -23,19 +22,18 @@
 #define EXIT_USAGE 2
 #define SPAWN_ARGUMENTS_MAX 10
 
-/* lamina-spawn --data-dir DIR [--user U] [--sandbox-uids A-B] -- our own arguments */
-static int exec_spawn(const struct config *config, int argc, char **argv, struct error *err)
+/* lamina-spawn --data-dir DIR [--user U] [--sandbox-uids A-B] -- every setting as a flag. laminad, started again, must not
+ * need the configuration file: it may be root's alone. */
+static int exec_spawn(const struct config *config, struct error *err)
 {
     char path[PATH_MAX];
-    AUTO_FREE const char **arguments =
-        calloc(SPAWN_ARGUMENTS_MAX + (size_t) argc, sizeof(*arguments));
-    size_t count = 0;
-    int r = arguments ? paths_sister("lamina-spawn", path, err) : -ENOMEM;
+    const char *arguments[SPAWN_ARGUMENTS_MAX + CONFIG_FLAGS_MAX] = {path, "--data-dir",
+                                                                     config->data_dir};
+    char *flags[CONFIG_FLAGS_MAX];
+    size_t count = 3, flag_count = 0;
+    int r = paths_sister("lamina-spawn", path, err);
     if (r < 0)
         return r;
-    arguments[count++] = path;
-    arguments[count++] = "--data-dir";
-    arguments[count++] = config->data_dir;
     if (config->user[0]) {
         arguments[count++] = "--user";
         arguments[count++] = config->user;
@@ -45,11 +43,16 @@ static int exec_spawn(const struct config *config, int argc, char **argv, struct
         arguments[count++] = config->sandbox_uids;
     }
     arguments[count++] = "--";
-    for (int i = 1; i < argc; i++)
-        arguments[count++] = argv[i];
-    arguments[count] = NULL;
+    r = config_flags(config, flags, &flag_count);
+    if (r < 0)
+        return error_set_errno(err, r, "prepare the arguments of %s", path);
+    for (size_t i = 0; i < flag_count; i++)
+        arguments[count + i] = flags[i];
     execv(path, (char *const *) (uintptr_t) arguments);
-    return error_set_errno(err, -errno, "run %s", path);
+    r = error_set_errno(err, -errno, "run %s", path);
+    for (size_t i = 0; i < flag_count; i++)
+        free(flags[i]);
+    return r;
 }
 
 static int fail(const char *event, const struct error *err, int status)
@@ -77,7 +80,7 @@ static int serve(const struct config *config)
     return err.code ? fail("daemon.failed", &err, status) : status;
 }
 
-static int run(const struct config *config, int argc, char **argv)
+static int run(const struct config *config)
 {
     struct error err = {0};
     log_set_level((enum log_level) log_level_parse(config->log_level));
@@ -90,7 +93,7 @@ static int run(const struct config *config, int argc, char **argv)
             "and runs laminad itself without privileges");
         return fail("daemon.failed", &err, 1);
     }
-    (void) exec_spawn(config, argc, argv, &err);
+    (void) exec_spawn(config, &err);
     return fail("daemon.failed", &err, 1);
 }
 
@@ -107,7 +110,7 @@ int main(int argc, char **argv)
     else if (outcome == CONFIG_VERSION)
         puts("laminad " LAMINA_VERSION);
     else
-        status = run(&config, argc, argv);
+        status = run(&config);
     config_done(&config);
     return status;
 }

@@ -132,6 +132,33 @@ static void a_bad_file_is_refused_with_its_line(void **state)
     }
 }
 
+static void as_flags_the_settings_are_the_same(void **state)
+{
+    struct config config, again;
+    struct error err = {0};
+    char *flags[CONFIG_FLAGS_MAX + 1] = {NULL};
+    size_t count = 0;
+    write_file("region = from-file\naws-limits = off\nconcurrency = 3\n");
+    const char *given[] = {"--config", file_path, "--data-dir=/some where/else", NULL};
+    assert_int_equal(load(&config, NULL, given, &err), 0);
+    unlink(file_path);
+    assert_int_equal(config_flags(&config, flags, &count), 0);
+    enum config_outcome outcome = CONFIG_HELP;
+    char *argv[CONFIG_FLAGS_MAX + 1] = {(char *) (uintptr_t) "laminad"};
+    memcpy(argv + 1, flags, count * sizeof(*flags));
+    char *const *environment = environment_of("LAMINA_REGION=weaker", NULL);
+    assert_int_equal(config_load(&again, (int) count + 1, argv, environment, &outcome, &err), 0);
+    assert_string_equal(again.region, "from-file");
+    assert_string_equal(again.data_dir, "/some where/else");
+    assert_int_equal(again.aws_limits, AWS_LIMITS_OFF);
+    assert_int_equal(again.concurrency, 3);
+    assert_string_equal(again.user, config.user);
+    for (size_t i = 0; i < count; i++)
+        free(flags[i]);
+    config_done(&config);
+    config_done(&again);
+}
+
 static void help_and_version_are_outcomes(void **state)
 {
     struct config config;
@@ -155,6 +182,7 @@ int main(void)
         cmocka_unit_test(a_variable_set_to_nothing_is_not_set),
         cmocka_unit_test(bad_settings_are_refused_with_their_name),
         cmocka_unit_test(a_bad_file_is_refused_with_its_line),
+        cmocka_unit_test(as_flags_the_settings_are_the_same),
         cmocka_unit_test(help_and_version_are_outcomes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

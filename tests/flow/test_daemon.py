@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""laminad's own life: options, configuration file, readiness, files in the data directory, and who may start it."""
+import os
+import pathlib
+import socket
+import stat
+import subprocess
+import tempfile
+
+import pytest
+
+from lamina_service import DEADLINE_S, open_url
+
+
+def run(build, *arguments, **options):
+    return subprocess.run([build / "laminad", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=DEADLINE_S, **options)
+
+
+def test_help_names_every_setting_and_version_the_version(build):
+    done = run(build, "--help")
+    assert done.returncode == 0
+    for name in ("--data-dir", "LAMINA_DATA_DIR", "--listen", "127.0.0.1:4566", "LAMINA_CONCURRENCY", "--keepalive-s"):
+        assert name in done.stdout
+    assert run(build, "--version").stdout.startswith("laminad 0.")
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["--nonsense", "1"], "unknown option --nonsense"),
+    (["--concurrency", "0"], "--concurrency: '0' is outside 1 to 2000"),
+    (["--data-dir", "relative"], "is not an absolute path"),
+    (["--config", "/nowhere"], "read the configuration file '/nowhere'"),
+])
+def test_bad_options_are_refused_with_status_2(build, arguments, says):
+    done = run(build, *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr and done.stderr.startswith("laminad: ")
+
+
+def test_only_root_may_start_it(build):
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become somebody else")
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o777)
+        # The build may lie where nobody else can walk, so the program is run through a descriptor.
+        with open(build / "laminad", "rb") as program:
+            done = subprocess.run([f"/proc/self/fd/{program.fileno()}", "--data-dir", f"{place}/data"],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S,
+                                  pass_fds=[program.fileno()], user=65534, group=65534, extra_groups=[], cwd="/",
+                                  env={"PATH": "/usr/bin:/bin"})
+        assert done.returncode == 1, done.stderr
+        assert "must be started as root" in done.stderr
+
+
+def test_a_port_that_is_taken_is_told(make_service):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        service = make_service(start=False, listen=f"127.0.0.1:{port}")
+        with pytest.raises(AssertionError, match="before it was ready"):
+            service.start()
+        assert "Address already in use" in service.log()
+        service.process = None
+
+
+def test_the_configuration_file_is_read(make_service):
+    file = tempfile.NamedTemporaryFile("w", suffix=".conf")
+    file.write("# ours\nregion = eu-central-1\nconcurrency = 7\n")
+    file.flush()
+    service = make_service("--config", file.name, "--account-id", "123456789012")
+    client = service.client(region_name="eu-central-1")
+    assert client.list_functions()["Functions"] == []
+    assert service.client("sts", region_name="eu-central-1").get_caller_identity()["Account"] == "123456789012"
+    file.close()
+
+
+def test_the_data_directory_says_where_the_service_is(service):
+    assert (service.data_dir / "endpoint").read_text() == service.endpoint + "\n"
+    assert int((service.data_dir / "laminad.pid").read_text()) == service.spawn_pid
+    keys = os.stat(service.data_dir / "credentials")
+    assert stat.S_IMODE(keys.st_mode) == 0o600 and keys.st_uid != 0
+    status = pathlib.Path(f"/proc/{service.pid('laminad')}/status").read_text()
+    assert "Uid:\t0\t" not in status
+    assert "CapEff:\t0000000000000000" in status and "NoNewPrivs:\t1" in status
+
+
+def test_the_service_manager_is_told_when_it_is_ready(make_service):
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        path = f"{place}/notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            os.chmod(path, 0o777)
+            manager.settimeout(DEADLINE_S)
+            service = make_service(env={"NOTIFY_SOCKET": path})
+            assert manager.recv(4096).decode().startswith("READY=1")
+            assert "daemon.ready" in service.log()
+            with open_url(service.endpoint + "/healthz") as answer:
+                assert answer.status == 200
+            assert service.stop() == 0
+            assert manager.recv(4096).decode().startswith("STOPPING=1")

@@ -12,6 +12,8 @@ connections, refusals) are chosen by `api.quirks`.
 import json
 import os
 import queue
+import select
+import socket
 import subprocess
 import tempfile
 import threading
@@ -71,7 +73,13 @@ class Handler(BaseHTTPRequestHandler):
             api.quirks.fail_next -= 1
             return self.reply(500, b'{"errorMessage":"no","errorType":"InternalServerError"}')
         event = api.events.get()
-        if event is None:
+        # A process that was stopped while it waited for work has left its request behind: the event is
+        # for the one that was started after it.
+        if event is None or self.peer_is_gone():
+            if event is not None:
+                with api.events.mutex:
+                    api.events.queue.appendleft(event)
+                    api.events.not_empty.notify()
             self.close_connection = True
             return None
         if api.quirks.early_hints:
@@ -79,6 +87,14 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         return self.reply(200, event.payload, {**event.headers, **api.quirks.extra_headers},
                           chunk=api.quirks.chunked, close=api.quirks.close_after_next)
+
+    def peer_is_gone(self):
+        if not select.select([self.connection], [], [], 0)[0]:
+            return False
+        try:
+            return self.connection.recv(1, socket.MSG_PEEK) == b""
+        except OSError:
+            return True
 
     def do_POST(self):
         api = self.server.api

@@ -52,6 +52,7 @@ static struct {
     double seconds;
     size_t requests; // 0: by time
     bool is_rendezvous;
+    bool is_event; // InvocationType Event: the answer is 202, once it is on the disk
 } options = {.callers = 1, .seconds = 3};
 
 static struct caller callers[CALLERS_MAX];
@@ -100,9 +101,12 @@ static void sign_request(void)
     request_second = now_s;
     char path[256];
     snprintf(path, sizeof(path), "/2015-03-31/functions/%s/invocations", options.function);
-    struct http_header header = {STR("host"), str_of(options.host)};
-    struct sigv4_request request = {
-        .method = STR("POST"), .path = str_of(path), .headers = &header, .header_count = 1};
+    struct http_header headers[] = {{STR("host"), str_of(options.host)},
+                                    {STR("x-amz-invocation-type"), STR("Event")}};
+    struct sigv4_request request = {.method = STR("POST"),
+                                    .path = str_of(path),
+                                    .headers = headers,
+                                    .header_count = options.is_event ? 2 : 1};
     struct sigv4_signer signer = {
         .access_key = str_of(getenv("AWS_ACCESS_KEY_ID")),
         .secret = str_of(getenv("AWS_SECRET_ACCESS_KEY")),
@@ -115,11 +119,13 @@ static void sign_request(void)
     if (sigv4_sign(&signer, &request, &hash, &made, NULL) < 0)
         die("sign");
     free(request_text);
-    int size = asprintf(&request_text,
-                        "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\nX-Amz-Date: %s\r\n"
-                        "X-Amz-Content-Sha256: %s\r\nAuthorization: %s\r\n\r\n" PAYLOAD,
-                        path, options.host, strlen(PAYLOAD), made.date, made.payload_hash,
-                        made.authorization);
+    int size =
+        asprintf(&request_text,
+                 "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\nX-Amz-Date: %s\r\n%s"
+                 "X-Amz-Content-Sha256: %s\r\nAuthorization: %s\r\n\r\n" PAYLOAD,
+                 path, options.host, strlen(PAYLOAD), made.date,
+                 options.is_event ? "X-Amz-Invocation-Type: Event\r\n" : "", made.payload_hash,
+                 made.authorization);
     if (size < 0)
         die("memory");
     request_size = (size_t) size;
@@ -173,7 +179,8 @@ static bool caller_receive(struct caller *caller)
     if (!is_whole(caller))
         return false;
     note(clock_monotonic_ns() - caller->sent_ns);
-    bool is_good = strncmp(caller->answer, "HTTP/1.1 200 ", 13) == 0 &&
+    const char *good = options.is_event ? "HTTP/1.1 202 " : "HTTP/1.1 200 ";
+    bool is_good = strncmp(caller->answer, good, 13) == 0 &&
                    !strcasestr(caller->answer, "\r\nX-Amz-Function-Error:");
     if (!is_good && error_count++ == 0)
         fprintf(stderr, "bench_invoke: %s\n", caller->answer);
@@ -293,10 +300,15 @@ static void parse_endpoint(const char *text)
 static void parse_options(int count, char **texts)
 {
     static const struct option long_options[] = {
-        {"endpoint", required_argument, NULL, 'e'}, {"function", required_argument, NULL, 'f'},
-        {"callers", required_argument, NULL, 'c'},  {"seconds", required_argument, NULL, 's'},
-        {"requests", required_argument, NULL, 'n'}, {"get", required_argument, NULL, 'g'},
-        {"rendezvous", no_argument, NULL, 'r'},     {NULL, 0, NULL, 0},
+        {"endpoint", required_argument, NULL, 'e'},
+        {"function", required_argument, NULL, 'f'},
+        {"callers", required_argument, NULL, 'c'},
+        {"seconds", required_argument, NULL, 's'},
+        {"requests", required_argument, NULL, 'n'},
+        {"get", required_argument, NULL, 'g'},
+        {"rendezvous", no_argument, NULL, 'r'},
+        {"event", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(count, texts, "", long_options, NULL)) != -1) {
@@ -319,6 +331,9 @@ static void parse_options(int count, char **texts)
         case 'n':
             options.requests = strtoul(optarg, NULL, 10);
             break;
+        case 'v':
+            options.is_event = true;
+            break;
         case 'r':
             options.is_rendezvous = true;
             break;
@@ -331,9 +346,8 @@ static void parse_options(int count, char **texts)
     bool is_target = options.host[0] && (is_whole_call || options.get);
     if (options.callers < 1 || options.callers > CALLERS_MAX ||
         (!options.is_rendezvous && !is_target)) {
-        fprintf(stderr,
-                "usage: bench_invoke --endpoint URL --function NAME | --get PATH [--callers N] "
-                "[--seconds S | --requests N] | --rendezvous\n");
+        fprintf(stderr, "usage: bench_invoke --endpoint URL --function NAME [--event] | --get PATH "
+                        "[--callers N] [--seconds S | --requests N] | --rendezvous\n");
         exit(2);
     }
 }

@@ -137,14 +137,16 @@ class ClientContext:
 class LambdaContext:
     """As https://docs.aws.amazon.com/lambda/latest/dg/python-context.html has it."""
 
-    def __init__(self, headers, environment):
+    # The same for all invocations of a process.
+    function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+    function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+    memory_limit_in_mb = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+    log_group_name = os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
+    log_stream_name = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+
+    def __init__(self, headers):
         self.aws_request_id = headers["lambda-runtime-aws-request-id"]
         self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn")
-        self.function_name = environment.get("AWS_LAMBDA_FUNCTION_NAME")
-        self.function_version = environment.get("AWS_LAMBDA_FUNCTION_VERSION")
-        self.memory_limit_in_mb = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-        self.log_group_name = environment.get("AWS_LAMBDA_LOG_GROUP_NAME")
-        self.log_stream_name = environment.get("AWS_LAMBDA_LOG_STREAM_NAME")
         client_context = headers.get("lambda-runtime-client-context")
         self.client_context = ClientContext(_fields(client_context)) if client_context else None
         self.identity = CognitoIdentity(_fields(headers.get("lambda-runtime-cognito-identity")))
@@ -157,8 +159,9 @@ class LambdaContext:
         sys.stdout.write(str(message))
 
     def __repr__(self):
-        fields = ", ".join("%s=%r" % item for item in vars(self).items() if item[0][0] != "_")
-        return "LambdaContext([%s])" % fields
+        names = ("aws_request_id", "log_group_name", "log_stream_name", "function_name", "memory_limit_in_mb",
+                 "function_version", "invoked_function_arn", "client_context", "identity")
+        return "LambdaContext([%s])" % ",".join("%s=%s" % (name, getattr(self, name)) for name in names)
 
 
 def _fields(text):
@@ -288,7 +291,7 @@ def serve_one(api, handler):
     status, headers, payload = api.exchange("GET", "invocation/next")
     if status != 200:
         raise OSError("the Runtime API answered %d to a request for work" % status)
-    context = LambdaContext(headers, os.environ)
+    context = LambdaContext(headers)
     RequestFilter.request_id = context.aws_request_id
     if "lambda-runtime-trace-id" in headers:
         os.environ["_X_AMZN_TRACE_ID"] = headers["lambda-runtime-trace-id"]

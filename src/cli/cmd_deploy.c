@@ -96,8 +96,8 @@ static int check_bootstrap(const struct deploy_job *job, struct error *err)
     if (job->package.has_bootstrap || !needs_bootstrap)
         return 0;
     return error_set(err, -EINVAL,
-                     "'%s' holds no 'bootstrap' and is not one model: the runtime provided.al2023 "
-                     "starts the program of that name",
+                     "'%s' holds no 'bootstrap' and is not one model; a Python or Node.js handler "
+                     "needs --runtime and --handler (--runtime python3.11 --handler app.handler)",
                      job->path);
 }
 

@@ -16,7 +16,7 @@ void help_print_all(FILE *out)
           "Commands:\n",
           out);
     for (size_t i = 0; commands[i] != NULL; i++)
-        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
     fputs(
         "\nlamina help COMMAND tells more. Exit status: 0 done, 1 failed, 2 usage, 3 the function\n"
         "reported an error.\n",

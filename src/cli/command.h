@@ -45,9 +45,9 @@ struct command {
     int (*run_raw)(int argc, char *const *argv, struct error *err);
 };
 
-extern const struct command cmd_compare, cmd_completion, cmd_delete, cmd_deploy, cmd_describe,
-    cmd_doctor, cmd_down, cmd_env, cmd_help, cmd_invoke, cmd_list, cmd_logs, cmd_package, cmd_ps,
-    cmd_status, cmd_up, cmd_version;
+extern const struct command cmd_compare, cmd_completion, cmd_dead_letters, cmd_delete, cmd_deploy,
+    cmd_describe, cmd_doctor, cmd_down, cmd_env, cmd_help, cmd_invoke, cmd_list, cmd_logs,
+    cmd_package, cmd_ps, cmd_status, cmd_up, cmd_version;
 
 // All verbs in the order of help, ended by NULL.
 extern const struct command *const commands[];

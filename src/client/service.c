@@ -41,6 +41,15 @@ int service_post(struct client *client, const char *path, const char *query, con
     return ask(client, &request, what, ret, err);
 }
 
+int service_delete(struct client *client, const char *path, const char *query, const char *what,
+                   yyjson_doc **ret, struct error *err)
+{
+    const struct client_request request = {
+        .method = "DELETE", .path = path, .query = query, .timeout_ms = SERVICE_TIMEOUT_MS};
+
+    return ask(client, &request, what, ret, err);
+}
+
 int service_probe(struct client *client, const char *path, unsigned timeout_ms, int *ret_status,
                   struct error *err)
 {

@@ -10,13 +10,16 @@
 #include "base/json.h"
 #include "client/client.h"
 
-// GET path?query (query may be NULL), or POST it without a body. what begins errors ("list the
+// GET path?query (query may be NULL), or POST or DELETE it without a body. what begins errors ("list the
 // instances"). Errors: those of client_perform and client_check, -EREMOTEIO for an answer that is
 // not JSON. *ret is yyjson_doc_free's to free (AUTO_JSON).
 MUST_CHECK int service_get(struct client *client, const char *path, const char *query,
                            const char *what, yyjson_doc **ret, struct error *err);
 MUST_CHECK int service_post(struct client *client, const char *path, const char *query,
                             const char *what, yyjson_doc **ret, struct error *err);
+
+MUST_CHECK int service_delete(struct client *client, const char *path, const char *query,
+                              const char *what, yyjson_doc **ret, struct error *err);
 
 // GET without a signature (/healthz, /readyz): the status, whatever it is.
 MUST_CHECK int service_probe(struct client *client, const char *path, unsigned timeout_ms,

@@ -15,7 +15,7 @@ import pytest
 
 from lamina_service import clean_environment
 
-VERBS = ("up down status env deploy invoke logs list describe ps delete package compare doctor completion version help").split()
+VERBS = ("up down status env deploy invoke logs list describe ps delete dead-letters package compare doctor completion version help").split()
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_completion_offers_verbs_options_and_choices(lamina):
     """
     out = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240)
     assert out.stderr == ""
-    assert out.stdout.splitlines() == ["deploy describe delete", "--strategy", "layer", "json", "--data-dir"]
+    assert out.stdout.splitlines() == ["deploy describe delete dead-letters", "--strategy", "layer", "json", "--data-dir"]
     assert lamina("completion", "fish").returncode == 1
 
 

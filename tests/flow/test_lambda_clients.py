@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The same operations through AWS CLI 2 (Debian's), the JavaScript SDK v3 and curl, each unmodified."""
+"""The same operations through AWS CLI 2 (Debian's), the JavaScript SDK v3, a newer boto3 and curl, each unmodified."""
 import base64
 import hashlib
 import json
@@ -59,7 +59,8 @@ def test_aws_cli(service, files):
     aws("wait", "function-updated-v2", "--function-name", name)
     aws("update-function-configuration", "--function-name", name, "--memory-size", "2048")
     aws("wait", "function-updated", "--function-name", name)
-    assert (called()["marker"], called()["memory"], called("1")["marker"]) == ("two", 2048, "one")
+    said = called()
+    assert (said["marker"], said["memory"], called("1")["marker"]) == ("two", 2048, "one")
     assert aws("get-function", "--function-name", name)["Tags"] == {"team": "ml"}
     assert aws("get-function-configuration", "--function-name", ARN + name, "--qualifier", "1")["MemorySize"] == 1769
     versions = aws("list-versions-by-function", "--function-name", name)["Versions"]
@@ -129,6 +130,67 @@ def test_javascript_sdk(service, files):
     assert name in seen["functions"]
     assert [error[:2] for error in seen["errors"]][:2] == [["ResourceNotFoundException", 404], ["ValidationException", 400]]
     assert seen["errors"][0][2] == f"Function not found: {ARN}{name}"
+
+
+def newer_python():
+    """An interpreter with a boto3 of today, where the machine has one (Debian 12's is of 2022)."""
+    script = "import sys, botocore; print(sys.executable); print(*botocore.__version__.split('.')[:2])"
+    for directory in os.environ.get("PATH", "").split(os.pathsep):
+        candidate = os.path.join(directory, "python3")
+        if not os.access(candidate, os.X_OK):
+            continue
+        try:
+            done = subprocess.run([candidate, "-c", script], capture_output=True, text=True, timeout=120,
+                                  stdin=subprocess.DEVNULL)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        lines = done.stdout.splitlines()
+        if done.returncode == 0 and tuple(map(int, lines[1].split())) >= (1, 34):
+            return lines[0]
+    return None
+
+
+BOTO3 = """
+import base64, json, sys
+import boto3
+name, role, one, two = sys.argv[1:]
+client = boto3.client("lambda")  # the endpoint comes from AWS_ENDPOINT_URL
+said = lambda **more: json.loads(client.invoke(FunctionName=name, **more)["Payload"].read())
+seen = {"created": client.create_function(FunctionName=name, Runtime="provided.al2023", Handler="bootstrap", Role=role,
+    Timeout=120, MemorySize=1769, Code={"ZipFile": open(one, "rb").read()}, Publish=True,
+    LoggingConfig={"LogFormat": "Text"}, Architectures=["x86_64"])["State"]}
+client.get_waiter("function_active_v2").wait(FunctionName=name)
+client.get_waiter("published_version_active").wait(FunctionName=name, Qualifier="1")
+seen["first"] = said(Payload=json.dumps({"key": "value"}))
+client.update_function_code(FunctionName=name, ZipFile=open(two, "rb").read())
+client.get_waiter("function_updated_v2").wait(FunctionName=name)
+seen["second"], seen["old"] = said(Payload=b"1"), said(Payload=b"1", Qualifier="1")
+seen["logging"] = client.get_function_configuration(FunctionName=name)["LoggingConfig"]
+seen["listed"] = [f["FunctionName"] for page in client.get_paginator("list_functions").paginate() for f in page["Functions"]]
+client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+seen["url"] = client.create_function_url_config(FunctionName=name, AuthType="NONE", InvokeMode="BUFFERED")["InvokeMode"]
+client.delete_function(FunctionName=name)
+try:
+    client.get_function(FunctionName=name)
+except client.exceptions.ResourceNotFoundException as error:
+    seen["error"] = error.response["Error"]["Message"]
+print(json.dumps(seen))
+"""
+
+
+def test_boto3_of_today(service, files):
+    python = newer_python()
+    if not python:
+        pytest.skip("no python3 with a newer boto3 on this machine")
+    name = fresh_name("boto")
+    done = subprocess.run([python, "-c", BOTO3, name, ROLE, files / "one.zip", files / "two.zip"], env=service.env,
+                          cwd=files, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr + service.log_tail()
+    seen = json.loads(done.stdout)
+    assert (seen["created"], seen["first"]["event"], seen["url"]) == ("Pending", {"key": "value"}, "BUFFERED")
+    assert (seen["first"]["marker"], seen["second"]["marker"], seen["old"]["marker"]) == ("one", "two", "one")
+    assert seen["logging"] == {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"}
+    assert name in seen["listed"] and seen["error"] == f"Function not found: {ARN}{name}"
 
 
 @needs_curl

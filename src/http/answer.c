@@ -119,8 +119,8 @@ static int queue_write(struct http_connection *connection, struct str head, stru
     return 0;
 }
 
-void http_write(struct http_connection *connection, struct str head, struct buf *body,
-                void (*done)(struct http_connection *connection, int status))
+void http_write_raw(struct http_connection *connection, struct str head, struct buf *body,
+                    void (*done)(struct http_connection *connection, int status))
 {
     // libuv wants pointers that are not const, and only reads.
     char *bytes = (char *) (uintptr_t) head.data;
@@ -142,6 +142,22 @@ void http_write(struct http_connection *connection, struct str head, struct buf 
         buf_done(body);
         write_end(connection, r, done);
     }
+}
+
+void http_write(struct http_connection *connection, struct str head, struct buf *body,
+                void (*done)(struct http_connection *connection, int status))
+{
+    struct buf cipher;
+    if (!connection->tls) {
+        http_write_raw(connection, head, body, done);
+        return;
+    }
+    int r = http_tls_encrypt(connection->tls, head, buf_str(body), &cipher);
+    buf_done(body);
+    if (r < 0)
+        write_end(connection, r, done);
+    else
+        http_write_raw(connection, STR(""), &cipher, done);
 }
 
 static void write_plain(struct http_connection *connection, struct str text)

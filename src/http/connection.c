@@ -17,6 +17,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct http_connection *connection = handle->data;
     struct http_server *server = connection->server;
+    http_tls_session_free(connection->tls);
     free(connection);
     server->handles--;
     http_server_closed_handle(server);
@@ -84,6 +85,13 @@ void http_connection_accept(struct http_listener *listener)
         server->stats.connections_refused += r == 0;
         http_connection_close(connection);
         return;
+    }
+    if (server->config.tls) {
+        connection->tls = http_tls_session_new(server->config.tls);
+        if (!connection->tls) {
+            http_connection_close(connection);
+            return;
+        }
     }
     connection->id = server->next_connection_id++;
     connection->listener = listener;
@@ -180,6 +188,10 @@ static void linger(struct http_connection *connection)
         http_connection_close(connection); // nothing to read any more, nothing left to send
         return;
     }
+    if (connection->tls)
+        http_tls_say_goodbye(connection);
+    if (connection->is_closed)
+        return;
     connection->is_lingering = true;
     uv_shutdown_t *shutdown = calloc(1, sizeof(*shutdown));
     if (!shutdown || uv_shutdown(shutdown, &connection->handle.stream, on_shutdown) < 0) {
@@ -334,7 +346,7 @@ static void check_limits(struct http_connection *connection)
 }
 
 // Runs the parser over new input, until it wants more or the connection has to wait.
-static void feed(struct http_connection *connection, const char *data, size_t size)
+void http_connection_feed(struct http_connection *connection, const char *data, size_t size)
 {
     connection->is_feeding = true;
     while (!connection->is_closed && !connection->is_lingering) {
@@ -372,7 +384,7 @@ static void go_on(void *argument)
         return;
     size_t size;
     char *held = take_held(connection, &size);
-    feed(connection, held, size);
+    http_connection_feed(connection, held, size);
     free(held);
 }
 
@@ -407,6 +419,23 @@ static void on_eof(struct http_connection *connection)
         http_connection_settle(connection);
 }
 
+static void on_cipher(struct http_connection *connection, const char *data, size_t size)
+{
+    enum http_tls_state state = http_tls_input(connection, data, size);
+    if (!connection->is_closed)
+        http_tls_flush(connection);
+    if (connection->is_closed || connection->is_lingering)
+        return;
+    if (state == HTTP_TLS_BROKEN) {
+        http_connection_break(connection); // an alert may have been queued; it is not waited for
+    } else if (state == HTTP_TLS_ENDED) {
+        uv_read_stop(&connection->handle.stream);
+        on_eof(connection);
+    } else {
+        http_connection_settle(connection);
+    }
+}
+
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 {
     struct http_connection *connection = stream->data;
@@ -421,8 +450,10 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
             http_connection_close(connection);
         else if (connection->drained_bytes / BODY_PROGRESS_BYTES != before / BODY_PROGRESS_BYTES)
             http_connection_watch(connection, HTTP_WATCH_LINGER);
+    } else if (size > 0 && connection->tls) {
+        on_cipher(connection, buf->base, (size_t) size);
     } else if (size > 0) {
-        feed(connection, buf->base, (size_t) size);
+        http_connection_feed(connection, buf->base, (size_t) size);
     }
 }
 
@@ -447,6 +478,8 @@ static enum http_watch wanted_watch(const struct http_connection *connection)
     const struct http_exchange *exchange = connection->exchange;
     if (connection->is_lingering)
         return HTTP_WATCH_LINGER;
+    if (connection->tls && !http_tls_is_ready(connection->tls))
+        return HTTP_WATCH_HEAD;
     if (!exchange)
         return HTTP_WATCH_IDLE;
     if (!connection->parser.is_head_done)

@@ -24,6 +24,7 @@
 #include "base/digest.h"
 #include "http/parser.h"
 #include "http/server.h"
+#include "http/tls.h"
 #include "loop/loop.h"
 
 #include <uv.h>
@@ -93,6 +94,7 @@ struct http_connection {
     struct list watch_link;
     int64_t deadline_ms;
     uint64_t id;
+    struct http_tls_session *tls; // owned; NULL: plain
     struct http_parser parser;
     struct http_exchange *exchange; // owned; NULL while idle
     char *held;                     // owned: input that must wait
@@ -161,6 +163,8 @@ const char *http_server_date(struct http_server *server);   // "Fri, 02 Jan 2026
 
 void http_connection_accept(struct http_listener *listener);
 void http_connection_close(struct http_connection *connection);
+// New input, decrypted.
+void http_connection_feed(struct http_connection *connection, const char *data, size_t size);
 // Closes at the end of the turn: for places whose caller still holds the request.
 void http_connection_break(struct http_connection *connection);
 // Arms the time-out of `watch`; what it waited for before is forgotten.
@@ -197,8 +201,32 @@ void http_answer_done(struct http_exchange *exchange, int status);
 void http_write(struct http_connection *connection, struct str head, struct buf *body,
                 void (*done)(struct http_connection *connection, int status));
 
+// The same for bytes that are already what the wire gets.
+void http_write_raw(struct http_connection *connection, struct str head, struct buf *body,
+                    void (*done)(struct http_connection *connection, int status));
+
 // The answer has a body on the wire, in chunks.
 bool http_answer_is_chunked(const struct http_exchange *exchange);
+
+// ---- tls.c
+
+enum http_tls_state {
+    HTTP_TLS_OPEN,
+    HTTP_TLS_ENDED,  // the client said that it sends no more
+    HTTP_TLS_BROKEN, // not TLS, or no agreement: an alert may be waiting in the output
+};
+
+struct http_tls_session *http_tls_session_new(struct http_tls *tls); // NULL: no memory
+void http_tls_session_free(struct http_tls_session *session);
+bool http_tls_is_ready(const struct http_tls_session *session); // the handshake is done
+// Decrypts what the socket gave and feeds it.
+enum http_tls_state http_tls_input(struct http_connection *connection, const char *data,
+                                   size_t size);
+void http_tls_flush(struct http_connection *connection); // writes what the handshake wants to say
+// -EPIPE: there is no session to write in.
+int http_tls_encrypt(struct http_tls_session *session, struct str head, struct str body,
+                     struct buf *ret_cipher) MUST_CHECK;
+void http_tls_say_goodbye(struct http_connection *connection);
 
 // ---- stream.c
 

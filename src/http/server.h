@@ -62,6 +62,7 @@ struct http_listener;
 struct http_request;
 struct http_response;
 struct http_fault;
+struct http_tls;
 
 #define HTTP_PIPELINE_BYTES_MAX ((size_t) 64 * 1024)
 #define HTTP_ADDRESS_TEXT_MAX 64
@@ -90,6 +91,8 @@ struct http_server_config {
     // request is unanswered. false: the answer is still sent. true: the client is gone.
     bool is_half_close_gone;
 
+    struct http_tls
+        *tls; // borrowed: all listeners of this server speak TLS (http/tls.h). NULL: none
     struct job_pool *file_pool; // borrowed; reads file bodies. NULL: answers with a file are a bug
 
     // A request's head is complete. Must call one of http_request_keep_body,

@@ -543,6 +543,8 @@ static void on_thawed(struct spawn_peer *peer, int error)
         return;
     log_warn("instance.thaw_failed", "function=%s id=%llu error=%s", instance->function,
              (unsigned long long) peer->id, LOG_TEXT(error_name(error)));
+    if (instance->state == IDLE || instance->state == FROZEN)
+        instance->events.unready(instance->events.arg, instance);
     instance_stop(instance);
 }
 
@@ -626,6 +628,9 @@ static void become_unready(struct instance *instance)
 {
     if (instance->state != IDLE && instance->state != FROZEN)
         return;
+    /* A connection broke off between FREEZE and its effect: frozen, it could not come back. */
+    if (instance->state == FROZEN)
+        spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_THAW);
     state_move(&machine, &instance->state, SETTLING);
     timer_start(instance, SETTLE_LIMIT_MS);
     instance->events.unready(instance->events.arg, instance);

@@ -175,6 +175,12 @@ void fake_box_fail(struct fake_spawn *spawn, uint64_t id, enum spawn_step step, 
     spawn_send(spawn, &failed, sizeof(failed), SPAWN_START_FAILED, id, NULL, 0);
 }
 
+void fake_box_done(struct fake_box *box, enum spawn_type type, int error)
+{
+    struct spawn_done message = {.error = (uint32_t) error};
+    spawn_send(box->spawn, &message, sizeof(message), type, box->id, NULL, 0);
+}
+
 void fake_box_close(struct fake_box *box)
 {
     box->http_fd = fd_close(box->http_fd);
@@ -205,16 +211,23 @@ void fake_box_peak(struct fake_box *box, uint64_t bytes)
 
 /* ---- HTTP */
 
-static void box_connect(struct fake_box *box)
+int fake_box_connect(const struct fake_box *box)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(box->runtime_port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (box->http_fd >= 0)
-        return;
-    box->http_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(box->http_fd, (struct sockaddr *) &address, sizeof(address)), 0);
-    assert_int_equal(fd_set_nonblocking(box->http_fd, true), 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+        return fd_close(fd); /* the box is being closed */
+    assert_int_equal(fd_set_nonblocking(fd, true), 0);
+    return fd;
+}
+
+static void box_connect(struct fake_box *box)
+{
+    if (box->http_fd < 0)
+        box->http_fd = fake_box_connect(box);
+    assert_true(box->http_fd >= 0);
 }
 
 void fake_box_send_bytes(struct fake_box *box, const void *data, size_t size)

@@ -62,6 +62,10 @@ bool fake_has_request_now(struct fake_spawn *spawn);
 void fake_box_start(struct fake_spawn *spawn, struct fake_box *box, uint64_t id);
 /* Waits for a START first. */
 void fake_box_expect(struct fake_spawn *spawn, struct fake_box *box);
+/* FROZEN or THAWED. */
+void fake_box_done(struct fake_box *box, enum spawn_type type, int error);
+/* Another connection to the Runtime API, non-blocking; the caller's. */
+int fake_box_connect(const struct fake_box *box);
 void fake_box_fail(struct fake_spawn *spawn, uint64_t id, enum spawn_step step, int error);
 /* Closes what the sandbox had and says EXIT. */
 void fake_box_exit(struct fake_box *box, int status, uint32_t flags, uint32_t exec_errno);

@@ -996,6 +996,21 @@ static void a_runtime_that_hangs_up_is_given_nothing(void **state)
     assert_string_equal(instance_state_name(fixture->instance), "IDLE");
 }
 
+static void a_frozen_runtime_that_hangs_up_is_thawed(void **state)
+{
+    struct fixture *fixture = *state;
+    make_idle(fixture);
+    instance_freeze(fixture->instance);
+    fake_expect(&fixture->spawn, SPAWN_FREEZE, NULL, 0);
+    fake_box_hang_up(&fixture->box); /* it was just about to, when it was frozen */
+    fake_wait_flag(&fixture->spawn, &fixture->told.unready);
+    assert_int_equal(fake_expect(&fixture->spawn, SPAWN_THAW, NULL, 0), fixture->box.id);
+    fixture->told.idle = 0;
+    fake_box_send(&fixture->box, FAKE_NEXT);
+    fake_wait_flag(&fixture->spawn, &fixture->told.idle);
+    assert_string_equal(instance_state_name(fixture->instance), "IDLE");
+}
+
 static void stop_ends_a_call(void **state)
 {
     struct fixture *fixture = *state;
@@ -1133,6 +1148,7 @@ int main(void)
         TEST(too_large_an_environment_is_told),
         TEST(a_frozen_instance_is_thawed_by_a_call),
         TEST(a_runtime_that_hangs_up_is_given_nothing),
+        TEST(a_frozen_runtime_that_hangs_up_is_thawed),
         TEST(stop_ends_a_call),
         TEST(stop_before_started_kills_what_comes),
         TEST(phases_of_the_runtime_are_believed_within_reason),

@@ -6,7 +6,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 10
 
-.PHONY: all deps build quickstart check bench fuzz install clean distclean format
+.PHONY: all deps build quickstart check check-v2 bench fuzz install clean distclean format
 
 all: build
 
@@ -30,6 +30,10 @@ quickstart:
 check:
 	@tools/deps build inference check
 	@tools/run_tests.py
+
+# The tests under cgroup v2, on Debian's kernel in a virtual machine: about ten minutes.
+check-v2: build
+	@tools/check_v2 --build $(BUILD)
 
 bench:
 	@tools/deps build inference check

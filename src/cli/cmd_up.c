@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -242,6 +243,16 @@ static void show_log(int fd, off_t from)
         output_note(false, "%.*s", (int) size - (text[size - 1] == '\n'), text);
 }
 
+static int make_parents(const char *path)
+{
+    struct str parent = str_part(str_of(path), 0, (size_t) (str_find_last(str_of(path), '/') + 1));
+    AUTO_FREE char *text = str_copy_heap(parent);
+
+    if (text == NULL)
+        return -ENOMEM;
+    return parent.size > 1 ? fs_make_dirs(AT_FDCWD, text, 0755) : 0;
+}
+
 // The default lies beside the data directory, which may be a place where others can write: a link or
 // a file that somebody put there is not followed and not written to.
 static int open_log(const char *path, bool is_named, int *ret_fd, struct error *err)
@@ -249,9 +260,10 @@ static int open_log(const char *path, bool is_named, int *ret_fd, struct error *
     int flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | (is_named ? 0 : O_NOFOLLOW);
     struct stat st;
 
-    AUTO_FD int fd = open(path, flags, 0640);
+    int r = make_parents(path);
+    AUTO_FD int fd = r < 0 ? r : open(path, flags, 0640);
     if (fd < 0)
-        return error_set_errno(err, -errno, "open the log file '%s'", path);
+        return error_set_errno(err, r < 0 ? r : -errno, "open the log file '%s'", path);
     if (!is_named && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid()))
         return error_set(err, -EPERM, "the log file '%s' is somebody else's: name one (--log-file)",
                          path);

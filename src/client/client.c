@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <assert.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
@@ -258,6 +259,12 @@ static void set_transport(CURL *curl, struct exchange *exchange)
 {
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    if (exchange->client->target.ca_bundle[0] != '\0')
+        curl_easy_setopt(curl, CURLOPT_CAINFO, exchange->client->target.ca_bundle);
+    if (exchange->request->is_unverified) {
+        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
@@ -329,6 +336,14 @@ static int transport_failed(const struct exchange *exchange, CURLcode code, stru
     case CURLE_PARTIAL_FILE:
         return error_set(err, -ECONNRESET, "%s closed the connection before it had answered",
                          target->endpoint);
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return error_set(err, -EACCES,
+                         "the certificate of %s is not trusted: AWS_CA_BUNDLE names the PEM file "
+                         "of who signed it",
+                         target->endpoint);
+    case CURLE_SSL_CACERT_BADFILE:
+        return error_set(err, -ENOENT, "AWS_CA_BUNDLE: cannot read certificates from '%s'",
+                         target->ca_bundle);
     default:
         return error_set(err, -EIO, "%s: %s", target->endpoint, curl_easy_strerror(code));
     }
@@ -380,6 +395,7 @@ int client_perform(struct client *client, const struct client_request *request,
 {
     struct exchange exchange = {.client = client, .request = request, .answer = ret};
 
+    assert(request->is_unsigned || !request->is_unverified); // a signature goes to nobody unknown
     *ret = (struct client_answer){0};
     size_t kept = request->answer_bytes_max != 0 ? request->answer_bytes_max
                   : request->sink != NULL        ? ERROR_BODY_BYTES_MAX

@@ -53,6 +53,7 @@ struct client_request {
     const char *path;    // starts with '/', percent-encoded once (base/percent.h)
     const char *query;   // percent-encoded, without '?'; NULL: none
     const char *service; // signing name; NULL: "lambda"
+    bool is_unverified;  // https: whoever answers will do; only together with is_unsigned
     bool is_unsigned;    // health and metrics need no signature
     struct client_header
         headers[CLIENT_HEADERS_MAX]; // names in lower case, up to the first NULL; all signed

@@ -53,8 +53,11 @@ int service_delete(struct client *client, const char *path, const char *query, c
 int service_probe(struct client *client, const char *path, unsigned timeout_ms, int *ret_status,
                   struct error *err)
 {
-    const struct client_request request = {
-        .method = "GET", .path = path, .is_unsigned = true, .timeout_ms = timeout_ms};
+    const struct client_request request = {.method = "GET",
+                                           .path = path,
+                                           .is_unsigned = true,
+                                           .is_unverified = true,
+                                           .timeout_ms = timeout_ms};
     struct client_answer answer;
 
     int r = client_perform(client, &request, &answer, err);

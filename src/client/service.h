@@ -21,7 +21,8 @@ MUST_CHECK int service_post(struct client *client, const char *path, const char 
 MUST_CHECK int service_delete(struct client *client, const char *path, const char *query,
                               const char *what, yyjson_doc **ret, struct error *err);
 
-// GET without a signature (/healthz, /readyz): the status, whatever it is.
+// GET without a signature (/healthz, /readyz) and without asking for a certificate that we trust:
+// the status, whatever it is.
 MUST_CHECK int service_probe(struct client *client, const char *path, unsigned timeout_ms,
                              int *ret_status, struct error *err);
 

@@ -268,6 +268,16 @@ static int find_credentials(const struct target_options *options, struct target 
     return take_data_dir_credentials(NULL, target, err);
 }
 
+// The same variable that AWS's clients read.
+static int find_ca_bundle(struct target *target, struct error *err)
+{
+    const char *path = environment("AWS_CA_BUNDLE");
+
+    if (path != NULL && str_copy(str_of(path), target->ca_bundle, sizeof target->ca_bundle) < 0)
+        return error_set(err, -EINVAL, "AWS_CA_BUNDLE is too long");
+    return 0;
+}
+
 int target_resolve_endpoint(const struct target_options *options, struct target *ret,
                             struct error *err)
 {
@@ -278,6 +288,8 @@ int target_resolve_endpoint(const struct target_options *options, struct target 
         r = find_region(options, &target, err);
     if (r == 0)
         r = find_endpoint(options, &target, err);
+    if (r == 0)
+        r = find_ca_bundle(&target, err);
     if (r == 0)
         *ret = target;
     return r;

@@ -9,6 +9,7 @@
 //                http://127.0.0.1:4566
 //   credentials  --data-dir's credentials file; --profile; AWS_ACCESS_KEY_ID and _SECRET_ACCESS_KEY;
 //                AWS_PROFILE or AWS_SHARED_CREDENTIALS_FILE; DATA_DIR/credentials
+//   CA bundle    AWS_CA_BUNDLE (a PEM file, for https endpoints), the system's certificates
 //   region       --region, AWS_REGION, AWS_DEFAULT_REGION, LAMINA_REGION, us-east-1
 //   DATA_DIR     --data-dir, LAMINA_DATA_DIR, /var/lib/lamina
 //
@@ -51,6 +52,7 @@ struct target {
     char host[TARGET_URL_BYTES_MAX];     // host[:port], as the Host header carries it
     char data_dir[TARGET_URL_BYTES_MAX];
     char region[TARGET_REGION_BYTES_MAX];
+    char ca_bundle[TARGET_URL_BYTES_MAX]; // empty: the system's certificates
     struct target_credentials credentials;
     char endpoint_source[TARGET_SOURCE_BYTES_MAX];    // "AWS_ENDPOINT_URL", "the default", ...
     char credentials_source[TARGET_SOURCE_BYTES_MAX]; // "AWS_ACCESS_KEY_ID", a file's path, ...

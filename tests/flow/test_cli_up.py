@@ -164,6 +164,13 @@ def test_the_log_file_can_be_named(place):
     assert not (place.root / "data.log").exists()
 
 
+def test_parents_that_are_missing_are_made(place):
+    place.data = place.root / "new" / "parent" / "data"
+    done = place.up("--data-dir", place.data)
+    assert done.returncode == 0, done.stderr
+    assert (place.root / "new" / "parent" / "data.log").exists()
+
+
 @pytest.mark.parametrize("trap", ["link", "file", "pipe"])
 def test_a_log_file_that_somebody_put_there_is_not_written(place, trap):
     victim, log = place.root / "victim", place.root / "data.log"

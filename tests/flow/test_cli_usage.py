@@ -8,6 +8,7 @@ import pathlib
 import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -188,11 +189,12 @@ def test_bad_endpoints_are_refused(lamina, data, url):
 class Peer:
     """A server that answers each connection with fixed bytes, whatever it is asked, and then hangs up."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, context=None):
         self.answer = answer
+        self.context = context
         self.heads = []
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.listener.getsockname()[1]}"
         self.thread = threading.Thread(target=self._serve, daemon=True)
 
     def _serve(self):
@@ -202,6 +204,11 @@ class Peer:
             except OSError:
                 return
             with connection:
+                if self.context:
+                    try:
+                        connection = self.context.wrap_socket(connection, server_side=True)
+                    except OSError:  # who does not trust us hangs up
+                        continue
                 head = b""
                 while b"\r\n\r\n" not in head:
                     part = connection.recv(65536)
@@ -211,6 +218,8 @@ class Peer:
                 self.heads.append(head.decode("latin-1"))
                 if self.answer:
                     connection.sendall(self.answer)
+                if self.context:
+                    connection.close()
 
     def __enter__(self):
         self.thread.start()
@@ -264,6 +273,24 @@ def test_a_redirect_is_not_followed_with_our_signature(lamina, data):
             done = lamina("list", "--endpoint-url", peer.url)
     assert done.returncode == 1
     assert other.heads == []
+
+
+@pytest.mark.skipif(not os.access("/usr/bin/openssl", os.X_OK), reason="needs openssl")
+def test_a_certificate_must_be_trusted(lamina, data, tmp_path):
+    """https: by the system's certificates, or those that AWS_CA_BUNDLE names, as for AWS's clients."""
+    subprocess.run(["/usr/bin/openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out",
+                    "cert.pem", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+                   cwd=tmp_path, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with Peer(answer("200 OK", b'{"Functions":[]}'), context) as peer:
+        done = lamina("list", "--endpoint-url", peer.url)
+        assert done.returncode == 1 and f"the certificate of {peer.url} is not trusted" in done.stderr
+        assert peer.heads == [], "nothing was said to somebody unknown"
+        done = lamina("list", "--endpoint-url", peer.url, env={"AWS_CA_BUNDLE": str(tmp_path / "cert.pem")})
+        assert done.returncode == 0, done.stderr
+        done = lamina("list", "--endpoint-url", peer.url, env={"AWS_CA_BUNDLE": str(tmp_path / "nothing")})
+        assert done.returncode == 1
 
 
 def test_proxies_of_the_environment_are_not_used(lamina, data):

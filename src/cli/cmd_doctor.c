@@ -50,6 +50,7 @@ static const struct advice {
     {"root", "run as root: sudo lamina doctor, sudo lamina up"},
     {"clone3", "needs Linux 5.7 or later; in a container, its seccomp profile must allow clone3"},
     {"namespaces", "in a container: start it with --privileged (or CAP_SYS_ADMIN and no AppArmor)"},
+    {"root_is_a_mount", "in a chroot: make it a mount first (mount --bind DIR DIR)"},
     {"net_namespace",
      "in a container: start it with --privileged; else the kernel lacks CONFIG_NET_NS"},
     {"mount_api", "needs Linux 5.12 or later; in a container: start it with --privileged"},

@@ -5,6 +5,7 @@
 import json
 import os
 import pathlib
+import re
 import shlex
 import signal
 import socket
@@ -375,6 +376,14 @@ def test_down_does_not_end_what_is_not_the_service(lamina, data, content):
             assert other.poll() is None
         finally:
             other.kill()
+
+
+def test_doctor_has_advice_for_all_that_can_be_missing():
+    source = pathlib.Path(__file__).resolve().parents[2] / "src"
+    needed = re.findall(r'\{"(\w+)", try_\w+, NULL\}', (source / "spawn" / "probe.c").read_text())
+    advice = (source / "cli" / "cmd_doctor.c").read_text()
+    assert len(needed) > 5
+    assert [name for name in needed if f'{{"{name}",' not in advice] == []
 
 
 def test_doctor_tells_a_plain_user_what_is_missing(build, tmp_path):

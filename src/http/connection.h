@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What server.c, connection.c, request.c and answer.c share. Private to http/.
+// What the files of this folder share. Private to http/.
 //
 //   server ──< listener ──< connection ──0..1 exchange (a request and its answer)
 //
@@ -159,7 +159,7 @@ void http_server_sweep_by(struct http_server *server, int64_t deadline_ms);
 void http_server_closed_handle(struct http_server *server); // after handles--
 const char *http_server_date(struct http_server *server);   // "Fri, 02 Jan 2026 03:04:05 GMT"
 
-// ---- connection.c
+// ---- connection.c and input.c
 
 void http_connection_accept(struct http_listener *listener);
 void http_connection_close(struct http_connection *connection);

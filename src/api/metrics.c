@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "async/async.h"
 #include "base/map.h"
 #include "deploy/deploy.h"
 #include "function/catalog.h"
@@ -11,6 +12,7 @@
 #include "function/stats.h"
 #include "instance/log_writer.h"
 #include "loop/loop.h"
+#include "meta/queue.h"
 #include "meta/registry.h"
 
 static void head(struct buf *text, const char *name, const char *type, const char *help)
@@ -231,6 +233,30 @@ static void append_storage(struct api *api, struct buf *text)
             log_writer_dropped(api->config.logs));
 }
 
+static void append_events(struct api *api, struct buf *text)
+{
+    struct async_stats async = {0};
+    struct queue_stats queue = {0};
+    async_stats(api->config.async, &async);
+    queue_stats(api->config.queue, &queue);
+    counter(text, "lamina_events_accepted_total", "Events answered with 202.", async.accepted);
+    counter(text, "lamina_events_succeeded_total", "Events that a function handled.",
+            async.succeeded);
+    counter(text, "lamina_events_retried_total", "Tries that ended in an error and come again.",
+            async.retried);
+    counter(text, "lamina_events_returned_total", "Events given back: throttled, no sandbox.",
+            async.returned);
+    counter(text, "lamina_events_buried_total", "Events given up and kept as dead letters.",
+            async.buried);
+    counter(text, "lamina_events_dropped_total", "Events of functions that were deleted.",
+            async.dropped);
+    gauge(text, "lamina_events_running", "Events that are being tried.", async.running);
+    gauge(text, "lamina_events_waiting", "Events in the queue, those being tried included.",
+          queue.waiting);
+    gauge(text, "lamina_dead_letters", "Dead letters kept.", queue.dead);
+    counter(text, "lamina_queue_commits_total", "Transactions: events share them.", queue.commits);
+}
+
 void metrics_append(struct api *api, struct buf *text)
 {
     struct auth_stats auth;
@@ -246,4 +272,5 @@ void metrics_append(struct api *api, struct buf *text)
     append_functions(api, text);
     append_server(api, text);
     append_storage(api, text);
+    append_events(api, text);
 }

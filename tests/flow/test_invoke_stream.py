@@ -187,7 +187,10 @@ def memory_kb(process, name):
 
 def test_more_than_six_megabytes_stream_through_little_memory(service, stream):
     laminad = pathlib.Path("/proc") / str(service.pid("laminad"))
-    (laminad / "clear_refs").write_text("5")  # the peak begins anew
+    try:
+        (laminad / "clear_refs").write_text("5")  # the peak begins anew
+    except OSError:
+        pytest.skip("this kernel cannot forget a process's peak of memory")
     before = memory_kb(laminad, "VmRSS")
     pieces = 1024  # 64 MiB
     expected = hashlib.sha256()

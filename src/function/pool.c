@@ -247,13 +247,26 @@ uint32_t pool_ready(const struct pool *pool)
     return live > pool->starting ? live - pool->starting : 0;
 }
 
-/* Instances that answered so shortly ago that waiting for them beats starting another. */
-static uint32_t pool_soon_idle(const struct pool *pool)
+static int64_t pool_patience_ms(struct pool *pool)
 {
+    const struct function_stats *stats = pool_stats(pool);
+    uint64_t cold_ms = stats ? (stats->last_cold_us[COLD_SANDBOX] + stats->last_cold_us[COLD_LOAD] +
+                                stats->last_cold_us[COLD_WARM]) /
+                                   1000
+                             : 0;
+    if (cold_ms < SETTLE_PATIENCE_MIN_MS)
+        return SETTLE_PATIENCE_MIN_MS;
+    return cold_ms < SETTLE_PATIENCE_MAX_MS ? (int64_t) cold_ms : SETTLE_PATIENCE_MAX_MS;
+}
+
+/* Instances that answered so shortly ago that waiting for them beats starting another. */
+static uint32_t pool_soon_idle(struct pool *pool)
+{
+    int64_t patience_ms = pool_patience_ms(pool);
     int64_t now = loop_now_ms(pool->scheduler->loop);
     uint32_t count = 0;
     LIST_FOR_EACH (struct worker, each, &pool->settling, link)
-        count += now - each->answered_ms < SETTLE_PATIENCE_MS;
+        count += now - each->answered_ms < patience_ms;
     return count;
 }
 

@@ -3,7 +3,7 @@
  * pool: the instances of one version, and the invocations that wait for one.
  *
  *     queue -> an idle instance? the one that was idle shortest -> run
- *              one that answered a moment ago and comes back?   -> wait for it, SETTLE_PATIENCE_MS at most
+ *              one that answered a moment ago and comes back?   -> wait for it, as long as a start takes
  *              fewer being started than wait?                   -> start one, if limits and memory allow
  *              else                                             -> blocked: tried again when something ends
  *
@@ -23,7 +23,10 @@
 #include "function/keepalive.h"
 #include "function/scheduler.h"
 
-#define SETTLE_PATIENCE_MS 10
+/* How long an instance that has answered is waited for rather than starting another: as long as this function's last cold
+ * start took, since a new one would not be there earlier. Within these limits. */
+#define SETTLE_PATIENCE_MIN_MS 10
+#define SETTLE_PATIENCE_MAX_MS 2000
 
 struct instance;
 struct invocation;

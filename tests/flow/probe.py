@@ -9,8 +9,11 @@ connection. An event is {"do": a name below, ...}; environment variable INIT say
 """
 import contextlib
 import json
+import os
+import signal
 
 from lambda_function import fresh_name, function, zip_of
+from lamina_service import wait_for
 
 BOOTSTRAP = r'''#!/usr/bin/python3
 import http.client, json, os, resource, signal, socket, sys, time
@@ -253,3 +256,22 @@ def failure(client, name, event=None, **parameters):
     assert answer["StatusCode"] == 200
     error = json.loads(body)
     return error["errorType"], error["errorMessage"], log_text(answer)
+
+
+def instances(service, name):
+    """What `lamina ps` says of a function's instances."""
+    listed = json.loads(service.lamina("ps", "-o", "json").stdout)["instances"]
+    return [each for each in listed if each["function"] == name]
+
+
+def kill_instances(service, name):
+    """From outside, as the kernel might: their calls end with Runtime.ExitError."""
+    for each in instances(service, name):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each["pid"], signal.SIGKILL)
+
+
+def end_instances(service, name):
+    """The next call starts anew, whichever instances there were: on a busy machine there may be more than one."""
+    kill_instances(service, name)
+    wait_for(lambda: not instances(service, name), "the killed instances to be noticed")

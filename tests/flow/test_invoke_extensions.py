@@ -69,8 +69,10 @@ def test_an_internal_extension_is_told_of_each_call(client):
             ids.append(answer["ResponseMetadata"]["RequestId"])
             told = json.loads(body)
             registered, *invokes = told["events"]
+            assert len(invokes) <= number  # on a busy machine a call may have found another instance
             assert registered == {"functionName": name, "functionVersion": "$LATEST", "handler": "bootstrap"}
-            assert [each["requestId"] for each in invokes] == ids
+            assert invokes[-1]["requestId"] == ids[-1]
+            assert {each["requestId"] for each in invokes} <= set(ids)
             assert invokes[-1]["eventType"] == "INVOKE"
             assert invokes[-1]["invokedFunctionArn"] == ARN + name
             assert invokes[-1]["tracing"]["value"].startswith("Root=1-")

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from lambda_function import zip_of
-from probe import ask, call, failure, probe
+from probe import ask, call, end_instances, failure, probe
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,9 @@ def test_a_call_that_takes_too_long(client):
         assert kind == "Sandbox.Timedout"
         assert message.endswith(" Error: Task timed out after 1.00 seconds")
         assert "Task timed out after 1.00 seconds\nEND RequestId: " in log
-        assert "\tDuration: 1000.00 ms\tBilled Duration: " in log and "\tStatus: timeout\n" in log
+        assert "\tStatus: timeout\n" in log
+        if "INIT_REPORT" not in log:  # unless the machine was too busy to start it within ten seconds
+            assert "\tDuration: 1000.00 ms\tBilled Duration: " in log
 
 
 def test_the_call_after_one_that_took_too_long(client):
@@ -127,11 +129,8 @@ def test_a_bootstrap_that_cannot_be_run(client, package, text):
         assert message.endswith(" Error: " + text)
 
 
-def test_an_idle_instance_that_dies_is_replaced(client, service, name):
-    first = ask(client, name, "count")
-    assert ask(client, name, "count")["boot"] == first["boot"]
-    # It ends by itself after its answer.
-    with probe(client, "idle", Environment={"Variables": {}}) as made:
-        before = ask(client, made, "count")
-        call(client, made, {"do": "end", "how": "exit1"})
-        assert ask(client, made, "count")["boot"] != before["boot"]
+def test_an_idle_instance_that_dies_is_replaced(client, service):
+    with probe(client, "idle") as made:
+        before = ask(client, made, "count")["boot"]
+        end_instances(service, made)
+        assert ask(client, made, "count")["boot"] != before

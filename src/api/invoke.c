@@ -292,14 +292,12 @@ static void check_done(void *arg, int status)
 static void check(struct call *call)
 {
     struct invoking *invoking = call->work;
-    if (invoking->payload.size <= CHECK_INLINE_MAX) {
-        check_job(call);
-        checked(call);
-    } else if (job_submit(call->api->jobs, check_job, check_done, call) < 0) {
-        (void) aws_error_set_reason(&call->error, AWS_TOO_MANY_REQUESTS, "CallerRateLimitExceeded",
-                                    "Rate Exceeded.");
-        fail(call);
-    }
+    if (invoking->payload.size > CHECK_INLINE_MAX &&
+        job_submit(call->api->jobs, check_job, check_done, call) == 0)
+        return;
+    /* Small, or the threads have enough to do: a burst of callers is no reason to refuse one. */
+    check_job(call);
+    checked(call);
 }
 
 static void dry_run(struct call *call)

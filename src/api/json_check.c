@@ -21,30 +21,47 @@ static bool fail(struct scanner *scanner, const char *why)
     return false;
 }
 
-static void skip_space(struct scanner *scanner)
+static inline void skip_space(struct scanner *scanner)
 {
     while (scanner->at < scanner->end && (*scanner->at == ' ' || *scanner->at == '\n' ||
                                           *scanner->at == '\r' || *scanner->at == '\t'))
         scanner->at++;
 }
 
-static bool is_next(const struct scanner *scanner, char c)
+static inline bool is_next(const struct scanner *scanner, char c)
 {
     return scanner->at < scanner->end && *scanner->at == (unsigned char) c;
 }
 
-static bool is_digit(const struct scanner *scanner)
+static inline bool is_digit(unsigned char c)
 {
-    return scanner->at < scanner->end && *scanner->at >= '0' && *scanner->at <= '9';
+    return (unsigned char) (c - '0') < 10;
 }
 
-static bool scan_digits(struct scanner *scanner)
+static inline bool is_next_digit(const struct scanner *scanner)
 {
-    if (!is_digit(scanner))
+    return scanner->at < scanner->end && is_digit(*scanner->at);
+}
+
+/* Tensors are mostly digits: the pointer stays in a register. */
+static inline bool scan_digits(struct scanner *scanner)
+{
+    const unsigned char *at = scanner->at;
+    const unsigned char *end = scanner->end;
+    while (at < end && is_digit(*at))
+        at++;
+    if (at == scanner->at)
         return fail(scanner, "a digit is missing");
-    while (is_digit(scanner))
-        scanner->at++;
+    scanner->at = at;
     return true;
+}
+
+static bool scan_exponent(struct scanner *scanner)
+{
+    scanner->at++;
+    if (is_next(scanner, '+') || is_next(scanner, '-'))
+        scanner->at++;
+    return scan_digits(scanner);
 }
 
 static bool scan_number(struct scanner *scanner)
@@ -60,12 +77,8 @@ static bool scan_number(struct scanner *scanner)
         if (!scan_digits(scanner))
             return false;
     }
-    if (is_next(scanner, 'e') || is_next(scanner, 'E')) {
-        scanner->at++;
-        if (is_next(scanner, '+') || is_next(scanner, '-'))
-            scanner->at++;
-        return scan_digits(scanner);
-    }
+    if (is_next(scanner, 'e') || is_next(scanner, 'E'))
+        return scan_exponent(scanner);
     return true;
 }
 
@@ -145,30 +158,39 @@ static bool scan_utf8(struct scanner *scanner)
     return fail(scanner, "not UTF-8");
 }
 
+/* Characters that a string holds as they are: ASCII but for control characters, quote and backslash. */
+static inline bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+static inline void skip_plain(struct scanner *scanner)
+{
+    const unsigned char *at = scanner->at;
+    const unsigned char *end = scanner->end;
+    while (at < end && is_plain(*at))
+        at++;
+    scanner->at = at;
+}
+
 static bool scan_string(struct scanner *scanner)
 {
     if (!is_next(scanner, '"'))
         return fail(scanner, "a string is missing");
     scanner->at++;
-    while (scanner->at < scanner->end) {
-        unsigned char c = *scanner->at;
-        if (c == '"') {
-            scanner->at++;
-            return true;
-        }
-        if (c < 0x20)
+    for (;;) {
+        skip_plain(scanner);
+        if (scanner->at == scanner->end)
+            return fail(scanner, "the text ends in a string");
+        if (*scanner->at == '"')
+            break;
+        if (*scanner->at < 0x20)
             return fail(scanner, "a control character in a string");
-        bool is_good = true;
-        if (c == '\\')
-            is_good = scan_escape(scanner);
-        else if (c >= 0x80)
-            is_good = scan_utf8(scanner);
-        else
-            scanner->at++;
-        if (!is_good)
+        if (!(*scanner->at == '\\' ? scan_escape(scanner) : scan_utf8(scanner)))
             return false;
     }
-    return fail(scanner, "the text ends in a string");
+    scanner->at++;
+    return true;
 }
 
 static bool scan_word(struct scanner *scanner, const char *word)
@@ -194,7 +216,7 @@ static bool scan_scalar(struct scanner *scanner)
     case 'n':
         return scan_word(scanner, "null");
     default:
-        if (*scanner->at == '-' || is_digit(scanner))
+        if (*scanner->at == '-' || is_next_digit(scanner))
             return scan_number(scanner);
         return fail(scanner, "not a value");
     }

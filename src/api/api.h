@@ -62,6 +62,7 @@ struct api_config {
     struct log_writer *logs;
     enum api_limits limits;
     uint32_t concurrency; /* LAMINA_CONCURRENCY: of the account */
+    bool is_tls;          /* URLs that are handed out begin with https:// */
 };
 
 /* -ENOMEM, -EAGAIN (no threads). */

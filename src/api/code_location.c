@@ -28,7 +28,7 @@ int code_location_append(struct call *call, const struct version *version, struc
     char path[sizeof(PREFIX) + DIGEST_HEX_SIZE];
     memcpy(digest.bytes, version->code.zip_sha256, DIGEST_BYTES);
     (void) snprintf(path, sizeof(path), "%s%s", PREFIX, digest_hex(&digest, hex));
-    buf_append_text(&url, "http://");
+    buf_append_text(&url, call->api->config.is_tls ? "https://" : "http://");
     buf_append_str(&url, call->request->host);
     int r = auth_presign(call->api->config.auth, call->request->host, str_of(path),
                          CODE_LOCATION_EXPIRES_S, &url);

@@ -139,12 +139,13 @@ static void append_url(struct buf *json, const struct url_settings *settings, co
 }
 
 static void append_shown(struct buf *json, const struct function *function, const char *qualifier,
-                         const char *id, struct str port, const struct url_settings *settings,
-                         struct str created, struct str modified)
+                         const char *id, const struct call *call,
+                         const struct url_settings *settings, struct str created,
+                         struct str modified)
 {
-    buf_printf(json,
-               "{\"FunctionUrl\":\"http://%s" HOST_SUFFIX STR_FORMAT "/\",\"FunctionArn\":", id,
-               STR_ARGUMENTS(port));
+    struct str port = port_of(call->request->host);
+    buf_printf(json, "{\"FunctionUrl\":\"%s://%s" HOST_SUFFIX STR_FORMAT "/\",\"FunctionArn\":",
+               call->api->config.is_tls ? "https" : "http", id, STR_ARGUMENTS(port));
     attach_append_arn(json, function, qualifier);
     buf_append_byte(json, ',');
     append_url(json, settings, NULL, created, modified);
@@ -164,14 +165,15 @@ static void settings_of(const struct attachment *url, struct url_settings *ret_s
 }
 
 /* Create, Update, Get and List differ in what they show of the mode: Create only what was said. */
-static void append_attachment(struct buf *json, const struct attachment *url, struct str port)
+static void append_attachment(struct buf *json, const struct attachment *url,
+                              const struct call *call)
 {
     struct url_settings settings;
     yyjson_val *root = attachment_root(url);
     settings_of(url, &settings);
     if (!settings.invoke_mode.data)
         settings.invoke_mode = STR("BUFFERED");
-    append_shown(json, url->function, url->qualifier, url->url_id, port, &settings,
+    append_shown(json, url->function, url->qualifier, url->url_id, call, &settings,
                  json_str(json_member(root, "CreationTime")),
                  json_str(json_member(root, "LastModifiedTime")));
 }
@@ -220,8 +222,8 @@ void lambda_create_url(struct call *call)
         buf_append_byte(&json, '{');
         append_url(&json, &settings, id, time, time);
         buf_append_byte(&json, '}');
-        append_shown(&answer, function, name.qualifier, id, port_of(call->request->host), &settings,
-                     time, (struct str){NULL, 0});
+        append_shown(&answer, function, name.qualifier, id, call, &settings, time,
+                     (struct str){NULL, 0});
         r = attach_make(call, ATTACHMENT_URL, name.qualifier, &json, &plan.attach);
     }
     if (r < 0) {
@@ -252,7 +254,7 @@ void lambda_get_url(struct call *call)
         return;
     }
     struct buf json = BUF_INIT(CALL_JSON_MAX);
-    append_attachment(&json, url, port_of(call->request->host));
+    append_attachment(&json, url, call);
     call_answer_json(call, 200, &json);
 }
 
@@ -277,8 +279,8 @@ void lambda_update_url(struct call *call)
         buf_append_byte(&json, '{');
         append_url(&json, &settings, url->url_id, created, time);
         buf_append_byte(&json, '}');
-        append_shown(&answer, function, name.qualifier, url->url_id, port_of(call->request->host),
-                     &settings, created, time);
+        append_shown(&answer, function, name.qualifier, url->url_id, call, &settings, created,
+                     time);
         r = attach_make(call, ATTACHMENT_URL, name.qualifier, &json, &plan.attach);
     }
     if (r < 0) {
@@ -305,7 +307,7 @@ void lambda_delete_url(struct call *call)
 
 static void append_listed(struct call *call, struct buf *json, const struct attachment *url)
 {
-    append_attachment(json, url, port_of(call->request->host));
+    append_attachment(json, url, call);
 }
 
 void lambda_list_urls(struct call *call)

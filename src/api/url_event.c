@@ -56,7 +56,8 @@ static void append_headers(struct buf *json, const struct url_call *url)
     const struct http_request *request = url->call->request;
     char peer[HTTP_ADDRESS_TEXT_MAX];
     http_request_peer(request, peer);
-    buf_append_text(json, ",\"headers\":{\"x-forwarded-proto\":\"http\"");
+    buf_printf(json, ",\"headers\":{\"x-forwarded-proto\":\"%s\"",
+               url->call->api->config.is_tls ? "https" : "http");
     for (size_t i = 0; i < request->header_count; i++) {
         struct str name = request->headers[i].name;
         bool is_ours = str_equal(name, STR("x-forwarded-proto")) ||

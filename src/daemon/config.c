@@ -32,6 +32,7 @@ struct setting {
 };
 
 static const char *const aws_limits_choices[] = {"enforce", "warn", "off", NULL};
+static const char *const no_yes_choices[] = {"no", "yes", NULL};
 
 #define TEXT(member) KIND_TEXT, offsetof(struct config, member), 0, 0, NULL
 #define NUMBER(member, minimum, maximum)                                                           \
@@ -44,6 +45,12 @@ static const struct setting settings[] = {
      "where everything is kept; made when missing"},
     {"listen", "LAMINA_LISTEN", "127.0.0.1:4566", TEXT(listen),
      "address:port of the API; port 0 takes a free one (see DIR/endpoint)"},
+    {"tls-cert", "LAMINA_TLS_CERT", "", TEXT(tls_cert),
+     "PEM file of the certificate and its chain: the API speaks HTTPS; read again at SIGHUP"},
+    {"tls-key", "LAMINA_TLS_KEY", "", TEXT(tls_key),
+     "PEM file of its private key, readable by the user that laminad runs as"},
+    {"insecure-listen", "LAMINA_INSECURE_LISTEN", "no", CHOICE(insecure_listen, no_yes_choices),
+     "yes: listen beyond loopback without TLS, too"},
     {"region", "LAMINA_REGION", "us-east-1", TEXT(region), "region in ARNs and signatures"},
     {"account-id", "LAMINA_ACCOUNT_ID", "000000000000", TEXT(account_id), "account in ARNs"},
     {"user", "LAMINA_UID", "", TEXT(user), "user (NAME or UID[:GID]) that laminad runs as"},
@@ -255,6 +262,31 @@ static bool is_region(const char *text)
     return size >= 1 && size <= 32 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
 }
 
+/* Of "address:port". What is no address at all is refused when it is listened on. */
+static bool is_beyond_loopback(const char *listen)
+{
+    bool is_address = listen[0] == '[' || (listen[0] >= '0' && listen[0] <= '9');
+    return is_address && strncmp(listen, "127.", 4) != 0 && strncmp(listen, "[::1]:", 6) != 0;
+}
+
+/* Signatures keep callers apart, but nobody's code, data and answers secret: beyond the machine that is TLS's part. */
+static int config_check_tls(const struct config *config, struct error *err)
+{
+    if (!config->tls_cert[0] != !config->tls_key[0])
+        return error_set(err, -EINVAL, "%s is missing: TLS needs tls-cert and tls-key",
+                         config->tls_cert[0] ? "tls-key" : "tls-cert");
+    if (config->tls_cert[0] && (config->tls_cert[0] != '/' || config->tls_key[0] != '/'))
+        return error_set(err, -EINVAL, "tls-cert, tls-key: '%s' is not an absolute path",
+                         config->tls_cert[0] != '/' ? config->tls_cert : config->tls_key);
+    if (!config->tls_cert[0] && !config->insecure_listen && is_beyond_loopback(config->listen))
+        return error_set(
+            err, -EINVAL,
+            "listen: '%s' can be reached from other machines, and without TLS others can read what "
+            "travels: set tls-cert and tls-key, or say --insecure-listen=yes",
+            config->listen);
+    return 0;
+}
+
 static int config_check(const struct config *config, struct error *err)
 {
     if (!is_account_id(config->account_id))
@@ -266,7 +298,7 @@ static int config_check(const struct config *config, struct error *err)
     if (log_level_parse(config->log_level) < 0)
         return error_set(err, -EINVAL, "log-level: '%s' is not error, warn, info or debug",
                          config->log_level);
-    return 0;
+    return config_check_tls(config, err);
 }
 
 int config_load(struct config *config, int argc, char *const *argv, char *const *environment,

@@ -24,13 +24,16 @@ enum aws_limits_mode { AWS_LIMITS_ENFORCE, AWS_LIMITS_WARN, AWS_LIMITS_OFF };
 struct config {
     char *config_file;
     char *data_dir;
-    char *listen; /* address:port; port 0 takes a free one, DIR/endpoint tells which */
+    char *listen;   /* address:port; port 0 takes a free one, DIR/endpoint tells which */
+    char *tls_cert; /* PEM, the chain; "": plain HTTP */
+    char *tls_key;
     char *region;
     char *account_id;
     char *user;         /* whom laminad runs as: NAME or UID[:GID]; "" leaves it to lamina-spawn */
     char *sandbox_uids; /* FIRST-LAST; "" leaves it to lamina-spawn */
     char *log_level;
-    uint64_t aws_limits; /* enum aws_limits_mode */
+    uint64_t aws_limits;      /* enum aws_limits_mode */
+    uint64_t insecure_listen; /* 1: beyond loopback without TLS, too */
     uint64_t concurrency;
     uint64_t queue;
     uint64_t queue_mb;

@@ -28,12 +28,13 @@ int paths_sister(const char *name, char path[PATH_MAX], struct error *err)
     return 0;
 }
 
-int paths_write_endpoint(int data_dir_fd, const char *address, uint16_t port, struct error *err)
+int paths_write_endpoint(int data_dir_fd, bool is_tls, const char *address, uint16_t port,
+                         struct error *err)
 {
     char text[128];
     bool is_v6 = strchr(address, ':') != NULL;
-    int size = snprintf(text, sizeof(text), "http://%s%s%s:%u\n", is_v6 ? "[" : "", address,
-                        is_v6 ? "]" : "", (unsigned) port);
+    int size = snprintf(text, sizeof(text), "%s://%s%s%s:%u\n", is_tls ? "https" : "http",
+                        is_v6 ? "[" : "", address, is_v6 ? "]" : "", (unsigned) port);
     return fs_write_atomically(data_dir_fd, PATHS_ENDPOINT, text, (size_t) size, 0644, err);
 }
 

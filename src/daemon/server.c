@@ -24,6 +24,7 @@
 #include "function/catalog.h"
 #include "function/scheduler.h"
 #include "http/server.h"
+#include "http/tls.h"
 #include "instance/instance.h"
 #include "instance/log_writer.h"
 #include "loop/job.h"
@@ -57,6 +58,7 @@ struct server {
     struct auth *auth;
     struct api *api;
     struct job_pool *file_pool;
+    struct http_tls *tls; /* NULL: plain HTTP */
     struct http_server *http;
     struct http_listener *listener;
     struct loop_timer drain_timer;
@@ -153,6 +155,21 @@ static void on_signal(void *arg, int signal_number)
     server->drains_left = 2;
     async_stop(server->async, on_drained, server);
     http_server_drain(server->http, on_drained, server);
+}
+
+/* lamina-spawn's word for a SIGHUP. The two small files are read on the loop thread: rare, and asked for. */
+static void on_reload(void *arg, int signal_number)
+{
+    struct server *server = arg;
+    struct error err = {0};
+    (void) signal_number;
+    if (!server->tls)
+        return;
+    if (http_tls_reload(server->tls, &err) < 0)
+        log_error("tls.reload_failed", "error=%s effect=%s", LOG_TEXT(err.text),
+                  LOG_TEXT("the certificate that was there stays"));
+    else
+        log_info("tls.reloaded", "cert=%s", LOG_TEXT(server->config->tls_cert));
 }
 
 /* What must not be lost is written; the rest is the kernel's to take back, and the sandboxes are lamina-spawn's to end
@@ -294,6 +311,13 @@ static int open_auth(struct server *server, struct error *err)
     return r < 0 ? error_set_errno(err, r, "set up authentication") : 0;
 }
 
+static int open_tls(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    return config->tls_cert[0] ? http_tls_new(config->tls_cert, config->tls_key, &server->tls, err)
+                               : 0;
+}
+
 static enum api_limits api_limits_of(const struct config *config)
 {
     static const enum api_limits limits[] = {
@@ -318,7 +342,8 @@ static int open_api(struct server *server, struct error *err)
                                    .store = server->store,
                                    .logs = server->log_writer,
                                    .limits = api_limits_of(server->config),
-                                   .concurrency = (uint32_t) server->config->concurrency};
+                                   .concurrency = (uint32_t) server->config->concurrency,
+                                   .is_tls = server->tls != NULL};
     return api_new(&api, &server->api, err);
 }
 
@@ -344,6 +369,7 @@ static int open_http(struct server *server, struct error *err)
     struct http_server_config http = {.connections_max = server->config->connections,
                                       .discard_bytes_max = LIMIT_CREATE_REQUEST_MAX + (1 << 20),
                                       .has_date = true,
+                                      .tls = server->tls,
                                       .on_head = api_on_head,
                                       .format_fault = api_format_fault,
                                       .user = server->api};
@@ -362,20 +388,22 @@ static int open_http(struct server *server, struct error *err)
     if (r < 0)
         return r;
     api_set_server(server->api, server->http);
-    return paths_write_endpoint(server->data_dir_fd, address, http_listener_port(server->listener),
-                                err);
+    return paths_write_endpoint(server->data_dir_fd, server->tls, address,
+                                http_listener_port(server->listener), err);
 }
 
 static int open_all(struct server *server, struct error *err)
 {
     int (*const steps[])(struct server *, struct error *) = {
-        open_data, open_catalog, open_instances, open_async, open_deploy, open_auth, open_api,
+        open_data,   open_catalog, open_instances, open_async,
+        open_deploy, open_auth,    open_tls,       open_api,
     };
     server->loop = loop_new();
     if (!server->loop)
         return error_set(err, -ENOMEM, "make the event loop");
     if (loop_signal(server->loop, SIGTERM, on_signal, server) < 0 ||
-        loop_signal(server->loop, SIGINT, on_signal, server) < 0)
+        loop_signal(server->loop, SIGINT, on_signal, server) < 0 ||
+        loop_signal(server->loop, SIGUSR1, on_reload, server) < 0)
         return error_set(err, -EIO, "watch signals");
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
         int r = steps[i](server, err);

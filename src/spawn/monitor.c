@@ -186,13 +186,14 @@ static void read_signals(struct monitor *monitor)
 {
     struct signalfd_siginfo info;
     while (read(monitor->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-        // SIGHUP has nothing to make anew yet. From a terminal laminad has had its own copy, and takes
-        // a second one for impatience.
-        if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGHUP || info.ssi_code == SI_KERNEL)
+        // From a terminal laminad has had its own copy, and takes a second one for impatience.
+        if (info.ssi_signo == SIGCHLD || info.ssi_code == SI_KERNEL)
             continue;
         log_info("spawn.signal", "signal=%u", info.ssi_signo);
+        // "Read your files again" is SIGUSR1 between us: to laminad SIGHUP means that its terminal went.
+        int passed_on = info.ssi_signo == SIGHUP ? SIGUSR1 : (int) info.ssi_signo;
         if (!monitor->is_laminad_gone)
-            (void) kill(monitor->laminad_pid, (int) info.ssi_signo);
+            (void) kill(monitor->laminad_pid, passed_on);
     }
     reap(monitor);
 }

@@ -152,6 +152,9 @@ void child_run(const struct child_plan *plan)
     if (r < 0)
         fail(step, r);
     volunteer();
+    // The log pipe is its own: `echo > /dev/stderr` opens it anew.
+    if (plan->kind == CHILD_FUNCTION && fchown(STDOUT_FILENO, plan->uid, plan->uid) < 0)
+        fail(SPAWN_STEP_USER, -errno);
     if ((r = limits(plan)) < 0)
         fail(SPAWN_STEP_LIMITS, r);
     if ((r = privilege_drop(plan->uid, plan->uid)) < 0)

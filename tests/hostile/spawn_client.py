@@ -87,13 +87,22 @@ class Instance:
                 os.close(fd)
 
 
+def prepare(files, group):
+    """In lamina-spawn's process, before its exec: a limit of open files, a cgroup (v2) to be in."""
+    if files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
+    if group:
+        with open(os.path.join(group, "cgroup.procs"), "w") as file:
+            file.write("0")
+
+
 def remove(path):
     shutil.rmtree(path, ignore_errors=True)
 
 
 class Spawn:
     def __init__(self, build, *, keep_data=None, environment=None, files=None, work="lamina-work",
-                 arguments=()):
+                 arguments=(), group=None):
         self.build = str(build)
         self.data = keep_data or tempfile.mkdtemp(prefix="lamina-spawn-")
         self.owns_data = keep_data is None
@@ -107,7 +116,7 @@ class Spawn:
         self.process = subprocess.Popen(
             [os.path.join(self.programs, "lamina-spawn"), "--data-dir", self.data, *arguments, "--"],
             stdin=theirs, stderr=self.stderr, env={**os.environ, **(environment or {})},
-            preexec_fn=files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, files)))
+            preexec_fn=lambda: prepare(files, group))
         theirs.close()
         self.leash = ours
         self.closed, self.known_key = False, None

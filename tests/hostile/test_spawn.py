@@ -34,6 +34,11 @@ def test_a_bootstrap_gets_its_environment_and_its_place(spawn):
     assert gone["peak"] > 0 and gone["cpu_us"] > 0
 
 
+def test_standard_output_and_error_can_be_opened_by_name(spawn):
+    gone, text = spawn.run(spawn.script("echo out > /dev/stdout; echo err > /dev/stderr"), env=PATH)
+    assert (gone["status"], text) == (0, "out\nerr\n")
+
+
 def test_the_user_has_a_name_and_a_home(spawn):
     _, text = spawn.run(spawn.script("id -un; id -gn; getent passwd $(id -u) | cut -d: -f6; id -u"), env=PATH)
     name, group, home, uid = text.split()
@@ -410,6 +415,36 @@ def test_two_services_side_by_side_use_other_uids_and_groups(build):
         second.close()
         assert first.stats(one)["error"] == 0  # the other's end did not touch it
         kill(first, one)
+
+
+@pytest.fixture
+def delegated():
+    """A v2 cgroup as systemd makes one with Delegate=yes: the service is alone in it."""
+    if not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        pytest.skip("cgroup v1: nothing is delegated")
+    with open("/sys/fs/cgroup/cgroup.subtree_control", "w") as file:
+        file.write("+memory +cpu +pids")
+    path = f"/sys/fs/cgroup/lamina-test-{os.getpid()}"
+    os.mkdir(path)
+    yield path
+    for directory, _, _ in os.walk(path, topdown=False):
+        os.rmdir(directory)
+
+
+def test_a_delegated_v2_group_is_enough(build, delegated):
+    with Spawn(build, group=delegated) as service:
+        instance = service.start(service.script("echo up; sleep 1000"), env=PATH)
+        instance.wait_log("up")
+        [subtree] = service.cgroups()
+        assert subtree == f"{delegated}/lamina-{service.key()}"
+        slot = instance.uid - service.uid_first
+        assert open(f"{subtree}/{slot}/memory.max").read() == f"{128 * MIB}\n"
+        assert open(f"{subtree}/{slot}/pids.max").read() == "1025\n"
+        # The service itself is in a leaf: a group with controllers for children holds no process.
+        assert open(f"{delegated}/cgroup.procs").read() == ""
+        assert str(service.process.pid) in open(
+            f"{delegated}/lamina-main-{service.key()}/cgroup.procs").read().split()
+        kill(service, instance)
 
 
 def test_kill_9_of_the_keeper_ends_the_service(build):

@@ -70,7 +70,7 @@ static const struct setting settings[] = {
     {"async-retry-ms", "LAMINA_ASYNC_RETRY_MS", "60000", NUMBER(async_retry_ms, 1, 86400000),
      "pause before an event that failed is tried again; the next one is twice as long"},
     {"starts-at-once", "LAMINA_STARTS_AT_ONCE", "64", NUMBER(starts_at_once, 1, 2000),
-     "instances in their init phase at the same moment"},
+     "sandboxes being made at the same moment"},
     {"freeze-after-ms", "LAMINA_FREEZE_AFTER_MS", "1000", NUMBER(freeze_after_ms, 0, 86400000),
      "idle time after which an instance is frozen"},
     {"keepalive-s", "LAMINA_KEEPALIVE_S", "600", NUMBER(keepalive_s, 0, 604800),

@@ -31,7 +31,7 @@
 
 #define HTTP_READ_BYTES ((size_t) 64 * 1024)
 #define HTTP_EXCHANGES_POOLED 64
-#define HTTP_LINGER_TIMEOUT_MS 10000
+#define HTTP_LINGER_TIMEOUT_MS 30000
 
 // What a connection waits for; each has one time-out, so a queue in order of arming is in order of
 // deadline, and one timer serves all connections.

@@ -9,7 +9,9 @@
 #include "api/call.h"
 #include "api/code_location.h"
 #include "api/health.h"
+#include "api/rights.h"
 #include "api/url.h"
+#include "api/users.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -34,6 +36,11 @@ int api_new(const struct api_config *config, struct api **ret_api, struct error 
         free(api);
         return error_set_errno(err, r, "start the API's threads");
     }
+    r = users_new(config->registry, config->auth, &api->users, err);
+    if (r < 0) {
+        api_free(api);
+        return r;
+    }
     *ret_api = api;
     return 0;
 }
@@ -43,6 +50,7 @@ void api_free(struct api *api)
     if (!api)
         return;
     job_pool_free(api->jobs);
+    users_free(api->users);
     free(api);
 }
 
@@ -86,6 +94,10 @@ void api_format_fault(struct http_fault *fault, void *user)
 /* The body is complete and the caller is who it says: parse, and run the operation. */
 static void run(struct call *call)
 {
+    if (rights_check(call) < 0) {
+        call_fail(call);
+        return;
+    }
     /* From here on the operation decides what a client's going means. */
     call->on_gone = NULL;
     call->route->run(call);
@@ -339,6 +351,7 @@ void api_on_head(struct http_request *request, void *user)
         code_location_serve(call);
         return;
     }
+    call->ticket.takes_people = true; /* run() looks at their rights */
     int r = auth_begin(api->config.auth, request, &call->ticket, &call->error);
     if (r == 0)
         r = route_call(call);

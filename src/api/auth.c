@@ -20,7 +20,14 @@ static const struct {
     {"sagemaker", AUTH_SERVICE_SAGEMAKER},
 };
 
+struct key {
+    struct str access_key; // owned
+    struct str secret;     // owned
+};
+
 struct auth {
+    struct key *keys_of_people;
+    size_t key_count;
     struct str access_key; // owned, as the next two
     struct str secret;
     struct str region;
@@ -53,10 +60,19 @@ static void free_text(struct str text)
     free(data);
 }
 
+static void key_done(struct key *key)
+{
+    free_text(key->access_key);
+    free_text(key->secret);
+}
+
 void auth_free(struct auth *auth)
 {
     if (!auth)
         return;
+    for (size_t i = 0; i < auth->key_count; i++)
+        key_done(&auth->keys_of_people[i]);
+    free(auth->keys_of_people);
     free_text(auth->access_key);
     free_text(auth->secret);
     free_text(auth->region);
@@ -67,6 +83,61 @@ void auth_free(struct auth *auth)
 void auth_stats(const struct auth *auth, struct auth_stats *ret_stats)
 {
     *ret_stats = auth->stats;
+}
+
+// ---- Keys
+
+static struct key *find_key(const struct auth *auth, struct str access_key)
+{
+    for (size_t i = 0; i < auth->key_count; i++)
+        if (str_equal(auth->keys_of_people[i].access_key, access_key))
+            return &auth->keys_of_people[i];
+    return NULL;
+}
+
+int auth_add_key(struct auth *auth, const char *access_key, const char *secret)
+{
+    if (auth->key_count == AUTH_KEYS_MAX)
+        return -E2BIG;
+    struct key *keys = realloc(auth->keys_of_people, (auth->key_count + 1) * sizeof(*keys));
+    if (!keys)
+        return -ENOMEM;
+    auth->keys_of_people = keys;
+    struct key key = {str_of(mem_copy_text(access_key)), str_of(mem_copy_text(secret))};
+    if (!key.access_key.data || !key.secret.data) {
+        key_done(&key);
+        return -ENOMEM;
+    }
+    keys[auth->key_count++] = key;
+    return 0;
+}
+
+void auth_remove_key(struct auth *auth, const char *access_key)
+{
+    struct key *key = find_key(auth, str_of(access_key));
+    if (!key)
+        return;
+    key_done(key);
+    *key = auth->keys_of_people[--auth->key_count];
+}
+
+// {NULL, 0}: there is no such key (any more).
+static struct str secret_of(const struct auth *auth, struct str access_key)
+{
+    if (str_equal(access_key, auth->access_key))
+        return auth->secret;
+    const struct key *key = find_key(auth, access_key);
+    return key ? key->secret : (struct str){0};
+}
+
+bool auth_is_own_key(const struct auth *auth, struct str access_key)
+{
+    return str_equal(access_key, auth->access_key);
+}
+
+struct str auth_secret(const struct auth *auth, struct str access_key)
+{
+    return secret_of(auth, access_key);
 }
 
 // ---- The pieces of a check
@@ -99,13 +170,19 @@ static int refuse_claim(struct auth *auth, struct aws_error *error, const struct
     return refuse(auth, error, AWS_INCOMPLETE_SIGNATURE, err->text);
 }
 
-// One key for the whole account until there are users. Public, so compared plainly.
-static int check_key(struct auth *auth, const struct sigv4_claim *claim, struct aws_error *error)
+static int refuse_key(struct auth *auth, struct aws_error *error)
 {
-    if (!str_equal(claim->access_key, auth->access_key) || claim->token.data)
-        return refuse(auth, error, AWS_UNRECOGNIZED_CLIENT,
-                      "The security token included in the request is invalid.");
-    return 0;
+    return refuse(auth, error, AWS_UNRECOGNIZED_CLIENT,
+                  "The security token included in the request is invalid.");
+}
+
+// Access keys are public, so compared plainly.
+static int check_key(struct auth *auth, const struct auth_ticket *ticket, struct aws_error *error)
+{
+    struct str access_key = ticket->claim.access_key;
+    bool is_known = str_equal(access_key, auth->access_key) ||
+                    (ticket->takes_people && find_key(auth, access_key));
+    return is_known && !ticket->claim.token.data ? 0 : refuse_key(auth, error);
 }
 
 static int find_service(struct auth *auth, const struct sigv4_claim *claim,
@@ -147,7 +224,10 @@ static int verify(struct auth *auth, const struct http_request *request,
 {
     struct error err = {0};
     struct sigv4_request what = signed_request(request);
-    const struct sigv4_key *key = sigv4_keys_get(auth->keys, claim, auth->secret);
+    struct str secret = secret_of(auth, claim->access_key);
+    if (!secret.data) // removed since the request began
+        return refuse_key(auth, error);
+    const struct sigv4_key *key = sigv4_keys_get(auth->keys, claim, secret);
     int r = sigv4_verify(&what, claim, payload_hash, key, &err);
     if (r == 0)
         return 0;
@@ -163,7 +243,7 @@ static int examine(struct auth *auth, const struct http_request *request,
     struct sigv4_request what = signed_request(request);
     if (sigv4_parse(&what, &ticket->claim, &err) < 0)
         return refuse_claim(auth, error, &err);
-    int r = check_key(auth, &ticket->claim, error);
+    int r = check_key(auth, ticket, error);
     if (r == 0)
         r = find_service(auth, &ticket->claim, &ticket->service, error);
     if (r == 0)
@@ -218,6 +298,8 @@ int auth_finish(struct auth *auth, struct http_request *request, const struct au
 {
     struct digest body, named;
     char hex[DIGEST_HEX_SIZE];
+    if (!secret_of(auth, ticket->claim.access_key).data)
+        return refuse_key(auth, error);
     memcpy(body.bytes, http_request_body_sha256(request), sizeof(body.bytes));
     if (!ticket->is_proven) {
         int r = verify(auth, request, &ticket->claim, str_of(digest_hex(&body, hex)), error);

@@ -34,6 +34,18 @@ struct auth_config {
 int auth_new(const struct auth_config *config, struct auth **ret_auth) MUST_CHECK; // -ENOMEM
 void auth_free(struct auth *auth); // wipes; accepts NULL
 
+#define AUTH_KEYS_MAX 1000
+
+// Further access keys, beside the service's own: people's. Whose a key is, and what it may do, is the
+// router's business (users.h). -ENOMEM; -E2BIG beyond AUTH_KEYS_MAX. What was begun with a key that is
+// then removed is refused at its end.
+int auth_add_key(struct auth *auth, const char *access_key, const char *secret) MUST_CHECK;
+void auth_remove_key(struct auth *auth, const char *access_key);
+// Whether it is the service's own key, which may do everything.
+bool auth_is_own_key(const struct auth *auth, struct str access_key) MUST_CHECK;
+// For writing a user's row again. Empty: no such key. A view until the keys change.
+struct str auth_secret(const struct auth *auth, struct str access_key) MUST_CHECK;
+
 enum auth_service {
     AUTH_SERVICE_LAMBDA, // Lambda's API and Lamina's own
     AUTH_SERVICE_STS,
@@ -42,6 +54,9 @@ enum auth_service {
 };
 
 struct auth_ticket {
+    bool
+        takes_people; // set before auth_begin by who will look at the caller's rights; otherwise only
+                      // the service's own key is accepted
     enum auth_service service;
     bool is_proven;           // the signature is right; only the body's hash is still to check
     struct sigv4_claim claim; // views into the request: lives as long as it

@@ -34,6 +34,7 @@
 #include "loop/job.h"
 
 struct spool;
+struct users;
 struct store_file;
 
 /* Most bytes of an answer's JSON: 50 functions with 4 KB of environment each, escaped, and more. */
@@ -43,6 +44,7 @@ struct store_file;
 struct api {
     struct api_config config;
     struct http_server *server; /* borrowed, may be NULL */
+    struct users *users;
     struct job_pool *jobs;      /* what blocks and is nobody else's: store reads, package uploads */
     const char *region;         /* borrowed from the catalog */
     const char *account;

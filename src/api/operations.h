@@ -60,6 +60,9 @@ void lamina_purge_dead_letters(struct call *call);
 void lamina_retry_dead_letters(struct call *call);
 void lamina_package(struct call *call);
 void lamina_status(struct call *call);
+void lamina_list_users(struct call *call);
+void lamina_put_user(struct call *call);
+void lamina_delete_user(struct call *call);
 void lamina_stop(struct call *call);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "api/call.h"
 #include "api/operations.h"
+#include "api/rights.h"
 
 #define XML_MAX 4096
 
@@ -19,12 +20,14 @@ static void answer_xml(struct call *call, unsigned status, struct buf *xml)
 static void answer_identity(struct call *call)
 {
     struct buf xml = BUF_INIT(XML_MAX);
+    char arn[RIGHTS_ARN_BYTES], user_id[RIGHTS_ARN_BYTES];
+    rights_identity(call, arn, user_id);
     buf_printf(&xml,
                "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">"
-               "<GetCallerIdentityResult><Arn>arn:aws:iam::%s:root</Arn><UserId>%s</UserId>"
+               "<GetCallerIdentityResult><Arn>%s</Arn><UserId>%s</UserId>"
                "<Account>%s</Account></GetCallerIdentityResult><ResponseMetadata><RequestId>%s"
                "</RequestId></ResponseMetadata></GetCallerIdentityResponse>",
-               call->api->account, call->api->account, call->api->account, call->request_id);
+               arn, user_id, call->api->account, call->request_id);
     answer_xml(call, 200, &xml);
 }
 

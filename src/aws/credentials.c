@@ -14,7 +14,6 @@
 
 #define FILE_BYTES_MAX 65536
 
-// Keys of AWS's own shape, which some clients check.
 static void random_text(const char *alphabet, size_t size, char *text)
 {
     size_t letters = strlen(alphabet);
@@ -28,12 +27,17 @@ static void random_text(const char *alphabet, size_t size, char *text)
     text[size] = '\0';
 }
 
-static int credentials_make(int dir_fd, struct credentials *credentials, struct error *err)
+void credentials_generate(struct credentials *credentials)
 {
     snprintf(credentials->access_key, sizeof(credentials->access_key), "AKIA");
     random_text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16, credentials->access_key + 4);
     random_text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 40,
                 credentials->secret);
+}
+
+static int credentials_make(int dir_fd, struct credentials *credentials, struct error *err)
+{
+    credentials_generate(credentials);
     char text[512];
     int size = snprintf(text, sizeof(text),
                         "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n",

@@ -23,6 +23,9 @@ struct credentials {
 // others may read or write (mode & 077), or without the two keys, is an error that says what to do.
 int credentials_load(int dir_fd, struct credentials *ret_credentials, struct error *err) MUST_CHECK;
 
+// A new key and its secret, of AWS's own shape, which some clients check.
+void credentials_generate(struct credentials *ret_credentials);
+
 void credentials_wipe(struct credentials *credentials);
 
 #endif

@@ -41,6 +41,19 @@ int service_post(struct client *client, const char *path, const char *query, con
     return ask(client, &request, what, ret, err);
 }
 
+int service_put(struct client *client, const char *path, struct str json, const char *what,
+                yyjson_doc **ret, struct error *err)
+{
+    const struct client_request request = {.method = "PUT",
+                                           .path = path,
+                                           .headers = {{"content-type", "application/json"}},
+                                           .body = json.data,
+                                           .body_size = json.size,
+                                           .timeout_ms = SERVICE_TIMEOUT_MS};
+
+    return ask(client, &request, what, ret, err);
+}
+
 int service_delete(struct client *client, const char *path, const char *query, const char *what,
                    yyjson_doc **ret, struct error *err)
 {

@@ -18,6 +18,9 @@ MUST_CHECK int service_get(struct client *client, const char *path, const char *
 MUST_CHECK int service_post(struct client *client, const char *path, const char *query,
                             const char *what, yyjson_doc **ret, struct error *err);
 
+// Sends JSON.
+MUST_CHECK int service_put(struct client *client, const char *path, struct str json,
+                           const char *what, yyjson_doc **ret, struct error *err);
 MUST_CHECK int service_delete(struct client *client, const char *path, const char *query,
                               const char *what, yyjson_doc **ret, struct error *err);
 

@@ -17,7 +17,7 @@ import pytest
 
 from lamina_service import clean_environment
 
-VERBS = ("up down status env deploy invoke logs list describe ps delete dead-letters package compare doctor completion version help").split()
+VERBS = ("up down status env deploy invoke logs list describe ps delete dead-letters user package compare doctor completion version help").split()
 
 
 @pytest.fixture

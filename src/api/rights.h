@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// rights: may this caller do this?
+//
+// The service's own key may do everything. A user may do what its policy allows: the action is
+// "lambda:" and the operation's name (Invoke and InvokeWithResponseStream are
+// lambda:InvokeFunction, as in IAM), "lamina:" and the name for Lamina's own operations; the
+// resource is the function's ARN, with the qualifier that the request names, or "*" where there is
+// none. sts:GetCallerIdentity needs no right.
+//
+// Loop thread.
+
+#ifndef LAMINA_API_RIGHTS_H
+#define LAMINA_API_RIGHTS_H
+
+#include "api/call.h"
+
+#define RIGHTS_ARN_BYTES 256
+
+// Before an operation runs, with its body parsed. 0, or the call's error is set
+// (AccessDeniedException, or what is wrong with the name).
+int rights_check(struct call *call) MUST_CHECK;
+
+// Who is calling: ARN and user id, as sts:GetCallerIdentity tells them.
+void rights_identity(const struct call *call, char ret_arn[RIGHTS_ARN_BYTES],
+                     char ret_user_id[RIGHTS_ARN_BYTES]);
+
+#endif

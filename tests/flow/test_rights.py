@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MIT
+"""People with access keys of their own: each may do what its policy allows, and nothing else."""
+import json
+import threading
+
+import pytest
+from botocore.exceptions import ClientError
+
+ACCOUNT = "000000000000"
+FUNCTION = "arn:aws:lambda:us-east-1:%s:function:" % ACCOUNT
+
+
+def statement(effect, action, resource):
+    return {"Effect": effect, "Action": action, "Resource": resource}
+
+
+def policy(*statements):
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+@pytest.fixture(scope="module")
+def hello(service, build):
+    for name in ("public-a", "private-b"):
+        service.lamina("deploy", build / "examples" / "hello-c", "--name", name)
+    service.client("lambda").publish_version(FunctionName="public-a")
+    return service
+
+
+@pytest.fixture
+def person(hello):
+    """person(name, policy): a boto3 client maker with that user's key; the user is removed afterwards."""
+    made = []
+
+    def make(name, document):
+        done = hello.lamina("user", "add", name, "--policy", json.dumps(document), "-o", "json")
+        made.append(name)
+        keys = json.loads(done.stdout)
+        credentials = {"aws_access_key_id": keys["access_key_id"], "aws_secret_access_key": keys["secret_access_key"]}
+        return lambda api="lambda": hello.client(api, **credentials)
+
+    yield make
+    for name in made:
+        hello.lamina("user", "delete", name, check=False)
+
+
+def denied(call, *parts):
+    with pytest.raises(ClientError) as refused:
+        call()
+    error = refused.value.response
+    assert (error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]) == ("AccessDeniedException", 403)
+    for part in parts:
+        assert part in error["Error"]["Message"]
+
+
+def invoke(client, name, **more):
+    answer = client.invoke(FunctionName=name, Payload=b'"x"', **more)
+    assert "FunctionError" not in answer
+    return json.load(answer["Payload"])
+
+
+def test_one_who_may_invoke_some_functions(person):
+    ann = person("ann", policy(statement("Allow", "lambda:InvokeFunction",
+                                         [FUNCTION + "public-*", FUNCTION + "public-*:*"])))()
+    for name in ("public-a", FUNCTION + "public-a", "public-a:1", ACCOUNT + ":function:public-a"):
+        assert invoke(ann, name) == {"hello": "x"}
+    assert invoke(ann, "public-a", Qualifier="$LATEST") == {"hello": "x"}
+    denied(lambda: invoke(ann, "private-b"), "User: arn:aws:iam::%s:user/ann is not authorized to perform: "
+           "lambda:InvokeFunction on resource: %sprivate-b because no identity-based policy allows" % (ACCOUNT, FUNCTION))
+    denied(lambda: invoke(ann, "nobody"), "nobody")  # nor does it learn what exists
+    denied(ann.list_functions, "lambda:ListFunctions on resource: *")
+    denied(lambda: ann.get_function(FunctionName="public-a"), "lambda:GetFunction")
+    denied(lambda: ann.delete_function(FunctionName="public-a"), "lambda:DeleteFunction")
+    denied(lambda: ann.update_function_configuration(FunctionName="public-a", Timeout=5))
+    denied(lambda: ann.update_function_code(FunctionName="public-a", ZipFile=b"PK"))
+    denied(lambda: ann.create_function(FunctionName="mine", Runtime="provided", Handler="a", Code={"ZipFile": b"PK"},
+                                       Role="arn:aws:iam::%s:role/r" % ACCOUNT), "lambda:CreateFunction on resource: %smine" % FUNCTION)
+    denied(lambda: ann.list_tags(Resource=FUNCTION + "public-a"), "lambda:ListTags on resource: %spublic-a" % FUNCTION)
+    denied(lambda: ann.add_permission(FunctionName="public-a", StatementId="s", Action="lambda:InvokeFunction",
+                                      Principal="*"), "lambda:AddPermission")
+
+
+def test_who_am_i(person, hello):
+    bob = person("bob", policy(statement("Deny", "*", "*")))
+    identity = bob("sts").get_caller_identity()  # needs no right, whatever a policy denies
+    assert (identity["Arn"], identity["Account"]) == ("arn:aws:iam::%s:user/bob" % ACCOUNT, ACCOUNT)
+    assert hello.client("sts").get_caller_identity()["Arn"] == "arn:aws:iam::%s:root" % ACCOUNT
+
+
+def test_a_denial_wins(person):
+    carl = person("carl", policy(statement("Allow", "lambda:*", "*"),
+                                 statement("Deny", ["lambda:Delete*", "lambda:Update*"], FUNCTION + "public-a")))()
+    assert {f["FunctionName"] for f in carl.list_functions()["Functions"]} >= {"public-a", "private-b"}
+    assert carl.get_function(FunctionName="public-a")["Configuration"]["FunctionName"] == "public-a"
+    denied(lambda: carl.delete_function(FunctionName="public-a"), "with an explicit deny")
+    denied(lambda: carl.delete_function(FunctionName=FUNCTION + "public-a"), "with an explicit deny")
+    assert invoke(carl, "private-b") == {"hello": "x"}
+
+
+def test_laminas_own_operations_are_rights_too(person, hello, build):
+    dora = person("dora", policy(statement("Allow", ["lambda:*"], "*")))()
+    keys = dora._request_signer._credentials  # pylint: disable=protected-access
+    env = {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "LAMINA_DATA_DIR": "/nowhere"}
+    for verb in (("ps",), ("status",), ("user", "list"), ("user", "add", "eve", "--invoke", "*"), ("user", "delete", "dora"),
+                 ("logs", "public-a")):
+        done = hello.lamina(*verb, env=env, check=False)
+        assert done.returncode == 1, verb
+        assert "not authorized to perform: lamina:" in done.stderr, (verb, done.stderr)
+    assert "public-a" in hello.lamina("list", env=env).stdout
+
+
+def test_the_short_form_for_those_who_only_call(hello):
+    done = hello.lamina("user", "add", "fay", "--invoke", "public-*")
+    assert done.stdout.startswith("[fay]\naws_access_key_id = AKIA")
+    lines = dict(line.split(" = ") for line in done.stdout.splitlines()[1:])
+    fay = hello.client("lambda", **lines)
+    assert invoke(fay, "public-a") == invoke(fay, "public-a:1") == {"hello": "x"}
+    denied(lambda: invoke(fay, "private-b"))
+    assert "fay" in hello.lamina("user", "list").stdout
+    assert lines["aws_secret_access_key"] not in hello.lamina("user", "list", "-o", "json").stdout
+    hello.lamina("user", "delete", "fay")
+    with pytest.raises(ClientError) as refused:
+        invoke(fay, "public-a")
+    assert refused.value.response["Error"]["Code"] == "UnrecognizedClientException"
+
+
+def test_another_policy_for_the_same_key(person, hello):
+    gus = person("gus", policy(statement("Allow", "lambda:InvokeFunction", "*")))()
+    assert invoke(gus, "private-b") == {"hello": "x"}
+    again = hello.lamina("user", "add", "gus", "--policy", json.dumps(policy(statement("Deny", "*", "*"))), "-o", "json")
+    assert json.loads(again.stdout) == {"name": "gus"}  # no second secret
+    denied(lambda: invoke(gus, "private-b"), "with an explicit deny")
+
+
+def test_one_who_may_deploy(person, hello, build):
+    """The rights that docs/users.md names for `lamina deploy`."""
+    lambdas = ["GetFunction", "GetFunctionConfiguration", "CreateFunction", "UpdateFunctionCode", "UpdateFunctionConfiguration"]
+    ola = person("ola", policy(statement("Allow", ["lambda:" + name for name in lambdas], FUNCTION + "olas-*"),
+                               statement("Allow", "lamina:Status", "*")))()
+    keys = ola._request_signer._credentials  # pylint: disable=protected-access
+    env = {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "LAMINA_DATA_DIR": "/nowhere"}
+    for timeout in ("7", "8"):  # made, then updated
+        hello.lamina("deploy", build / "examples" / "hello-c", "--name", "olas-one", "--timeout", timeout, env=env)
+    assert ola.get_function_configuration(FunctionName="olas-one")["Timeout"] == 8
+    denied(lambda: invoke(ola, "olas-one"), "lambda:InvokeFunction")
+    done = hello.lamina("deploy", build / "examples" / "hello-c", "--name", "others", env=env, check=False)
+    assert (done.returncode, "is not authorized to perform" in done.stderr) == (1, True)
+    hello.client("lambda").delete_function(FunctionName="olas-one")
+
+
+def test_a_key_needs_its_own_secret(person, hello):
+    hal = person("hal", policy(statement("Allow", "*", "*")))()
+    keys = hal._request_signer._credentials  # pylint: disable=protected-access
+    forged = hello.client("lambda", aws_access_key_id=keys.access_key,
+                          aws_secret_access_key=hello.credentials["aws_secret_access_key"])
+    with pytest.raises(ClientError) as refused:
+        forged.list_functions()
+    assert refused.value.response["Error"]["Code"] == "InvalidSignatureException"
+    with_token = hello.client("lambda", aws_access_key_id=keys.access_key, aws_secret_access_key=keys.secret_key,
+                              aws_session_token="anything")
+    with pytest.raises(ClientError) as refused:
+        with_token.list_functions()
+    assert refused.value.response["Error"]["Code"] == "UnrecognizedClientException"
+
+
+def test_a_users_presigned_url_is_no_way_around(person, hello):
+    """Code.Location's URLs are the service's own to sign: a user without lambda:GetFunction cannot make one."""
+    import urllib.error
+    import urllib.request
+    from botocore.auth import SigV4QueryAuth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    location = hello.client("lambda").get_function(FunctionName="public-a")["Code"]["Location"]
+    ivy = person("ivy", policy(statement("Allow", "lambda:InvokeFunction", "*")))()
+    keys = ivy._request_signer._credentials  # pylint: disable=protected-access
+    request = AWSRequest("GET", location.split("?")[0])
+    SigV4QueryAuth(Credentials(keys.access_key, keys.secret_key), "lambda", "us-east-1", expires=300).add_auth(request)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(location, timeout=240) as whole:
+        assert whole.status == 200
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        opener.open(request.url, timeout=240)
+    assert refused.value.code == 403
+
+
+def test_a_url_for_iam_is_not_for_users(person, hello):
+    """Function URLs know no users' rights: they take the service's own key, whatever a policy allows."""
+    import urllib.error
+    import urllib.request
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    owner = hello.client("lambda")
+    url_id = owner.create_function_url_config(FunctionName="public-a", AuthType="AWS_IAM")["FunctionUrl"].split("//")[1].split(".")[0]
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def call(access_key, secret):
+        request = AWSRequest("GET", "%s/_lamina/url/%s/" % (hello.endpoint, url_id))
+        SigV4Auth(Credentials(access_key, secret), "lambda", "us-east-1").add_auth(request)
+        try:
+            with opener.open(urllib.request.Request(request.url, headers=dict(request.headers)), timeout=240) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    keys = person("nel", policy(statement("Allow", "*", "*")))()._request_signer._credentials  # pylint: disable=protected-access
+    own = hello.credentials
+    try:
+        assert call(own["aws_access_key_id"], own["aws_secret_access_key"]) == 200
+        assert call(keys.access_key, keys.secret_key) == 403
+    finally:
+        owner.delete_function_url_config(FunctionName="public-a")
+
+
+def test_what_cannot_be_a_user_is_refused(hello):
+    for name in ("a b", "a/b", "x" * 65, "\u00fc"):
+        done = hello.lamina("user", "add", name, "--invoke", "*", check=False)
+        assert (done.returncode, "A user's name must have" in done.stderr) == (1, True), name
+    for document, part in (("{", "JSON"), ("{}", "1 to 100 statements"),
+                           (json.dumps(policy({**statement("Allow", "*", "*"), "Condition": {}})), "Condition is not supported")):
+        done = hello.lamina("user", "add", "jim", "--policy", document, check=False)
+        assert (done.returncode, part in done.stderr) == (1, True), done.stderr
+    assert "jim" not in hello.lamina("user", "list").stdout
+    done = hello.lamina("user", "delete", "jim", check=False)
+    assert (done.returncode, "no user 'jim'" in done.stderr) == (1, True)
+    assert hello.lamina("user", "add", "jim", check=False).returncode != 0
+    assert hello.lamina("user", "rename", "jim", check=False).returncode != 0
+
+
+def test_two_at_once_leave_one_key(hello):
+    """Whoever comes second, one user with one key is left, and every other key is refused."""
+    answers = []
+
+    def add():
+        done = hello.lamina("user", "add", "kim", "--invoke", "*", "-o", "json")
+        answers.append(json.loads(done.stdout))
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [kept] = [user for user in json.loads(hello.lamina("user", "list", "-o", "json").stdout)["users"] if user["name"] == "kim"]
+    for answer in answers:
+        if "access_key_id" not in answer:
+            continue
+        client = hello.client("lambda", aws_access_key_id=answer["access_key_id"],
+                              aws_secret_access_key=answer["secret_access_key"])
+        if answer["access_key_id"] == kept["access_key_id"]:
+            assert invoke(client, "public-a") == {"hello": "x"}
+        else:
+            with pytest.raises(ClientError) as refused:
+                invoke(client, "public-a")
+            assert refused.value.response["Error"]["Code"] == "UnrecognizedClientException"
+    hello.lamina("user", "delete", "kim")
+
+
+def test_users_outlive_a_restart(fresh_service, build):
+    fresh_service.lamina("deploy", build / "examples" / "hello-c", "--name", "public-a")
+    keys = json.loads(fresh_service.lamina("user", "add", "lea", "--invoke", "public-*", "-o", "json").stdout)
+    fresh_service.lamina("user", "add", "max", "--invoke", "*")
+    fresh_service.lamina("user", "delete", "max")
+    fresh_service.stop()
+    fresh_service.start()
+    lea = fresh_service.client("lambda", aws_access_key_id=keys["access_key_id"],
+                               aws_secret_access_key=keys["secret_access_key"])
+    assert invoke(lea, "public-a") == {"hello": "x"}
+    denied(lea.list_functions)
+    assert [user["name"] for user in json.loads(fresh_service.lamina("user", "list", "-o", "json").stdout)["users"]] == ["lea"]
+    assert keys["secret_access_key"] not in fresh_service.log()

@@ -60,7 +60,7 @@ def subject(service, trusted):
     """Common name of the certificate that a new connection meets, if `trusted` vouches for it."""
     context = ssl.create_default_context(cafile=str(trusted))
     host, port = service.endpoint.split("//")[1].split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as plain:
+    with socket.create_connection((host, int(port)), timeout=120) as plain:
         with context.wrap_socket(plain, server_hostname=host) as connection:
             return dict(pair[0] for pair in connection.getpeercert()["subject"])["commonName"]
 
@@ -98,7 +98,7 @@ def test_command_line_clients_check_the_certificate(secure):
 def test_what_is_not_tls_gets_no_answer_and_harms_nobody(secure):
     host, port = secure.endpoint.split("//")[1].split(":")
     for words in (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"\0" * 200, b"\x80" * 5000):
-        with socket.create_connection((host, int(port)), timeout=60) as connection:
+        with socket.create_connection((host, int(port)), timeout=120) as connection:
             try:
                 connection.sendall(words)
                 connection.shutdown(socket.SHUT_WR)
@@ -114,7 +114,7 @@ def test_what_is_not_tls_gets_no_answer_and_harms_nobody(secure):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # that is the point
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         with pytest.raises((ssl.SSLError, ConnectionError)):
             old.wrap_socket(connection)
     assert subject(secure, secure.certificate) == "first"

@@ -87,6 +87,11 @@ class Instance:
                 os.close(fd)
 
 
+def clean_environment():
+    """The caller's, without what would change lamina-spawn's defaults."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LAMINA_")}
+
+
 def prepare(files, group):
     """In lamina-spawn's process, before its exec: a limit of open files, a cgroup (v2) to be in."""
     if files:
@@ -115,7 +120,7 @@ class Spawn:
         self.stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [os.path.join(self.programs, "lamina-spawn"), "--data-dir", self.data, *arguments, "--"],
-            stdin=theirs, stderr=self.stderr, env={**os.environ, **(environment or {})},
+            stdin=theirs, stderr=self.stderr, env={**clean_environment(), **(environment or {})},
             preexec_fn=lambda: prepare(files, group))
         theirs.close()
         self.leash = ours

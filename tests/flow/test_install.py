@@ -1,28 +1,16 @@
 # SPDX-License-Identifier: MIT
 """`make install`: what lies where, and that it works from there."""
 
-import io
 import os
 import shutil
 import subprocess
 import tempfile
-import zipfile
 from pathlib import Path
 
 import pytest
 
+from lambda_function import function, invoke
 from lamina_service import Service, clean_environment
-
-ECHO = """#!/bin/sh
-# Answers each event with itself.
-while :; do
-    head=$(mktemp)
-    event=$(curl -sS -D "$head" "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next")
-    id=$(grep -i '^lambda-runtime-aws-request-id:' "$head" | tr -d '\\r' | cut -d' ' -f2)
-    curl -sS -o /dev/null -d "$event" "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$id/response"
-done
-"""
-
 
 @pytest.fixture(scope="module")
 def installed(build):
@@ -81,14 +69,7 @@ def test_the_installed_service_answers(installed):
     version = subprocess.run([installed / "bin/lamina", "version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
                              timeout=120)
     assert version.returncode == 0 and version.stdout
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        entry = zipfile.ZipInfo("bootstrap")
-        entry.external_attr = 0o755 << 16
-        archive.writestr(entry, ECHO)
     with Service(installed / "bin") as service:
         client = service.client()
-        client.create_function(FunctionName="echo", Runtime="provided.al2023", Handler="x", Timeout=60,
-                               Role="arn:aws:iam::000000000000:role/r", Code={"ZipFile": package.getvalue()})
-        client.get_waiter("function_active_v2").wait(FunctionName="echo")
-        assert client.invoke(FunctionName="echo", Payload=b'{"a": 1}')["Payload"].read() == b'{"a": 1}'
+        with function(client, "installed"):
+            assert invoke(client, "installed", b'{"a": 1}')["event"] == {"a": 1}

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The API over TLS, with clients that check the certificate; and no listening in the clear beyond the machine."""
 
-import io
 import os
 import shutil
 import signal
@@ -10,11 +9,11 @@ import ssl
 import subprocess
 import tempfile
 import warnings
-import zipfile
 from pathlib import Path
 
 import pytest
 
+from lambda_function import function, zip_of
 from lamina_service import open_url, wait_for
 
 ECHO = """#!/bin/sh
@@ -68,22 +67,15 @@ def subject(service, trusted):
 def test_boto3_deploys_invokes_and_downloads(secure):
     assert secure.endpoint.startswith("https://127.0.0.1:")
     client = secure.client(verify=str(secure.certificate))
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        entry = zipfile.ZipInfo("bootstrap")
-        entry.external_attr = 0o755 << 16
-        archive.writestr(entry, ECHO)
-        archive.writestr("filler", os.urandom(3 << 20))  # many records in one request
-    client.create_function(FunctionName="echo", Runtime="provided.al2023", Handler="x", Timeout=60,
-                           Role="arn:aws:iam::000000000000:role/r", Code={"ZipFile": package.getvalue()})
-    client.get_waiter("function_active_v2").wait(FunctionName="echo")
-    for size in (1, 1 << 14, (1 << 20) + 7):
-        event = b'"' + b"x" * size + b'"'
-        assert client.invoke(FunctionName="echo", Payload=event)["Payload"].read() == event
-    location = client.get_function(FunctionName="echo")["Code"]["Location"]
-    assert location.startswith(secure.endpoint + "/")
-    with open_url(location, context=ssl.create_default_context(cafile=str(secure.certificate))) as answer:
-        assert answer.read() == package.getvalue()
+    package = zip_of({"bootstrap": ECHO, "filler": os.urandom(3 << 20)})  # many records in one request
+    with function(client, "echo", Code={"ZipFile": package}):
+        for size in (1, 1 << 14, (1 << 20) + 7):
+            event = b'"' + b"x" * size + b'"'
+            assert client.invoke(FunctionName="echo", Payload=event)["Payload"].read() == event
+        location = client.get_function(FunctionName="echo")["Code"]["Location"]
+        assert location.startswith(secure.endpoint + "/")
+        with open_url(location, context=ssl.create_default_context(cafile=str(secure.certificate))) as answer:
+            assert answer.read() == package
 
 
 def test_command_line_clients_check_the_certificate(secure):

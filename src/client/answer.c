@@ -66,7 +66,10 @@ int client_check(const struct client_answer *answer, const struct target *target
     if (type.size == 0 && message.size == 0)
         return error_set(err, code, "%s: %s answered status %d and no AWS error", what,
                          target->endpoint, answer->status);
-    if (code == -EACCES)
+    // A key that is not the service's: say where it came from. A right that is missing: AWS's own
+    // words name who lacks what.
+    bool is_right_missing = str_equal_text(type, "AccessDeniedException") && message.size > 0;
+    if (code == -EACCES && !is_right_missing)
         return error_set(err, code, "%s: " STR_FORMAT ": %.*s (credentials from %s, sent to %s)",
                          what, STR_ARGUMENTS(type), (int) (message.size < 200 ? message.size : 200),
                          message.data != NULL ? message.data : "", target->credentials_source,

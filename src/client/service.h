@@ -41,7 +41,8 @@ struct service_limits {
     char aws_limits[16]; // "enforce", "warn" or "off"; "enforce" when the service does not say
 };
 
-// Never fails for a service that does not know the call (AWS itself): the defaults then.
+// Never fails for a service that does not know the call (AWS itself), or does not allow it to who asks: the
+// defaults then.
 MUST_CHECK int service_limits(struct client *client, struct service_limits *ret, struct error *err);
 
 #endif

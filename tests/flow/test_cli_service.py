@@ -312,6 +312,23 @@ def test_wrong_credentials_are_named(service):
     assert "UnrecognizedClientException" in done.stderr
 
 
+def test_whose_policy_allows_deploying_may_deploy(service, code, tmp_path):
+    """Though it does not allow the service's status, which tells the limits."""
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": [
+        "lambda:CreateFunction", "lambda:GetFunctionConfiguration"]}]}
+    keys = service.lamina("user", "add", "deployer", "--policy", json.dumps(policy)).stdout
+    (tmp_path / "keys").write_text(keys)
+    env = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "keys"), "AWS_PROFILE": "deployer", "AWS_ACCESS_KEY_ID": "",
+           "AWS_SECRET_ACCESS_KEY": ""}
+    told = json.loads(service.lamina("deploy", code, "--name", "theirs", "-o", "json", env=env).stdout)
+    assert told["action"] == "created"
+    done = service.lamina("invoke", "theirs", check=False, env=env)
+    assert done.returncode == 1
+    assert "user/deployer is not authorized to perform: lambda:InvokeFunction on resource: " in done.stderr
+    service.lamina("delete", "theirs")
+    service.lamina("user", "delete", "deployer")
+
+
 def test_the_data_directory_alone_is_enough(service, echo):
     """--data-dir: endpoint and credentials from there, whatever the environment says."""
     env = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}

@@ -22,10 +22,10 @@ static int write_many(struct lamina_call *call, size_t size)
     return 0;
 }
 
-static int stream(struct lamina_call *call)
+static int stream(struct lamina_call *call, const char *word)
 {
     char *end;
-    unsigned long count = strtoul(call->payload + 1, &end, 10), size = strtoul(end + 1, NULL, 10);
+    unsigned long count = strtoul(word + 1, &end, 10), size = strtoul(end + 1, NULL, 10);
     char *piece = malloc(size + 1);
     if (piece == NULL)
         return -ENOMEM;
@@ -35,7 +35,7 @@ static int stream(struct lamina_call *call)
     for (unsigned long i = 0; r == 0 && i < count; i++)
         r = lamina_write(call, piece, size);
     free(piece);
-    lamina_printf(call, "%c", call->payload[0]); // the event is still there
+    lamina_printf(call, "%c", word[0]); // the event is still there
     lamina_json_string(call, "end", 3);
     return r;
 }
@@ -57,8 +57,9 @@ static int show(struct lamina_call *call)
 static int handle(struct lamina_call *call, void *data)
 {
     int *calls = data;
+    const char *word = call->payload[0] == '"' ? call->payload + 1 : call->payload; // also as JSON
     (*calls)++;
-    switch (call->payload[0]) {
+    switch (word[0]) {
     case 's':
         return show(call);
     case 'e': // the event itself
@@ -78,7 +79,7 @@ static int handle(struct lamina_call *call, void *data)
     case 'n':
         return 0;
     case 'S': // S3,100: three pieces of a hundred bytes, and the event's first byte after them
-        return stream(call);
+        return stream(call, word);
     case 'X': // a stream that fails after its first piece
         lamina_stream(call);
         lamina_write(call, "begun", 5);

@@ -204,7 +204,8 @@ def test_more_than_six_megabytes_stream_through_little_memory(service, stream):
         else:
             assert json.loads(payload) == {}
     assert (size, got.digest()) == (pieces * 65536, expected.digest())
-    assert memory_kb(laminad, "VmHWM") - before < 24 * 1024
+    if "libasan" not in (laminad / "maps").read_text():  # which keeps what was freed
+        assert memory_kb(laminad, "VmHWM") - before < 24 * 1024
 
 
 def test_callers_that_do_not_read_hold_their_function_and_nothing_else(service, stream):

@@ -1,33 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Python and Node.js functions through the Lambda API, in the sandbox."""
 import base64
-import io
 import json
 import os
 import re
 import shutil
 import struct
 import subprocess
-import zipfile
 
 import pytest
 
+from lambda_function import ROLE, zip_of
 from model_function import MODELS, ROOT, needs_library
 
 needs_python = pytest.mark.skipif(not os.access("/usr/bin/python3", os.X_OK), reason="/usr/bin/python3 is missing")
 needs_node = pytest.mark.skipif(not os.access("/usr/bin/node", os.X_OK), reason="/usr/bin/node is missing")
-ROLE = "arn:aws:iam::000000000000:role/lamina"
-
-
-def package(files):
-    """A zip of {path: text}."""
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            entry = zipfile.ZipInfo(name)
-            entry.create_system, entry.external_attr = 3, 0o100644 << 16
-            archive.writestr(entry, text)
-    return data.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +30,7 @@ def create(client, request):
     def make(runtime, handler, files, **settings):
         name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:48] + "-%d" % len(made)
         client.create_function(FunctionName=name, Runtime=runtime, Handler=handler, Role=ROLE,
-                               Code={"ZipFile": package(files)}, **{"Timeout": 60, "MemorySize": 512, **settings})
+                               Code={"ZipFile": zip_of(files)}, **{"Timeout": 60, "MemorySize": 512, **settings})
         client.get_waiter("function_active_v2").wait(FunctionName=name)
         made.append(name)
         return name
@@ -159,7 +146,7 @@ def test_a_handler_that_exits_or_never_answers_is_replaced(client, create):
 
 
 def test_identifiers(client):
-    code = {"ZipFile": package({"app.py": ""})}
+    code = {"ZipFile": zip_of({"app.py": ""})}
     for runtime, part in (("java21", "The runtime java21 is not available in this service"),
                           ("python2.7", "The runtime python2.7 is not available in this service"),
                           ("python3", "Member must satisfy enum value set: [provided, provided.al2, provided.al2023, python3.8")):

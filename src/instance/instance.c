@@ -73,6 +73,8 @@ static const struct state_machine machine =
 #define STARTING_LIMIT_MS 120000
 #define LATE_BODY_MAX ((size_t) 256 * 1024)
 #define SETTLE_LIMIT_MS 10000
+#define EXIT_TURNS_MIN 2
+#define EXIT_TURNS_MAX 200
 #define GRACE_MS 1000
 /* The peak of memory is read again if the last reading is older than this. */
 #define PEAK_AGE_MS 20
@@ -106,6 +108,9 @@ struct instance {
     uint32_t memory_mb, init_limit_ms;
     bool is_init_repeated;
     struct loop_timer timer;
+    struct loop_timer exit_timer;
+    struct spawn_exit exit;
+    unsigned exit_turns;
     struct loop_deferred deferred;
     struct log_stream log;
     struct runtime_api runtime_api;
@@ -174,6 +179,7 @@ static void instance_die(struct instance *instance, bool is_init_failure)
                                .memory_peak_bytes = instance->memory_peak};
     state_move(&machine, &instance->state, DEAD);
     loop_timer_stop(&instance->timer);
+    loop_timer_stop(&instance->exit_timer);
     extensions_done(&instance->extensions);
     runtime_api_close(&instance->runtime_api);
     platform_api_close(&instance->platform_api);
@@ -504,12 +510,12 @@ static void on_start_failed(struct spawn_peer *peer, const struct spawn_start_fa
     instance_die(instance, true);
 }
 
-static void on_exited(struct spawn_peer *peer, const struct spawn_exit *message)
+/* All its processes are gone, and all that they wrote was read. */
+static void exit_finish(struct instance *instance)
 {
-    struct instance *instance = peer_instance(peer);
+    const struct spawn_exit *message = &instance->exit;
     bool was_init = instance->state == STARTING || instance->state == INIT;
     bool has_failed_init = was_init || (instance->state == ENDING && instance->ready_ns == 0);
-    peak_take(instance, message->memory_peak_bytes);
     call_report(instance);
     if (was_init)
         failure_set_exit(&instance->failure, message);
@@ -523,6 +529,29 @@ static void on_exited(struct spawn_peer *peer, const struct spawn_exit *message)
         report_init_failed(&instance->log, us_between(instance->started_ns, clock_monotonic_ns()),
                            instance->is_init_repeated, &instance->failure);
     instance_die(instance, has_failed_init);
+}
+
+/* EXIT can be heard before what the runtime wrote last was read: a response, and then its end. So its connections are
+ * read to their ends first, a few turns of the loop. */
+static void exit_check(void *arg)
+{
+    struct instance *instance = arg;
+    unsigned turn = instance->exit_turns++;
+    bool may_come = turn < EXIT_TURNS_MIN ||
+                    (turn < EXIT_TURNS_MAX && runtime_api_is_connected(&instance->runtime_api));
+    if (instance->state == BUSY && may_come &&
+        loop_timer_start(instance->host->loop, &instance->exit_timer, turn < EXIT_TURNS_MIN ? 0 : 1,
+                         exit_check, instance) == 0)
+        return;
+    exit_finish(instance);
+}
+
+static void on_exited(struct spawn_peer *peer, const struct spawn_exit *message)
+{
+    struct instance *instance = peer_instance(peer);
+    peak_take(instance, message->memory_peak_bytes);
+    instance->exit = *message;
+    exit_check(instance);
 }
 
 static void on_frozen(struct spawn_peer *peer, int error)

@@ -159,6 +159,11 @@ void runtime_api_give(struct runtime_api *api, const struct instance_request *re
     http_respond(parked, &response);
 }
 
+bool runtime_api_is_connected(const struct runtime_api *api)
+{
+    return api->listener && http_listener_connections(api->listener) > 0;
+}
+
 bool runtime_api_is_parked(const struct runtime_api *api)
 {
     return api->parked != NULL;

@@ -107,6 +107,9 @@ void runtime_api_close(struct runtime_api *api); /* accepts a zeroed one */
 /* Goes on reading a streamed response that was paused. */
 void runtime_api_resume(struct runtime_api *api);
 
+/* Connections that are open: what was written to them may not be read yet. */
+bool runtime_api_is_connected(const struct runtime_api *api);
+
 bool runtime_api_is_parked(const struct runtime_api *api);
 /* Answers the parked `next`. The request's payload is moved. */
 void runtime_api_give(struct runtime_api *api, const struct instance_request *request,

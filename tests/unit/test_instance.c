@@ -833,6 +833,34 @@ static void init_error_after_next_is_refused(void **state)
     expect_in(fixture->box.answer, "State transition from Running to InitError failed");
 }
 
+static void a_response_that_was_posted_before_the_end_counts(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[512];
+    make_busy(fixture);
+    post(text, sizeof(text), "invocation/" ID "/response", "", "{\"last\":1}");
+    /* Both are there before the loop looks. */
+    assert_int_equal(send(fixture->box.http_fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+    fake_box_exit(&fixture->box, 0, 0, 0);
+    fake_wait_flag(&fixture->spawn, &fixture->told.ended);
+    assert_int_equal(fixture->told.answered, 1);
+    assert_false(fixture->told.is_error);
+    assert_string_equal(fixture->told.payload, "{\"last\":1}");
+}
+
+static void a_stop_while_the_end_is_waited_for_ends_it(void **state)
+{
+    struct fixture *fixture = *state;
+    make_busy(fixture);
+    fake_box_exit(&fixture->box, 0, 0, 0);
+    loop_run_once(fixture->loop, false);
+    if (fixture->instance)
+        instance_stop(fixture->instance);
+    fake_wait_flag(&fixture->spawn, &fixture->told.ended);
+    assert_int_equal(fixture->told.answered, 1);
+    fixture->box.id = 0;
+}
+
 struct end {
     int status;
     uint32_t flags, exec_errno;
@@ -1140,6 +1168,8 @@ int main(void)
         TEST(an_init_error_ends_the_instance),
         TEST(a_runtime_that_stays_after_its_init_error_is_killed),
         TEST(init_error_after_next_is_refused),
+        TEST(a_response_that_was_posted_before_the_end_counts),
+        TEST(a_stop_while_the_end_is_waited_for_ends_it),
         TEST(a_crash_during_a_call_is_told),
         TEST(a_bootstrap_that_cannot_run_is_told),
         TEST(a_call_that_takes_too_long_is_cut_off),

@@ -109,6 +109,7 @@ int auth_add_key(struct auth *auth, const char *access_key, const char *secret)
         return -ENOMEM;
     }
     keys[auth->key_count++] = key;
+    sigv4_keys_forget(auth->keys); // one of that name may have had another secret
     return 0;
 }
 
@@ -119,6 +120,7 @@ void auth_remove_key(struct auth *auth, const char *access_key)
         return;
     key_done(key);
     *key = auth->keys_of_people[--auth->key_count];
+    sigv4_keys_forget(auth->keys);
 }
 
 // {NULL, 0}: there is no such key (any more).

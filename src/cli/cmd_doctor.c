@@ -10,6 +10,7 @@
 #include "package/strategy.h"
 
 #include "base/buf.h"
+#include "base/fault_points.h"
 #include "base/fd.h"
 #include "base/fs.h"
 #include "base/str.h"
@@ -249,8 +250,43 @@ static int finish(struct report *report, const struct cli *cli, struct error *er
     return r < 0 ? r : report->missing == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
+// What the tests interrupt; nothing of this machine is looked at.
+static int list_fault_points(const struct cli *cli, struct error *err)
+{
+    static const char *const heads[] = {"POINT", "CALL", "NTH", "STEP"};
+    AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    struct table table;
+
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_uint(doc, root, "schema", 1);
+    yyjson_mut_val *points = yyjson_mut_obj_add_arr(doc, root, "fault_points");
+    table_init(&table, heads, ARRAY_SIZE(heads));
+    for (size_t i = 0; i < ARRAY_SIZE(fault_points); i++) {
+        const struct fault_point *point = &fault_points[i];
+        yyjson_mut_val *each = yyjson_mut_arr_add_obj(doc, points);
+        yyjson_mut_obj_add_str(doc, each, "name", point->name);
+        yyjson_mut_obj_add_str(doc, each, "call", point->call);
+        yyjson_mut_obj_add_uint(doc, each, "nth", point->nth);
+        yyjson_mut_obj_add_str(doc, each, "step", point->step);
+        table_cell(&table, "%s", point->name);
+        table_cell(&table, "%s", point->call);
+        table_cell(&table, "%u", point->nth);
+        table_cell(&table, "%s", point->step);
+    }
+    int r = 0;
+    if (cli->is_json)
+        r = output_json(doc, err);
+    else
+        table_print(&table);
+    table_done(&table);
+    return r < 0 ? r : EXIT_DONE;
+}
+
 static int run_doctor(struct cli *cli, struct error *err)
 {
+    if (option_is_given(&cli->options, "fault-points"))
+        return list_fault_points(cli, err);
     static const char *const heads[] = {"FINDING", "WHAT", "DETAIL"};
     AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     struct report report = {.doc = doc, .is_json = cli->is_json};
@@ -278,9 +314,15 @@ static int run_doctor(struct cli *cli, struct error *err)
     return r;
 }
 
+static const struct option_spec doctor_options[] = {
+    {.name = "fault-points", .kind = OPTION_FLAG, .help = "list the steps that tests interrupt"},
+    {0},
+};
+
 const struct command cmd_doctor = {
     .name = "doctor",
-    .usage = "[--data-dir DIR]",
+    .usage = "[--data-dir DIR] [--fault-points]",
+    .options = doctor_options,
     .summary = "Tells what this machine has and lacks to run Lamina, and what to do",
     .details =
         "ok: works. fallback: Lamina does without, the detail says how. missing: Lamina refuses\n"

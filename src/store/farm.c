@@ -95,10 +95,16 @@ int farm_build(struct store *store, const struct manifest *manifest, const char 
 
 // ---- Comparing
 
+// Everybody may look into it: a farm whose making was interrupted before its last step is not yet so.
+static bool directory_is_good(const struct stat *stat)
+{
+    return S_ISDIR(stat->st_mode) && (stat->st_mode & 07777) == 0555;
+}
+
 static bool mode_is_good(const struct manifest_entry *entry, const struct stat *stat)
 {
     if (entry->type == MANIFEST_DIRECTORY)
-        return S_ISDIR(stat->st_mode);
+        return directory_is_good(stat);
     if (entry->type == MANIFEST_LINK)
         return S_ISLNK(stat->st_mode) && (size_t) stat->st_size == strlen(entry->target);
     return S_ISREG(stat->st_mode) && (uint64_t) stat->st_size == entry->size &&
@@ -128,6 +134,11 @@ int farm_is_good(struct store *store, const struct manifest *manifest, const cha
     AUTO_FD int root = openat(store->trees, hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (root < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : -errno;
+    struct stat own;
+    if (fstat(root, &own) < 0)
+        return -errno;
+    if (!directory_is_good(&own))
+        return 0;
     for (size_t i = 0; i < manifest->count; i++) {
         const struct manifest_entry *entry = &manifest->entries[i];
         struct stat stat;

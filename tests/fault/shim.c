@@ -135,9 +135,15 @@ static bool is_regular(int fd)
 
 // ---- The calls. What they do is done by the bare system call.
 
+// O_TMPFILE has O_DIRECTORY's bit too.
+static bool makes_file(int flags)
+{
+    return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
+}
+
 static int open_at(int dir, const char *path, int flags, mode_t mode)
 {
-    if ((flags & (O_CREAT | O_TMPFILE)) && fault_at("openat"))
+    if (makes_file(flags) && fault_at("openat"))
         return -1;
     return (int) syscall(SYS_openat, dir, path, flags, mode);
 }
@@ -149,7 +155,7 @@ static int open_at(int dir, const char *path, int flags, mode_t mode)
     {                                                                                              \
         va_list list;                                                                              \
         va_start(list, flags);                                                                     \
-        mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, mode_t) : 0;                    \
+        mode_t mode = makes_file(flags) ? va_arg(list, mode_t) : 0;                                \
         va_end(list);                                                                              \
         return open_at(dir, path, flags, mode);                                                    \
     }

@@ -183,6 +183,9 @@ static void check_invariants(void)
         assert_int_equal(digest_parse_hex(str_of(each->d_name), &tree), 0);
         OK(store_tree_verify(store, &tree, &err));
         OK(store_tree_check(store, &tree, &is_rebuilt, &err));
+        struct stat stat;
+        in_tree(&tree, ".", &stat);
+        assert_int_equal(stat.st_mode, S_IFDIR | 0555); // sandboxes run as others
     }
     closedir(dir);
 }
@@ -444,6 +447,19 @@ static void test_a_farm_without_a_file_is_rebuilt(void **state)
     assert_true(is_rebuilt);
     OK(store_tree_check(store, &tree, &is_rebuilt, &err));
     assert_false(is_rebuilt);
+}
+
+static void test_a_farm_that_was_not_closed_is_made_again_by_the_next_deployment(void **state)
+{
+    struct digest tree = sample();
+    char path[5000], hex[DIGEST_HEX_SIZE];
+    struct stat stat;
+    snprintf(path, sizeof(path), "%s/trees/%s", scratch_path, digest_hex(&tree, hex));
+    assert_int_equal(chmod(path, 0700), 0); // killed before its last step
+    sample();
+    in_tree(&tree, ".", &stat);
+    assert_int_equal(stat.st_mode, S_IFDIR | 0555);
+    assert_int_equal(count_in("tmp"), 0);
 }
 
 static void test_a_lost_object_comes_back_from_the_farm(void **state)
@@ -801,6 +817,7 @@ int main(void)
         TEST(test_implied_directories_count_too),
         TEST(test_a_missing_farm_is_rebuilt),
         TEST(test_a_farm_without_a_file_is_rebuilt),
+        TEST(test_a_farm_that_was_not_closed_is_made_again_by_the_next_deployment),
         TEST(test_a_lost_object_comes_back_from_the_farm),
         TEST(test_an_object_lost_with_its_farm_is_named),
         TEST(test_a_damaged_object_is_found_and_repaired_by_deploying_again),

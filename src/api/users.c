@@ -25,7 +25,7 @@ struct pending {
     struct user *user; // owned; NULL: a deletion, or handed over
     bool is_deletion;
     char name[USER_NAME_MAX + 1];
-    char secret[CREDENTIALS_SECRET_MAX + 1]; // of a new user; "": the key is known already
+    char secret[CREDENTIALS_SECRET_MAX + 1]; // of the user's key
     users_done done;
     void *arg;
 };
@@ -230,7 +230,12 @@ static int apply_put(struct pending *pending)
 {
     struct users *users = pending->users;
     struct user *user = pending->user;
-    int r = pending->secret[0] ? auth_add_key(users->auth, user->access_key, pending->secret) : 0;
+    // A change of an existing user, too: what was committed in between may have taken its key away.
+    bool is_known = auth_secret(users->auth, str_of(user->access_key)).data;
+    int r = 0;
+    if (!is_known)
+        r = pending->secret[0] ? auth_add_key(users->auth, user->access_key, pending->secret)
+                               : -ENOKEY;
     if (r == 0)
         r = insert(users, user);
     if (r == 0)
@@ -273,10 +278,10 @@ static struct user *user_new(struct str name, struct str text, const struct user
 }
 
 // Submits the change; the pending change is taken, also on failure.
-static int submit(struct pending *pending, struct str secret)
+static int submit(struct pending *pending)
 {
     AUTO_BUF struct buf row = BUF_INIT(VALUE_BYTES_MAX);
-    int r = write_row(&row, pending->user, secret);
+    int r = write_row(&row, pending->user, str_of(pending->secret));
     if (r == 0)
         r = registry_put(pending->users->registry, KIND, pending->name, buf_str(&row), REGISTRY_ANY,
                          committed, pending);
@@ -303,16 +308,16 @@ int users_put(struct users *users, struct str name, struct str text, struct poli
     user->policy = policy;
     *pending = (struct pending){.users = users, .user = user, .done = done, .arg = arg};
     memcpy(pending->name, user->name, sizeof(pending->name));
-    struct str secret =
-        before ? auth_secret(users->auth, str_of(before->access_key)) : (struct str){0};
     *ret_is_new = !before;
-    if (!before) {
+    if (before) {
+        struct str secret = auth_secret(users->auth, str_of(before->access_key));
+        (void) !str_copy(secret, pending->secret, sizeof(pending->secret)); // came from one as long
+    } else {
         credentials_generate(ret_credentials);
         memcpy(user->access_key, ret_credentials->access_key, sizeof(user->access_key));
         memcpy(pending->secret, ret_credentials->secret, sizeof(pending->secret));
-        secret = str_of(pending->secret);
     }
-    return submit(pending, secret);
+    return submit(pending);
 }
 
 int users_delete(struct users *users, struct str name, users_done done, void *arg)

@@ -179,6 +179,20 @@ static int append_setting(struct member_reader *reader, const struct version *dr
     return buf_append_str(out, buf_str(&text));
 }
 
+/* As the registry gives it back after a restart, so that equal settings are equal texts
+ * (version_is_same_content): there is more than one way to escape a character. */
+static int set_canonical(struct member_reader *reader, struct version *draft, struct str text)
+{
+    AUTO_JSON yyjson_doc *doc = NULL;
+    AUTO_FREE char *canonical = NULL;
+    if (json_parse(text, PASSIVE_MAX, &doc, NULL) == 0)
+        canonical = yyjson_val_write(yyjson_doc_get_root(doc), YYJSON_WRITE_NOFLAG, NULL);
+    if (!canonical)
+        return aws_error_set(reader->error, AWS_SERVICE, "No memory");
+    version_set(draft, &draft->passive_json, canonical);
+    return 0;
+}
+
 int passive_read(struct member_reader *reader, struct version *draft)
 {
     AUTO_BUF struct buf out = BUF_INIT(PASSIVE_MAX);
@@ -196,8 +210,11 @@ int passive_read(struct member_reader *reader, struct version *draft)
     if (buf_status(&out) < 0)
         return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
                              "The configuration is too large");
-    version_set(draft, &draft->passive_json, out.size > 2 ? out.data : NULL);
-    return 0;
+    if (out.size <= 2) {
+        version_set(draft, &draft->passive_json, NULL);
+        return 0;
+    }
+    return set_canonical(reader, draft, buf_str(&out));
 }
 
 /* Refusals */

@@ -272,14 +272,38 @@ static void region_precedence(void **state)
     assert_string_equal(target.region, "ap-south-1");
 }
 
+static void ca_bundle_is_what_awss_clients_read(void **state)
+{
+    struct target_options options = {0};
+    struct target target;
+    struct error err = {0};
+    char endless[TARGET_URL_BYTES_MAX + 1];
+
+    unsetenv("AWS_CA_BUNDLE");
+    assert_int_equal(target_resolve_endpoint(&options, &target, &err), 0);
+    assert_string_equal(target.ca_bundle, "");
+    setenv("AWS_CA_BUNDLE", "/etc/lamina/ca.pem", 1);
+    assert_int_equal(target_resolve_endpoint(&options, &target, &err), 0);
+    assert_string_equal(target.ca_bundle, "/etc/lamina/ca.pem");
+    memset(endless, 'x', sizeof endless - 1);
+    endless[sizeof endless - 1] = '\0';
+    setenv("AWS_CA_BUNDLE", endless, 1);
+    assert_int_equal(target_resolve_endpoint(&options, &target, &err), -EINVAL);
+    unsetenv("AWS_CA_BUNDLE");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(endpoint_precedence),    TEST(endpoint_forms),
-        TEST(credentials_precedence), TEST(an_empty_variable_is_not_set),
-        TEST(errors_say_what_to_do),  TEST(region_precedence),
+        TEST(endpoint_precedence),
+        TEST(endpoint_forms),
+        TEST(credentials_precedence),
+        TEST(an_empty_variable_is_not_set),
+        TEST(errors_say_what_to_do),
+        TEST(region_precedence),
+        TEST(ca_bundle_is_what_awss_clients_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,6 +101,11 @@ static bool is_public(const struct attachment *config)
     return false;
 }
 
+static bool is_none(const struct attachment *config)
+{
+    return str_equal(json_str(json_member(attachment_root(config), "AuthType")), STR("NONE"));
+}
+
 /* The caller went away. */
 static void gone(struct call *call)
 {
@@ -162,7 +167,7 @@ static void start(struct url_call *url)
     }
 }
 
-/* The configuration again: it may have changed while the body arrived. */
+/* The configuration again: it may have changed while the body arrived, also who may call. */
 static int find_version(struct url_call *url)
 {
     struct catalog *catalog = url->call->api->config.catalog;
@@ -170,6 +175,8 @@ static int find_version(struct url_call *url)
     const struct version *version;
     if (!config)
         return -ENOENT;
+    if (is_none(config) == url->is_iam || (!url->is_iam && !is_public(config)))
+        return -EACCES;
     int r = catalog_find(catalog, config->function->name, config->qualifier, &version);
     if (r < 0)
         return r;
@@ -197,7 +204,12 @@ static void body_read(struct http_request *request, int status)
         url_refuse(url, 403, aws_error_name(error.code), error.message);
         return;
     }
-    if (find_version(url) < 0) {
+    r = find_version(url);
+    if (r == -EACCES) {
+        url_refuse(url, 403, aws_error_name(AWS_ACCESS_DENIED), FORBIDDEN);
+        return;
+    }
+    if (r < 0) {
         url_refuse(url, 502, "ServiceException", "Internal Server Error");
         return;
     }
@@ -210,8 +222,7 @@ static int authorize(struct url_call *url, const struct attachment *config)
 {
     struct call *call = url->call;
     struct http_request *request = call->request;
-    struct str type = json_str(json_member(attachment_root(config), "AuthType"));
-    if (str_equal(type, STR("NONE")))
+    if (is_none(config))
         return is_public(config) ? 0
                                  : aws_error_set(&call->error, AWS_ACCESS_DENIED, "%s", FORBIDDEN);
     url->is_iam = true;

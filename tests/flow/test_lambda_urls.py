@@ -9,6 +9,7 @@ import urllib.parse
 import pytest
 
 from lambda_function import ARN, fresh_name, function, loose_client, package, refused, settings, signed, zip_of
+from raw_http import Connection
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,27 @@ def test_iam_urls_need_a_signature(service, client):
         assert "authorization" not in event["headers"], "the function has no use for the signature"
         assert signed(service, "POST", path, b"{}", service_name="s3")[0] == 403
         assert url.call(headers={"Authorization": "AWS4-HMAC-SHA256 nonsense"}) and url.status in (400, 403)
+
+
+def test_a_url_that_is_closed_while_a_body_arrives(service, client):
+    """What the owner said last counts, however early the request began."""
+    changes = (
+        lambda name: client.update_function_url_config(FunctionName=name, AuthType="AWS_IAM"),
+        lambda name: client.remove_permission(FunctionName=name, StatementId="public"),
+    )
+    for change in changes:
+        name = fresh_name("closing")
+        with function(client, name):
+            url = Url(service, client.create_function_url_config(FunctionName=name, AuthType="NONE"))
+            open_to_all(client, name)
+            with Connection(service.endpoint) as slow:
+                slow.send(f"POST /_lamina/url/{url.id}/ HTTP/1.1\r\nHost: {slow.host}\r\nContent-Length: 4\r\n"
+                          "Expect: 100-continue\r\n\r\n".encode())
+                assert slow.answer().status == 100, "its head was accepted"
+                slow.send(b"ab")
+                change(name)
+                answer = slow.send(b"cd").answer()
+            assert answer.status == 403 and b"Forbidden" in answer.body, answer
 
 
 def test_ids_that_nobody_has(service, public):

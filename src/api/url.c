@@ -217,6 +217,51 @@ static void body_read(struct http_request *request, int status)
     start(url);
 }
 
+static bool is_of_signature(struct str pair)
+{
+    static const char *const names[] = {
+        "X-Amz-Algorithm",     "X-Amz-Credential", "X-Amz-Date",           "X-Amz-Expires",
+        "X-Amz-SignedHeaders", "X-Amz-Signature",  "X-Amz-Security-Token",
+    };
+    struct str name;
+    struct str value;
+    (void) str_cut(pair, '=', &name, &value);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (str_equal(name, str_of(names[i])))
+            return true;
+    return false;
+}
+
+/* Who has the signature can call in the caller's name until it expires: the function is not given it. */
+static int hide_signature(struct url_call *url)
+{
+    struct http_request *request = url->call->request;
+    struct str rest = request->query;
+    char *kept = arena_alloc(request->arena, rest.size + 1);
+    size_t size = 0;
+    if (!kept)
+        return aws_error_set(&url->call->error, AWS_SERVICE, "No memory");
+    while (rest.size > 0) {
+        struct str pair;
+        (void) str_cut(rest, '&', &pair, &rest);
+        if (is_of_signature(pair))
+            continue;
+        if (size > 0)
+            kept[size++] = '&';
+        memcpy(kept + size, pair.data, pair.size);
+        size += pair.size;
+    }
+    url->query = str_of_data(kept, size);
+    return 0;
+}
+
+static int check_presigned(struct url_call *url)
+{
+    struct call *call = url->call;
+    int r = auth_check_presigned(call->api->config.auth, call->request, &call->error);
+    return r < 0 ? r : hide_signature(url);
+}
+
 /* Who may call? Signed callers are the account, which may do everything. */
 static int authorize(struct url_call *url, const struct attachment *config)
 {
@@ -229,7 +274,7 @@ static int authorize(struct url_call *url, const struct attachment *config)
     struct str signature = {NULL, 0};
     (void) !route_query(request->query, "X-Amz-Signature", request->arena, &signature);
     if (signature.data && http_request_header_count(request, "authorization") == 0)
-        return auth_check_presigned(call->api->config.auth, request, &call->error);
+        return check_presigned(url);
     int r = auth_begin(call->api->config.auth, request, &call->ticket, &call->error);
     if (r < 0 && call->error.code == AWS_MISSING_AUTHENTICATION_TOKEN)
         r = aws_error_set(&call->error, AWS_ACCESS_DENIED, "%s", FORBIDDEN);
@@ -284,6 +329,7 @@ void url_serve(struct call *call, struct str id, struct str path)
     }
     url->call = call;
     url->path = path;
+    url->query = call->request->query;
     int r = begin(url, id, &config);
     if (r == 0 && url->cors && url_cors_is_preflight(url)) {
         answer_preflight(url);

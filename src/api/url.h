@@ -39,6 +39,7 @@ struct url_call {
     struct call *call;
     const struct version *version; /* a reference, or NULL */
     struct str path;               /* of the function: "/" at least; a view into the request */
+    struct str query; /* for the function: without a presigned URL's signature; in the request's arena */
     char url_id[ATTACHMENT_URL_ID_SIZE];
     char arn[VERSION_ARN_MAX + LIMIT_QUALIFIER_MAX]; /* of what the URL stands for */
     char *cors; /* the Cors object as text, owned; NULL: none */

@@ -148,19 +148,20 @@ static void append_values(struct buf *json, struct arena *arena, struct str quer
 }
 
 /* Repeated parameters are joined by commas, in the order of the first of each. */
-static void append_query(struct buf *json, const struct http_request *request)
+static void append_query(struct buf *json, const struct url_call *url)
 {
-    struct str rest = request->query;
+    struct arena *arena = url->call->request->arena;
+    struct str rest = url->query;
     struct str name;
     struct str value;
     size_t n = 0;
     while (next_pair(&rest, &name, &value)) {
-        if (!is_first_pair(request->query, name))
+        if (!is_first_pair(url->query, name))
             continue;
         buf_append_text(json, n++ ? "," : ",\"queryStringParameters\":{");
-        json_append_string(json, decode(request->arena, name));
+        json_append_string(json, decode(arena, name));
         buf_append_byte(json, ':');
-        append_values(json, request->arena, request->query, name);
+        append_values(json, arena, url->query, name);
     }
     if (n)
         buf_append_byte(json, '}');
@@ -259,10 +260,10 @@ void url_event_append(struct buf *json, const struct url_call *url)
     const struct http_request *request = url->call->request;
     buf_append_text(json, "{\"version\":\"2.0\",\"routeKey\":\"$default\"");
     member(json, "rawPath", url->path);
-    member(json, "rawQueryString", request->query);
+    member(json, "rawQueryString", url->query);
     append_cookies(json, request);
     append_headers(json, url);
-    append_query(json, request);
+    append_query(json, url);
     append_context(json, url);
     append_body(json, request);
     buf_append_byte(json, '}');

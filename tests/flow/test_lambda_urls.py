@@ -7,6 +7,9 @@ import re
 import urllib.parse
 
 import pytest
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from lambda_function import ARN, fresh_name, function, loose_client, package, refused, settings, signed, zip_of
 from raw_http import Connection
@@ -198,6 +201,24 @@ def test_a_url_that_is_closed_while_a_body_arrives(service, client):
                 change(name)
                 answer = slow.send(b"cd").answer()
             assert answer.status == 403 and b"Forbidden" in answer.body, answer
+
+
+def test_the_function_sees_no_presigned_signature(service, client):
+    keys = service.credentials
+    name = fresh_name("presigned")
+    with function(client, name):
+        url = Url(service, client.create_function_url_config(FunctionName=name, AuthType="AWS_IAM"))
+        for query, pairs in (("", None), ("a=b%20c&X-Amz-Else=1", {"a": "b c", "X-Amz-Else": "1"})):
+            path = f"/_lamina/url/{url.id}/model?{query}"
+            request = AWSRequest(method="GET", url=service.endpoint + path)
+            S3SigV4QueryAuth(Credentials(keys["aws_access_key_id"], keys["aws_secret_access_key"]), "lambda",
+                             "us-east-1", expires=300).add_auth(request)  # S3's signs no payload's hash
+            place = urllib.parse.urlsplit(request.url)
+            assert "X-Amz-Signature" in place.query
+            event = url.event(path="/model?" + place.query)
+            assert event.get("queryStringParameters") == pairs
+            assert urllib.parse.parse_qsl(event["rawQueryString"]) == urllib.parse.parse_qsl(query)
+            assert "Signature" not in json.dumps(event)
 
 
 def test_ids_that_nobody_has(service, public):

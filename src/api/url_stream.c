@@ -110,14 +110,16 @@ static bool take_prelude(struct url_call *url, struct str piece)
     static const char end[PRELUDE_END_SIZE] = {0};
     struct url_stream *stream = url->stream;
     struct buf *prelude = &stream->prelude;
+    /* What was searched before is not searched again: pieces may be one byte each. */
+    size_t from = prelude->size < sizeof(end) ? 0 : prelude->size - (sizeof(end) - 1);
     if (buf_append_str(prelude, piece) < 0) {
         stream->stage = FAILED;
         return true;
     }
-    const char *at = memmem(prelude->data, prelude->size, end, sizeof(end));
+    struct str all = buf_str(prelude);
+    const char *at = memmem(all.data + from, all.size - from, end, sizeof(end));
     if (!at)
         return true;
-    struct str all = buf_str(prelude);
     size_t size = (size_t) (at - all.data);
     if (read_prelude(url, str_part(all, 0, size)) < 0) {
         stream->stage = FAILED;

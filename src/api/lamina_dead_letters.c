@@ -21,17 +21,22 @@
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 1000
 #define ERROR_SHOWN_MAX 4096 /* bytes of the last answer */
+/* A page ends early above this: room for one more letter whose every byte is escaped (six for one). */
+#define PAGE_BYTES_MAX ((size_t) CALL_JSON_MAX - 64 * 1024)
 
-static int read_number(struct call *call, const char *name, uint64_t maximum, uint64_t *ret)
+static int read_number(struct call *call, const char *name, uint64_t minimum, uint64_t maximum,
+                       uint64_t *ret)
 {
     struct str text;
     int r = call_query(call, name, &text);
     if (r < 0 || !text.data)
         return r;
-    if (str_to_u64(text, maximum, ret) < 0)
+    uint64_t number;
+    if (str_to_u64(text, maximum, &number) < 0 || number < minimum)
         return aws_error_set(&call->error, AWS_VALIDATION,
-                             "The query parameter '%s' must be a number from 0 to %llu", name,
-                             (unsigned long long) maximum);
+                             "The query parameter '%s' must be a number from %llu to %llu", name,
+                             (unsigned long long) minimum, (unsigned long long) maximum);
+    *ret = number;
     return 0;
 }
 
@@ -88,14 +93,15 @@ static void listed(void *arg, const struct error *err, const struct queue_event 
     if (has_ended(call, err))
         return;
     buf_append_text(&json, "{\"dead_letters\":[");
-    for (size_t i = 0; i < n; i++) {
-        if (i)
+    size_t shown = 0;
+    while (shown < n && json.size <= PAGE_BYTES_MAX) {
+        if (shown)
             buf_append_byte(&json, ',');
-        append_letter(&json, &events[i]);
+        append_letter(&json, &events[shown++]);
     }
     buf_append_byte(&json, ']');
-    if (n > 0)
-        buf_printf(&json, ",\"next\":%lld", (long long) events[n - 1].id);
+    if (shown > 0)
+        buf_printf(&json, ",\"next\":%lld", (long long) events[shown - 1].id);
     buf_append_byte(&json, '}');
     call_answer_json(call, 200, &json);
 }
@@ -107,9 +113,9 @@ void lamina_list_dead_letters(struct call *call)
     uint64_t limit = LIMIT_DEFAULT;
     int r = read_function(call, &name);
     if (r == 0)
-        r = read_number(call, "after", INT64_MAX, &after);
+        r = read_number(call, "after", 0, INT64_MAX, &after);
     if (r == 0)
-        r = read_number(call, "limit", LIMIT_MAX, &limit);
+        r = read_number(call, "limit", 0, LIMIT_MAX, &limit);
     if (r < 0) {
         call_fail(call);
         return;
@@ -146,10 +152,10 @@ static void change(struct call *call, bool is_retry)
 {
     struct api_config *config = &call->api->config;
     struct function_name name;
-    uint64_t id = 0;
+    uint64_t id = 0; /* all of them, which nobody can say by a number */
     int r = read_function(call, &name);
     if (r == 0)
-        r = read_number(call, "id", INT64_MAX, &id);
+        r = read_number(call, "id", 1, INT64_MAX, &id);
     if (r < 0) {
         call_fail(call);
         return;

@@ -116,6 +116,11 @@ def test_retries_are_as_configured_and_letters_can_be_purged(client, events):
         first = dead_letters(events, name, "?limit=1")
         assert len(first) == 1
         assert len(dead_letters(events, name, f"?after={first[0]['id']}")) == 2
+        for wrong in ("0", "-1", "x", ""):  # 0 is no id, and above all not all of them
+            for method, path in (("DELETE", ""), ("POST", "/retry")):
+                where = f"/lamina/v1/functions/{name}/dead-letters{path}?id={wrong}"
+                assert signed(events, method, where)[0] == 400, where
+        assert len(dead_letters(events, name)) == 3
         status, _, body = signed(events, "DELETE", f"/lamina/v1/functions/{name}/dead-letters")
         assert (status, json.loads(body)) == (200, {"purged": 3})
         assert dead_letters(events, name) == []

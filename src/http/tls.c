@@ -217,7 +217,12 @@ static enum http_tls_state decrypt(struct http_connection *connection)
     struct http_tls_session *session = connection->tls;
     char plain[RECORD_BYTES_MAX];
     int r;
-    while ((r = SSL_read(session->ssl, plain, sizeof(plain))) > 0) {
+    for (;;) {
+        // SSL_get_error() looks at the thread's queue too, where a handler may have left something.
+        ERR_clear_error();
+        r = SSL_read(session->ssl, plain, sizeof(plain));
+        if (r <= 0)
+            break;
         http_connection_feed(connection, plain, (size_t) r);
         if (connection->is_closed || connection->is_lingering)
             return HTTP_TLS_OPEN;
@@ -234,7 +239,6 @@ enum http_tls_state http_tls_input(struct http_connection *connection, const cha
 {
     struct str rest = {data, size};
     enum http_tls_state state = HTTP_TLS_OPEN;
-    ERR_clear_error();
     while (rest.size > 0 && state == HTTP_TLS_OPEN) {
         struct str slice = str_part(rest, 0, INPUT_BYTES);
         rest = str_skip(rest, slice.size);

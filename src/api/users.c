@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "meta/registry.h"
 
@@ -17,6 +18,7 @@ struct users {
     struct auth *auth;         // borrowed
     struct user **list;        // in the order of names
     size_t count;
+    size_t adding; // of new users: on their way to the disk, and not in the list yet
 };
 
 // A change on its way to the disk. The memory is changed when it is there.
@@ -24,6 +26,7 @@ struct pending {
     struct users *users;
     struct user *user; // owned; NULL: a deletion, or handed over
     bool is_deletion;
+    bool is_addition; // one of users->adding
     char name[USER_NAME_MAX + 1];
     char secret[CREDENTIALS_SECRET_MAX + 1]; // of the user's key
     users_done done;
@@ -176,11 +179,13 @@ static int visit_row(void *arg, const char *key, struct str value, int64_t revis
         r = load_row(loading->users, user, value, loading->err);
     if (r == 0)
         r = insert(loading->users, user);
-    if (r < 0) {
+    if (r < 0)
         user_free(user);
-        return error_wrap(loading->err, r, "user '%.64s'", key);
+    if (r == -E2BIG) { // the others must not suffer: without a key, this one has no rights
+        log_warn("api.user_skipped", "user=%.64s most=%d", key, AUTH_KEYS_MAX);
+        return 0;
     }
-    return 0;
+    return r < 0 ? error_wrap(loading->err, r, "user '%.64s'", key) : 0;
 }
 
 int users_new(struct registry *registry, struct auth *auth, struct users **ret_users,
@@ -248,6 +253,8 @@ static void committed(void *arg, const struct registry_result *result)
     struct pending *pending = arg;
     struct error err = {0};
     const struct error *told = result->err;
+    if (pending->is_addition)
+        pending->users->adding--;
     if (!told && pending->user) {
         int r = apply_put(pending);
         if (r < 0) { // on the disk, and known after the next start
@@ -298,7 +305,9 @@ int users_put(struct users *users, struct str name, struct str text, struct poli
     const struct user *before = users_by_name(users, name);
     struct pending *pending = mem_new(struct pending);
     struct user *user = user_new(name, text, before);
-    if (!pending || !user || (!before && users->count == AUTH_KEYS_MAX)) {
+    // What was accepted is written, and the next start must find room for it.
+    bool is_full = !before && users->count + users->adding >= AUTH_KEYS_MAX;
+    if (!pending || !user || is_full) {
         int r = !pending || !user ? -ENOMEM : -E2BIG;
         policy_free(policy);
         user_free(user);
@@ -317,7 +326,12 @@ int users_put(struct users *users, struct str name, struct str text, struct poli
         memcpy(user->access_key, ret_credentials->access_key, sizeof(user->access_key));
         memcpy(pending->secret, ret_credentials->secret, sizeof(pending->secret));
     }
-    return submit(pending);
+    pending->is_addition = !before;
+    users->adding += !before;
+    int r = submit(pending);
+    if (r < 0)
+        users->adding -= *ret_is_new;
+    return r;
 }
 
 int users_delete(struct users *users, struct str name, users_done done, void *arg)

@@ -6,7 +6,8 @@
 // user exists. Secrets lie in registry.db, which only the service's own user can read: SigV4 is
 // symmetric. The service's own key (DIR/credentials) belongs to no user and may do everything.
 //
-// Loop thread. At most AUTH_KEYS_MAX users; names as IAM's: 1 to 64 of A-Z a-z 0-9 + = , . @ _ -
+// Loop thread. At most AUTH_KEYS_MAX users, those on their way to the disk included; what a registry
+// has beyond them is logged at the start and has no rights; names as IAM's: 1 to 64 of A-Z a-z 0-9 + = , . @ _ -
 
 #ifndef LAMINA_API_USERS_H
 #define LAMINA_API_USERS_H

@@ -78,6 +78,70 @@ def test_one_who_may_invoke_some_functions(person):
     denied(lambda: ann.add_permission(FunctionName="public-a", StatementId="s", Action="lambda:InvokeFunction",
                                       Principal="*"), "lambda:AddPermission")
 
+def by_hand(service, client, method, path, body=b"", headers=None):
+    """(status, headers, body) of a request that boto3 would not make, with the client's key."""
+    import http.client
+    import urllib.parse
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+    keys = client._request_signer._credentials  # pylint: disable=protected-access
+    request = AWSRequest(method, service.endpoint + path, data=body, headers=dict(headers or {}))
+    SigV4Auth(keys, "lambda", "us-east-1").add_auth(request)
+    place = urllib.parse.urlsplit(service.endpoint)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=240)
+    try:
+        connection.request(method, path, body=body, headers=dict(request.headers.items()))
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def rows_of_users(service, count):
+    """Puts that many users straight into the registry of a service that is stopped."""
+    import sqlite3
+
+    database = sqlite3.connect(service.data_dir / "registry.db")
+    with database:
+        for i in range(count):
+            row = {"access_key_id": "AKIA%016d" % i, "secret_access_key": "s" * 40, "created_ms": 1,
+                   "policy": json.dumps(policy(statement("Allow", "lambda:*", "*")))}
+            database.execute("INSERT INTO registry VALUES ('user', ?, ?, 1)", ("u%04d" % i, json.dumps(row).encode()))
+    database.close()
+
+
+def test_users_that_come_at_once_share_the_last_place(fresh_service):
+    fresh_service.stop()
+    rows_of_users(fresh_service, 999)
+    fresh_service.start()
+    owner, answers = fresh_service.client("lambda"), []
+    document = json.dumps({"Policy": policy(statement("Allow", "lambda:*", "*"))}).encode()
+    together = threading.Barrier(16)
+
+    def add(i):
+        together.wait()
+        answers.append(by_hand(fresh_service, owner, "PUT", "/lamina/v1/users/x%d" % i, document)[0])
+
+    threads = [threading.Thread(target=add, args=(i,)) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [201] + 15 * [400]
+    fresh_service.stop()
+    fresh_service.start()
+    assert len(json.loads(fresh_service.lamina("user", "list", "-o", "json").stdout)["users"]) == 1000
+
+
+def test_too_many_users_keep_no_service_from_starting(fresh_service):
+    fresh_service.stop()
+    rows_of_users(fresh_service, 1002)
+    fresh_service.start()
+    users = json.loads(fresh_service.lamina("user", "list", "-o", "json").stdout)["users"]
+    assert [user["name"] for user in users] == ["u%04d" % i for i in range(1000)]
+    assert fresh_service.log().count("api.user_skipped") == 2
+
 
 def test_who_am_i(person, hello):
     bob = person("bob", policy(statement("Deny", "*", "*")))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "aws-compat.md"
 
 ROW = re.compile(r'\{\s*HTTP_METHOD_(\w+),\s*"([^"]+)",\s*(?:NULL|"[^"]*"),\s*"(\w+)",\s*\w+,\s*'
-                 r'(?:NULL|"[^"]*"),\s*(\w+)\s*\}')
+                 r'(?:NULL|"[^"]*"),\s*(\w+),\s*\w+\s*\}')
 ABSENT = re.compile(r'ABSENT\((\w+),\s*"([^"]+)",\s*"(\w+)"\)')
 
 

@@ -41,6 +41,9 @@ struct route {
     enum route_body body;
     const char *zip_member; /* ROUTE_BODY_CODE: where the zip is */
     void (*run)(struct call *call);
+    /* Rights: the version or alias that the request names is what the operation is done to. Without it,
+     * the operation ignores the qualifier or takes $LATEST only, and the right is one to the function. */
+    bool is_qualified;
 };
 
 /* The tables end with a row whose path is NULL. */

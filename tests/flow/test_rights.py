@@ -78,6 +78,13 @@ def test_one_who_may_invoke_some_functions(person):
     denied(lambda: ann.add_permission(FunctionName="public-a", StatementId="s", Action="lambda:InvokeFunction",
                                       Principal="*"), "lambda:AddPermission")
 
+
+def forbidden(answer):
+    """A signed request by hand was refused for want of a right."""
+    status, headers, body = answer
+    assert (status, headers.get("x-amzn-errortype")) == (403, "AccessDeniedException"), body
+
+
 def by_hand(service, client, method, path, body=b"", headers=None):
     """(status, headers, body) of a request that boto3 would not make, with the client's key."""
     import http.client
@@ -97,6 +104,58 @@ def by_hand(service, client, method, path, body=b"", headers=None):
     finally:
         connection.close()
 
+
+def test_a_qualifier_is_no_way_around_a_denial(person, hello):
+    """Whether the operation ignores the qualifier or not: what is denied for the function is denied."""
+    pam = person("pam", policy(statement("Allow", ["lambda:*", "lamina:*"], "*"),
+                               statement("Deny", ["lambda:Update*", "lambda:Put*", "lambda:Delete*", "lambda:PublishVersion",
+                                                  "lambda:*Alias", "lamina:*"], FUNCTION + "public-a")))()
+    for name in ("public-a", "public-a:$LATEST", FUNCTION + "public-a:$LATEST"):
+        denied(lambda: pam.update_function_code(FunctionName=name, ZipFile=b"PK"), "lambda:UpdateFunctionCode",
+               "on resource: %spublic-a with an explicit deny" % FUNCTION)
+        denied(lambda: pam.update_function_configuration(FunctionName=name, Timeout=5), "with an explicit deny")
+        denied(lambda: pam.publish_version(FunctionName=name), "with an explicit deny")
+    denied(lambda: pam.delete_function(FunctionName="public-a", Qualifier="1"), "public-a:1 with an explicit deny")
+    denied(lambda: pam.delete_function(FunctionName="public-a:1"), "with an explicit deny")
+    denied(lambda: pam.put_function_event_invoke_config(FunctionName="public-a", Qualifier="1", MaximumRetryAttempts=0))
+    for query in ("", "?Qualifier=zzz", "?Qualifier=1"):
+        forbidden(by_hand(hello, pam, "DELETE", "/2017-10-31/functions/public-a/concurrency" + query))
+        forbidden(by_hand(hello, pam, "PUT", "/2017-10-31/functions/public-a/concurrency" + query,
+                          b'{"ReservedConcurrentExecutions": 1}'))
+        forbidden(by_hand(hello, pam, "POST", "/2015-03-31/functions/public-a/aliases" + query,
+                          b'{"Name": "prod", "FunctionVersion": "1"}'))
+        forbidden(by_hand(hello, pam, "POST", "/lamina/v1/functions/public-a/stop" + query))
+        forbidden(by_hand(hello, pam, "GET", "/lamina/v1/functions/public-a/logs" + query))
+        forbidden(by_hand(hello, pam, "DELETE", "/lamina/v1/functions/public-a/dead-letters" + query))
+    assert invoke(pam, "public-a:1") == {"hello": "x"}  # what is not denied
+
+
+def test_a_right_to_one_alias_is_none_to_the_function(person, hello):
+    owner = hello.client("lambda")
+    for alias in ("dev", "prod"):
+        owner.create_alias(FunctionName="public-a", Name=alias, FunctionVersion="1")
+    try:
+        quin = person("quin", policy(statement("Allow", "lambda:*", FUNCTION + "public-a:dev")))()
+        assert invoke(quin, "public-a:dev") == invoke(quin, "public-a", Qualifier="dev") == {"hello": "x"}
+        denied(lambda: invoke(quin, "public-a:prod"), "public-a:prod")
+        denied(lambda: invoke(quin, "public-a"))
+        for method, path, body in (("PUT", "aliases/prod", b'{"FunctionVersion": "$LATEST"}'), ("DELETE", "aliases/prod", b""),
+                                   ("GET", "aliases", b""), ("GET", "versions", b""), ("GET", "event-invoke-config/list", b""),
+                                   ("POST", "versions", b"{}"), ("PUT", "configuration", b'{"Timeout": 9}')):
+            day = "2019-09-25" if path.startswith("event") else "2015-03-31"
+            forbidden(by_hand(hello, quin, method, "/%s/functions/public-a/%s?Qualifier=dev" % (day, path), body))
+        assert owner.get_alias(FunctionName="public-a", Name="prod")["FunctionVersion"] == "1"
+    finally:
+        for alias in ("dev", "prod"):
+            owner.delete_alias(FunctionName="public-a", Name=alias)
+
+def test_tags_are_denied_however_the_function_is_spelled(person):
+    sue = person("sue", policy(statement("Allow", "lambda:*", "*"), statement("Deny", "lambda:*Tag*", FUNCTION + "private-b")))()
+    for arn in (FUNCTION + "private-b", FUNCTION.replace("aws", "aws-x") + "private-b", FUNCTION + "private-b:$LATEST"):
+        denied(lambda: sue.list_tags(Resource=arn), "lambda:ListTags on resource: %sprivate-b with" % FUNCTION)
+        denied(lambda: sue.tag_resource(Resource=arn, Tags={"a": "b"}), "explicit deny")
+        denied(lambda: sue.untag_resource(Resource=arn, TagKeys=["a"]), "explicit deny")
+    assert sue.list_tags(Resource=FUNCTION + "public-a")["Tags"] == {}
 
 def rows_of_users(service, count):
     """Puts that many users straight into the registry of a service that is stopped."""

@@ -10,6 +10,7 @@
 #include "api/attach.h"
 #include "api/member.h"
 #include "api/operations.h"
+#include "api/rights.h"
 #include "aws/arn.h"
 #include "base/clock.h"
 
@@ -38,6 +39,7 @@ static int read_number(struct member_reader *reader, const char *name, const cha
     return r;
 }
 
+/* The service calls a destination, in nobody's name: so who names one must have the right to. */
 static int check_destination(struct call *call, struct str arn)
 {
     struct arn_function function;
@@ -46,7 +48,7 @@ static int check_destination(struct call *call, struct str arn)
     if (str_has_prefix(arn, STR("arn:")) && arn_parse_function(arn, &function) == 0 &&
         str_equal_text(function.account, call->api->account) &&
         str_equal_text(function.region, call->api->region))
-        return 0;
+        return rights_check_invoke(call, function.name, function.qualifier);
     return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
                          "The destination ARN " STR_FORMAT
                          " is invalid: in this service it must be "

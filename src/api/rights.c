@@ -148,3 +148,14 @@ int rights_check(struct call *call)
     buf_done(&resource.arn);
     return r;
 }
+
+int rights_check_invoke(struct call *call, struct str name, struct str qualifier)
+{
+    if (may_everything(call))
+        return 0;
+    struct resource resource = resource_new();
+    name_function(&resource, call, name, qualifier);
+    int r = check(call, "lambda:InvokeFunction", &resource);
+    buf_done(&resource.arn);
+    return r;
+}

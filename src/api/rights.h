@@ -24,6 +24,10 @@
 // (AccessDeniedException, or what is wrong with the name).
 int rights_check(struct call *call) MUST_CHECK;
 
+// May the caller invoke this function (of this region and account)? For settings by which the service
+// itself will call it later. `qualifier` may be empty. As rights_check.
+int rights_check_invoke(struct call *call, struct str name, struct str qualifier) MUST_CHECK;
+
 // Who is calling: ARN and user id, as sts:GetCallerIdentity tells them.
 void rights_identity(const struct call *call, char ret_arn[RIGHTS_ARN_BYTES],
                      char ret_user_id[RIGHTS_ARN_BYTES]);

@@ -149,6 +149,31 @@ def test_a_right_to_one_alias_is_none_to_the_function(person, hello):
         for alias in ("dev", "prod"):
             owner.delete_alias(FunctionName="public-a", Name=alias)
 
+
+def test_a_destination_needs_the_right_to_call_it(person, hello):
+    """The service calls destinations, so whoever names one must have the right to call it."""
+    owner = hello.client("lambda")
+    rex = person("rex", policy(statement("Allow", "lambda:*", [FUNCTION + "public-*"])))()
+
+    def destinations(**sides):
+        return {"DestinationConfig": {side: {"Destination": arn} for side, arn in sides.items()}}
+
+    try:
+        for arn in (FUNCTION + "private-b", FUNCTION + "private-b:$LATEST", FUNCTION.replace("aws", "aws-x") + "private-b"):
+            for side in ("OnSuccess", "OnFailure"):
+                denied(lambda: rex.put_function_event_invoke_config(FunctionName="public-a", **destinations(**{side: arn})),
+                       "lambda:InvokeFunction on resource: %sprivate-b" % FUNCTION)
+        rex.put_function_event_invoke_config(FunctionName="public-a", **destinations(OnSuccess=FUNCTION + "public-a"))
+        denied(lambda: rex.update_function_event_invoke_config(FunctionName="public-a",
+                                                               **destinations(OnFailure=FUNCTION + "private-b")),
+               "lambda:InvokeFunction")
+        owner.put_function_event_invoke_config(FunctionName="public-a", **destinations(OnFailure=FUNCTION + "private-b"))
+        kept = rex.update_function_event_invoke_config(FunctionName="public-a", MaximumRetryAttempts=1)
+        assert kept["DestinationConfig"]["OnFailure"]["Destination"] == FUNCTION + "private-b"  # named by another
+    finally:
+        owner.delete_function_event_invoke_config(FunctionName="public-a")
+
+
 def test_tags_are_denied_however_the_function_is_spelled(person):
     sue = person("sue", policy(statement("Allow", "lambda:*", "*"), statement("Deny", "lambda:*Tag*", FUNCTION + "private-b")))()
     for arn in (FUNCTION + "private-b", FUNCTION.replace("aws", "aws-x") + "private-b", FUNCTION + "private-b:$LATEST"):

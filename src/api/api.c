@@ -248,6 +248,20 @@ static void sink_end(struct http_request *request)
 
 static const struct http_sink spool_sink = {.on_data = sink_data, .on_end = sink_end};
 
+/* A package may be of any size: that the caller means this one is proven before a byte of it is kept. */
+static int check_package_hash(struct call *call, const struct digest *expected)
+{
+    struct digest named;
+    if (!call->ticket.is_proven || digest_parse_hex(call->ticket.claim.payload_hash, &named) < 0)
+        return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
+                             "A package needs the header x-amz-content-sha256");
+    if (!digest_equal(&named, expected))
+        return aws_error_set(
+            &call->error, AWS_INVALID_PARAMETER_VALUE,
+            "The package's SHA-256 in x-amz-content-sha256 is not the one in the path");
+    return 0;
+}
+
 static void spool_body(struct call *call)
 {
     struct http_request *request = call->request;
@@ -272,8 +286,16 @@ static void spool_body(struct call *call)
                            "The package's name must be its SHA-256 in 64 lower-case hex digits");
             return;
         }
+        if (check_package_hash(call, &expected) < 0) {
+            call_fail(call);
+            return;
+        }
         spec.form = SPOOL_PLAIN;
         spec.expected = &expected;
+    }
+    if (rights_check_head(call) < 0) {
+        call_fail(call);
+        return;
     }
     int r = spool_start(call->api->config.spooler, &spec, &call->spool);
     if (r < 0) {

@@ -149,6 +149,12 @@ int rights_check(struct call *call)
     return r;
 }
 
+int rights_check_head(struct call *call)
+{
+    bool is_in_body = strcmp(call->route->operation, "CreateFunction") == 0;
+    return call->ticket.is_proven && !is_in_body ? rights_check(call) : 0;
+}
+
 int rights_check_invoke(struct call *call, struct str name, struct str qualifier)
 {
     if (may_everything(call))

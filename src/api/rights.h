@@ -24,6 +24,10 @@
 // (AccessDeniedException, or what is wrong with the name).
 int rights_check(struct call *call) MUST_CHECK;
 
+// The same before a large body is taken, where that can be known: the signature is proven and the
+// resource is in the path. 0 as well when it cannot: rights_check follows.
+int rights_check_head(struct call *call) MUST_CHECK;
+
 // May the caller invoke this function (of this region and account)? For settings by which the service
 // itself will call it later. `qualifier` may be empty. As rights_check.
 int rights_check_invoke(struct call *call, struct str name, struct str qualifier) MUST_CHECK;

@@ -16,7 +16,8 @@ FUNCTIONS = "/2015-03-31/functions"
 
 
 def put(service, data, digest=None):
-    return signed(service, "PUT", "/lamina/v1/packages/" + (digest or hashlib.sha256(data).hexdigest()), data)
+    whole = hashlib.sha256(data).hexdigest()
+    return signed(service, "PUT", "/lamina/v1/packages/" + (digest or whole), data, {"X-Amz-Content-SHA256": whole})
 
 
 def request(service, method, path, **members):

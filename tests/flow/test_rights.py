@@ -182,6 +182,34 @@ def test_tags_are_denied_however_the_function_is_spelled(person):
         denied(lambda: sue.untag_resource(Resource=arn, TagKeys=["a"]), "explicit deny")
     assert sue.list_tags(Resource=FUNCTION + "public-a")["Tags"] == {}
 
+
+def test_a_large_body_waits_for_proof_and_rights(person, hello):
+    """Refused at the head: what follows it is never taken to the disk."""
+    import hashlib
+    from raw_http import Connection, request_bytes, signed_headers
+
+    data = b"a package"
+    digest = hashlib.sha256(data).hexdigest()
+    tom = person("tom", policy(statement("Allow", "lambda:InvokeFunction", "*")))()
+    keys = tom._request_signer._credentials  # pylint: disable=protected-access
+
+    def head_only(path, **how):
+        """The answer to a head that promises a body, of which nothing is sent."""
+        with Connection(hello.endpoint) as connection:
+            connection.send(request_bytes("PUT", path, signed_headers(hello, "PUT", path, body=data, **how)))
+            answer = connection.answer("PUT")
+            return answer.status, answer.headers.get("x-amzn-errortype")
+
+    his = {"key": keys.access_key, "secret": keys.secret_key}
+    package = "/lamina/v1/packages/" + digest
+    assert head_only(package, **his) == (403, "AccessDeniedException")
+    assert head_only("/2015-03-31/functions/public-a/code", **his) == (403, "AccessDeniedException")
+    assert head_only(package, names_hash=False) == (400, "InvalidParameterValueException")
+    assert head_only("/lamina/v1/packages/" + "0" * 64) == (400, "InvalidParameterValueException")
+    assert head_only(package, secret="x" * 40) == (403, "InvalidSignatureException")
+    assert by_hand(hello, hello.client("lambda"), "PUT", package, data, {"X-Amz-Content-SHA256": digest})[0] == 201
+
+
 def rows_of_users(service, count):
     """Puts that many users straight into the registry of a service that is stopped."""
     import sqlite3

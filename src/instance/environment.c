@@ -151,6 +151,14 @@ static void block_add_reserved(struct buf *block, const struct instance_spec *sp
     block_add(block, "LAMBDA_RUNTIME_DIR", "/var/runtime");
 }
 
+static size_t block_count(const struct buf *block)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < block->size; i++)
+        count += block->data[i] == '\0';
+    return count;
+}
+
 int environment_build(const struct instance_spec *spec, const char *region, const char *log_stream,
                       struct buf *block, struct error *err)
 {
@@ -164,5 +172,8 @@ int environment_build(const struct instance_spec *spec, const char *region, cons
         return error_set(err, -E2BIG, "the environment has more than %d bytes", SPAWN_ENV_MAX);
     if (r < 0)
         return error_set_errno(err, r, "build the environment");
+    if (block_count(block) > SPAWN_ENV_VARIABLES_MAX) /* lamina-spawn would end the service */
+        return error_set(err, -E2BIG, "the environment has more than %d variables",
+                         SPAWN_ENV_VARIABLES_MAX);
     return 0;
 }

@@ -51,7 +51,7 @@ struct init_root {
     uint64_t tmp_bytes; // 0: no /tmp
 };
 
-enum { INIT_ENV_MAX = 8192, INIT_VARIABLES_MAX = 512 };
+enum { INIT_ENV_MAX = 8192, INIT_VARIABLES_MAX = 4096 };
 
 // Sent without what is unused of env.
 struct init_run {

@@ -46,7 +46,7 @@
 enum {
     SPAWN_TREE_ID_SIZE = 32,
     SPAWN_ENV_MAX = 8192,         /* bytes of an instance's environment, final NULs counted */
-    SPAWN_ENV_VARIABLES_MAX = 512,
+    SPAWN_ENV_VARIABLES_MAX = 4096, /* more than SPAWN_ENV_MAX bytes hold: `a=` and its NUL are 3 */
     SPAWN_INSTANCES_MAX = 2048,   /* alive at once; a START beyond it is refused with EAGAIN */
     SPAWN_WORK_MAX = 8,           /* jobs at once; one beyond it is answered with WORK_EXIT{error = EAGAIN} */
     SPAWN_MESSAGE_MAX = 8448,     /* no message is longer; receive buffers may be this size */

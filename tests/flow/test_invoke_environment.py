@@ -50,6 +50,16 @@ def test_aws_s_variables_are_set(client, name):
     assert len(env["AWS_SESSION_TOKEN"]) > 20
 
 
+def test_as_many_variables_as_4_kb_hold_are_all_there(service, client):
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    names = [a + b for a, b in itertools.product(letters, letters)][:511]
+    with probe(client, "many", Environment={"Variables": dict.fromkeys(names, "")}) as made:
+        env = ask(client, made, "env")
+        assert {key for key in names if env.get(key) == ""} == set(names)
+        assert "AWS_LAMBDA_RUNTIME_API" in env and "LAMBDA_RUNTIME_DIR" in env
+    assert service.process.poll() is None
+
+
 def test_nothing_of_the_service_s_own_environment_is_there(service, client, name):
     env = ask(client, name, "env")
     known = ("AWS_", "LAMBDA_", "LAMINA_ONNXRUNTIME", "LANG", "LD_LIBRARY_PATH", "MINE", "PATH", "TZ", "_HANDLER",

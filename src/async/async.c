@@ -31,6 +31,7 @@
 struct async {
     struct async_config config;
     struct map topics; // name -> struct topic
+    struct list full;  // topics that wait for a place of all (topic.full_link), the longest first
     struct list tries; // try.link
     uint32_t running;  // tries under way or being settled
     uint32_t reserved; // places for what claims under way may bring
@@ -50,6 +51,7 @@ struct topic {
     bool is_claiming;
     int64_t next_due_ms; // wall clock: when to look into the queue next; NEVER: no event is known
     struct loop_timer timer;
+    struct list full_link; // in async.full
 };
 
 // One event on its way through one try.
@@ -65,7 +67,8 @@ try {
     struct invocation *invocation; // while RUNNING
     char *texts[7];                // owned copies behind the views of `event`
     struct queue_event event;
-    enum queue_fate fate; // SETTLING
+    bool is_payload_dropped; // no destination was set when it began: the queue has the only copy
+    enum queue_fate fate;    // SETTLING
     bool has_record;
     char *record; // owned: JSON of the destination's event
     size_t record_size;
@@ -90,6 +93,7 @@ static struct topic *topic_get(struct async *async, struct str name)
     topic->async = async;
     topic->name = str_copy_heap(name);
     topic->next_due_ms = NEVER;
+    list_init(&topic->full_link);
     if (!topic->name || map_put(&async->topics, name, topic) < 0) {
         free(topic->name);
         free(topic);
@@ -102,6 +106,7 @@ static void topic_free(void *value)
 {
     struct topic *topic = value;
     loop_timer_stop(&topic->timer);
+    list_remove(&topic->full_link);
     free(topic->name);
     free(topic);
 }
@@ -137,13 +142,13 @@ static bool is_full(const struct async *async)
     return async->running + async->reserved >= ASYNC_RUNNING_TOTAL_MAX;
 }
 
-// Somebody's place became free: whoever waits for one may have it.
-static void step_all(struct async *async)
+// A place became free: whoever has waited the longest for one has it. A topic that wants more lines up again, so that
+// functions with a backlog do not keep the others waiting.
+static void step_waiting(struct async *async)
 {
-    size_t cursor = 0;
-    struct topic *topic;
-    while (!is_full(async) && (topic = map_next(&async->topics, &cursor, NULL)) != NULL)
-        topic_step(topic);
+    struct list *link;
+    while (!is_full(async) && (link = list_take_first(&async->full)) != NULL)
+        topic_step(LIST_ENTRY(link, struct topic, full_link));
 }
 
 // ---- The end of a try
@@ -188,7 +193,6 @@ static void on_settled(void *arg, const struct error *err)
         if (loop_timer_start(async->config.loop, &try->timer, QUEUE_AGAIN_MS, try_settle, try) == 0)
             return;
     }
-    bool was_full = is_full(async);
     if (try->fate == QUEUE_RETRY)
         topic_expect(topic, try->event.due_ms);
     struct str name, qualifier;
@@ -201,13 +205,11 @@ static void on_settled(void *arg, const struct error *err)
         }
     }
     try_free(try);
-    topic->running--;
     async->running--;
     check_stopped(async);
-    if (was_full)
-        step_all(async);
-    else
-        topic_step(topic);
+    step_waiting(async); // topic->running keeps the topic itself alive meanwhile
+    topic->running--;
+    topic_step(topic);
 }
 
 static void try_settle(void *arg)
@@ -251,6 +253,8 @@ static void try_end(struct try *try, enum queue_fate fate)
 static void try_make_record(struct try *try, struct str destination, const char *condition,
                             bool is_error, struct str response)
 {
+    if (try->is_payload_dropped) // the destination was set after this try began: from the next one on
+        return;
     AUTO_BUF struct buf text = BUF_INIT(RECORD_BYTES_MAX);
     char arn[VERSION_ARN_MAX + LIMIT_QUALIFIER_MAX];
     snprintf(arn, sizeof(arn), STR_FORMAT, STR_ARGUMENTS(try->event.arn));
@@ -396,6 +400,15 @@ static void on_result(void *arg, struct invocation_result *result)
     }
 }
 
+// No memory to invoke it.
+static void try_return_now(struct try *try)
+{
+    struct event_invoke settings;
+    catalog_event_invoke(try->topic->async->config.catalog, try->topic->name, qualifier_of(try),
+                         &settings);
+    try_return(try, &settings);
+}
+
 static void try_invoke(struct try *try, const struct version *version, bool keeps_payload)
 {
     struct invocation_spec spec = {
@@ -406,20 +419,24 @@ static void try_invoke(struct try *try, const struct version *version, bool keep
     };
     buf_init(&spec.payload, try->event.payload.size + 1);
     if (buf_append_str(&spec.payload, try->event.payload) < 0) {
-        struct event_invoke settings;
-        catalog_event_invoke(try->topic->async->config.catalog, try->topic->name, qualifier_of(try),
-                             &settings);
         buf_done(&spec.payload);
-        try_return(try, &settings);
+        try_return_now(try);
+        return;
+    }
+    try->version = version_ref(version);
+    try->invocation =
+        invocation_start(try->topic->async->config.scheduler, version, &spec, on_result, try);
+    if (!try->invocation) {
+        buf_done(&spec.payload);
+        version_unref(TAKE_PTR(try->version));
+        try_return_now(try);
         return;
     }
     if (!keeps_payload) { // only a destination's record needs it again
         free(TAKE_PTR(try->texts[6]));
         try->event.payload = (struct str){0};
+        try->is_payload_dropped = true;
     }
-    try->version = version_ref(version);
-    try->invocation =
-        invocation_start(try->topic->async->config.scheduler, version, &spec, on_result, try);
 }
 
 static void try_begin(struct try *try)
@@ -476,8 +493,6 @@ static void on_claimed(void *arg, const struct error *err, const struct queue_ev
 {
     struct topic *topic = arg;
     struct async *async = topic->async;
-    bool was_full = is_full(async);
-    topic->is_claiming = false;
     async->reserved -= topic->reserved;
     if (err) {
         log_warn("async.claim_failed", "function=%s error=%s", topic->name, LOG_TEXT(err->text));
@@ -494,10 +509,9 @@ static void on_claimed(void *arg, const struct error *err, const struct queue_ev
             log_error("async.lost_sight", "function=%s effect=%s", topic->name,
                       LOG_TEXT("no memory: the event is tried after the next start"));
     }
-    if (was_full)
-        step_all(async);
-    else
-        topic_step(topic);
+    step_waiting(async); // is_claiming keeps the topic itself alive meanwhile
+    topic->is_claiming = false;
+    topic_step(topic);
 }
 
 static uint32_t room(const struct topic *topic)
@@ -520,6 +534,7 @@ static void topic_claim(struct topic *topic, int64_t now_ms)
         topic_wake_at(topic, QUEUE_AGAIN_MS);
         return;
     }
+    list_remove(&topic->full_link);
     topic->next_due_ms = NEVER; // the answer says, and what is published meanwhile
     topic->is_claiming = true;
     topic->reserved = wanted;
@@ -537,6 +552,8 @@ static void topic_step(struct topic *topic)
         topic_wake_at(topic, topic->next_due_ms - now_ms);
     else if (room(topic) > 0)
         topic_claim(topic, now_ms);
+    else if (is_full(topic->async) && !list_is_linked(&topic->full_link))
+        list_add_last(&topic->async->full, &topic->full_link);
 }
 
 // ---- The front door
@@ -561,6 +578,7 @@ int async_new(const struct async_config *config, struct async **ret_async, struc
         async->config.retry_ms = ASYNC_RETRY_MS_DEFAULT;
     map_init(&async->topics, TOPICS_MAX);
     list_init(&async->tries);
+    list_init(&async->full);
     int r = queue_topics(config->queue, note_topic, async, err);
     if (r < 0) {
         async_free(async);

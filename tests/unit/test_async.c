@@ -79,10 +79,15 @@ struct invocation {
 
 static struct list invocations;
 static unsigned started, most_at_once;
+static unsigned refused; // so many invocations find no memory
 
 struct invocation *invocation_start(struct scheduler *scheduler, const struct version *version,
                                     struct invocation_spec *spec, invocation_cb *cb, void *arg)
 {
+    if (refused > 0) {
+        refused--;
+        return NULL;
+    }
     struct invocation *invocation = calloc(1, sizeof(*invocation));
     snprintf(invocation->payload, sizeof(invocation->payload), STR_FORMAT,
              STR_ARGUMENTS(buf_str(&spec->payload)));
@@ -153,7 +158,7 @@ static int set_up(void **state)
     has_function = true;
     find_code = 0;
     reserved = -1;
-    started = most_at_once = 0;
+    started = most_at_once = refused = 0;
     version_played.qualifier = (char *) (uintptr_t) "$LATEST";
     version_played.qualified_arn = (char *) (uintptr_t) "arn:aws:lambda:r:a:function:f:$LATEST";
     open_all();
@@ -174,10 +179,10 @@ static void on_accepted(void *arg, const struct error *error)
     *(int *) arg = error ? error->code : 1;
 }
 
-static void submit(const char *payload)
+static void submit_to(const char *function, const char *payload)
 {
     int accepted = 0;
-    struct async_event event = {.function = STR("f"),
+    struct async_event event = {.function = str_of(function),
                                 .qualifier = STR(""),
                                 .arn = STR("arn:aws:lambda:r:a:function:f"),
                                 .request_id = STR("00000000-0000-0000-0000-000000000001"),
@@ -187,6 +192,11 @@ static void submit(const char *payload)
     while (!accepted)
         loop_run_once(loop, true);
     assert_int_equal(accepted, 1);
+}
+
+static void submit(const char *payload)
+{
+    submit_to("f", payload);
 }
 
 static struct async_stats stats(void)
@@ -397,6 +407,59 @@ static void test_one_function_runs_a_bounded_number_at_once(void **state)
     assert_true(most_at_once <= ASYNC_RUNNING_MAX);
 }
 
+static void test_functions_with_a_backlog_do_not_starve_the_others(void **state)
+{
+    char name[16];
+    for (unsigned i = 0; i < ASYNC_RUNNING_TOTAL_MAX / ASYNC_RUNNING_MAX; i++) {
+        snprintf(name, sizeof(name), "busy-%u", i);
+        for (unsigned n = 0; n < 3 * ASYNC_RUNNING_MAX; n++)
+            submit_to(name, "\"busy\"");
+    }
+    while (list_count(&invocations) < ASYNC_RUNNING_TOTAL_MAX)
+        loop_run_once(loop, true);
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(name, sizeof(name), "quiet-%u", i);
+        submit_to(name, "\"quiet\"");
+    }
+    unsigned quiet = 0, answered = 0;
+    while (quiet < 8) {
+        struct invocation *invocation = next();
+        quiet += strcmp(invocation->payload, "\"quiet\"") == 0;
+        answer(invocation, INVOCATION_ANSWERED, "1");
+        answered++;
+    }
+    // All that ran before them, and what had lined up: not the backlog.
+    assert_true(answered <= 2 * ASYNC_RUNNING_TOTAL_MAX);
+    while (stats().succeeded < (uint64_t) 3 * ASYNC_RUNNING_TOTAL_MAX + 8)
+        if (list_is_empty(&invocations))
+            loop_run_once(loop, true);
+        else
+            answer(next(), INVOCATION_ANSWERED, "1");
+    assert_int_equal(most_at_once, ASYNC_RUNNING_TOTAL_MAX);
+}
+
+static void test_a_destination_set_during_the_try_costs_no_payload(void **state)
+{
+    settings.retries_max = 0;
+    submit("\"precious\"");
+    struct invocation *invocation = next();
+    settings.on_failure = STR("arn:aws:lambda:r:a:function:d");
+    answer(invocation, INVOCATION_FUNCTION_ERROR, "{}");
+    wait_empty();
+    assert_string_equal(dead().text, "\"precious\" RetriesExhausted 1 {} ");
+    assert_int_equal(started, 1);
+}
+
+static void test_an_event_that_finds_no_memory_comes_again(void **state)
+{
+    refused = 1;
+    submit("1");
+    answer(next(), INVOCATION_ANSWERED, "1");
+    wait_empty();
+    assert_int_equal(stats().returned, 1);
+    assert_int_equal(stats().succeeded, 1);
+}
+
 static void test_after_a_restart_what_was_accepted_is_tried(void **state)
 {
     submit("\"running\"");
@@ -469,6 +532,9 @@ int main(void)
         TEST(test_destinations_get_their_records),
         TEST(test_a_record_is_what_aws_documents),
         TEST(test_one_function_runs_a_bounded_number_at_once),
+        TEST(test_functions_with_a_backlog_do_not_starve_the_others),
+        TEST(test_a_destination_set_during_the_try_costs_no_payload),
+        TEST(test_an_event_that_finds_no_memory_comes_again),
         TEST(test_after_a_restart_what_was_accepted_is_tried),
         TEST(test_a_dead_letter_is_tried_again_when_told),
         TEST(test_stopping_waits_for_what_runs_and_begins_nothing),

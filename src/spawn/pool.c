@@ -53,6 +53,16 @@ struct sandbox *pool_take_waiter(struct monitor *monitor, const struct sandbox_s
     return find_ahead(monitor, shape, true);
 }
 
+static void want_drop(struct monitor *monitor, struct pool_want *want)
+{
+    struct sandbox *waiter;
+    while ((waiter = find_ahead(monitor, &want->shape, false))) {
+        waiter->is_killed = true; // not to be found again
+        monitor_kill(monitor, waiter);
+    }
+    want->is_used = false;
+}
+
 void pool_want(struct monitor *monitor, const struct sandbox_shape *shape, int64_t now_ns)
 {
     struct pool_want *oldest = &monitor->pool.wants[0];
@@ -65,22 +75,9 @@ void pool_want(struct monitor *monitor, const struct sandbox_shape *shape, int64
         if (!want->is_used || (oldest->is_used && want->last_ns < oldest->last_ns))
             oldest = want;
     }
-    if (oldest->is_used) { // its waiter goes with it
-        struct sandbox *waiter = find_ahead(monitor, &oldest->shape, false);
-        if (waiter)
-            monitor_kill(monitor, waiter);
-    }
+    if (oldest->is_used)
+        want_drop(monitor, oldest); // its waiter goes with it
     *oldest = (struct pool_want){.is_used = true, .shape = *shape, .last_ns = now_ns};
-}
-
-static void want_drop(struct monitor *monitor, struct pool_want *want)
-{
-    struct sandbox *waiter;
-    while ((waiter = find_ahead(monitor, &want->shape, false))) {
-        waiter->is_killed = true; // not to be found again
-        monitor_kill(monitor, waiter);
-    }
-    want->is_used = false;
 }
 
 void pool_forget(struct monitor *monitor, const uint8_t tree_id[SPAWN_TREE_ID_SIZE])

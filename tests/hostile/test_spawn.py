@@ -14,10 +14,11 @@ import pytest
 
 import spawn_client
 from spawn_client import (DEADLINE_S, EXIT, EXIT_KILLED, FREEZE, FROZEN, FROM_NOTHING, HEAD, HOT,
-                          INIT_DONE, KILL, MIB, NO_WAITER, STATS, THAW, THAWED, TREE_FORGET, WORK,
-                          Job, Spawn, StartFailed, message, start_message)
+                          INIT_DONE, KILL, MIB, NO_WAITER, START_FAILED, STARTED, STATS, THAW, THAWED,
+                          TREE_FORGET, WORK, Job, Spawn, StartFailed, message, start_message)
 
 PATH = {"PATH": "/usr/bin:/bin"}
+WANTS_MAX = 16  # POOL_WANTS_MAX of src/spawn/monitor.h
 
 
 def kill(spawn, instance):
@@ -122,6 +123,37 @@ def test_a_hot_tree_gets_a_waiter_and_forget_drops_it(spawn):
     assert instance.path != "waiter"
     assert instance.log() == "last\n"
     spawn.exit(instance)
+
+
+def warm(spawn, tree):
+    """Starts it until a waiter has served it; another one is then made or in the making."""
+    end = time.monotonic() + DEADLINE_S
+    while True:
+        instance = spawn.start(tree, flags=HOT, env=PATH)
+        spawn.exit(instance)
+        if instance.path == "waiter":
+            return
+        assert time.monotonic() < end
+
+
+def test_a_waiter_that_had_to_go_serves_nobody(spawn):
+    """One tree too many: the oldest one's waiter is killed, and asked for before its end is known."""
+    hot = [spawn.script(f"echo {number}") for number in range(WANTS_MAX)]
+    for tree in hot:
+        warm(spawn, tree)
+    for tree in hot:  # the last START of each, in this order, and time to make a waiter again
+        warm(spawn, tree)
+    for oldest, newest in zip(hot, [spawn.script("echo new") for _ in hot]):
+        numbers = [spawn.new_id(), spawn.new_id()]
+        spawn.channel.send(start_message(numbers[0], newest, flags=HOT, env=PATH))
+        spawn.channel.send(start_message(numbers[1], oldest, env=PATH))
+        for number in numbers:
+            kind, _, body, fds = spawn.expect(number, STARTED, START_FAILED)
+            assert kind == STARTED, body
+            instance = spawn_client.Instance(number, body, fds)
+            spawn.instances.append(instance)
+            assert instance.log() == ("new\n" if number == numbers[0] else f"{hot.index(oldest)}\n")
+            assert spawn.exit(instance)["status"] == 0
 
 
 def test_a_waiter_serves_only_the_limits_it_was_made_for(spawn):

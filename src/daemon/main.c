@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,6 +70,8 @@ static int serve(const struct config *config)
     struct error err = {0};
     int status = 0;
     unsetenv(SPAWN_ENV_FDS);
+    /* Threads may still digest while exit() runs (server_close): OpenSSL must not be torn down under them. */
+    (void) OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     if (fd_set_cloexec(SPAWN_FD_INSTANCES, true) < 0 || fd_set_cloexec(SPAWN_FD_WORK, true) < 0) {
         error_set(&err, -EBADF, "%s is set, but the descriptors are not there", SPAWN_ENV_FDS);
         return fail("daemon.failed", &err, 1);

@@ -173,7 +173,9 @@ static void on_reload(void *arg, int signal_number)
 }
 
 /* What must not be lost is written; the rest is the kernel's to take back, and the sandboxes are lamina-spawn's to end
- * when it reads end-of-file. */
+ * when it reads end-of-file. The store stays open: a deployment, a spooled body or a collection may be at work in it on
+ * its own thread, for as long as a package takes, and waiting for that could outlast the 30 s after which lamina-spawn
+ * kills us. What it leaves in `tmp` goes at the next start, and the lock goes with the process. */
 static void server_close(struct server *server)
 {
     registry_close(server->registry);
@@ -181,7 +183,6 @@ static void server_close(struct server *server)
     log_writer_free(server->log_writer);
     if (server->data_dir_fd >= 0 && server->listener)
         paths_remove(server->data_dir_fd);
-    store_close(server->store);
 }
 
 /* ---- the beginning */
@@ -430,11 +431,12 @@ static void announce(struct server *server)
 int server_run(const struct config *config, const char *data_path, int spawn_fd, int work_fd,
                struct error *err)
 {
-    struct server server = {.config = config,
-                            .data_path = data_path,
-                            .spawn_fd = spawn_fd,
-                            .work_fd = work_fd,
-                            .data_dir_fd = -1};
+    static struct server server; /* threads may outlive this call: see server_close */
+    server = (struct server){.config = config,
+                             .data_path = data_path,
+                             .spawn_fd = spawn_fd,
+                             .work_fd = work_fd,
+                             .data_dir_fd = -1};
     raise_fd_limit(config);
     if (open_all(&server, err) < 0) {
         server_close(&server);

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
 """laminad's own life: options, configuration file, readiness, files in the data directory, and who may start it."""
+import io
 import os
 import pathlib
+import signal
 import socket
 import stat
 import subprocess
 import tempfile
+import threading
+import zipfile
 
+import botocore.config
+import botocore.exceptions
 import pytest
 
-from lamina_service import DEADLINE_S, open_url
+from lamina_service import DEADLINE_S, open_url, wait_for
 
 
 def run(build, *arguments, **options):
@@ -98,3 +104,41 @@ def test_the_service_manager_is_told_when_it_is_ready(make_service):
                 assert answer.status == 200
             assert service.stop() == 0
             assert manager.recv(4096).decode().startswith("STOPPING=1")
+
+
+def large_package():
+    """A zip that takes a while to unpack: many files, each of its own content."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("bootstrap", "#!/bin/sh\n")
+        for number in range(4000):
+            archive.writestr(f"data/{number}", f"{number}\n" * 500)
+    return packed.getvalue()
+
+
+def test_an_impatient_end_during_a_deployment_is_an_orderly_one(make_service):
+    """The second signal waits for nothing: the threads that unpack are still at it while the process ends."""
+    service = make_service()
+    client = service.client(config=botocore.config.Config(retries={"total_max_attempts": 1}))
+
+    def create():
+        try:
+            client.create_function(FunctionName="large", Runtime="provided.al2023", Handler="x",
+                                   Role="arn:aws:iam::000000000000:role/x", Code={"ZipFile": large_package()})
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
+            pass  # it is cut off
+
+    def is_unpacking():
+        return any((service.data_dir / "objects").glob("??/?*"))
+
+    caller = threading.Thread(target=create)
+    caller.start()
+    wait_for(is_unpacking, "the package to be unpacked")
+    os.kill(service.spawn_pid, signal.SIGTERM)
+    wait_for(lambda: "daemon.stop" in service.log(), "the first signal to be heard")
+    assert service.stop() == 0, service.log()
+    caller.join(DEADLINE_S)
+    assert "Sanitizer" not in service.log(), service.log()
+    service.start()  # on what is left
+    names = [function["FunctionName"] for function in service.client().list_functions()["Functions"]]
+    assert names in ([], ["large"])

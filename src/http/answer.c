@@ -378,13 +378,13 @@ static void send_answer(struct http_exchange *exchange, struct http_response *re
     struct http_connection *connection = exchange->connection;
     exchange->is_paused = false; // what a sink left over is discarded
     exchange->is_close = must_close(exchange, response);
+    exchange->is_streaming = response->body_kind == HTTP_BODY_STREAM;
     if (put_head(exchange, response) < 0) {
-        http_connection_close(connection);
+        write_end(connection, -ENOMEM, NULL);
         return;
     }
-    if (response->body_kind == HTTP_BODY_STREAM) {
+    if (exchange->is_streaming) {
         struct buf nothing = BUF_INIT(0);
-        exchange->is_streaming = true;
         http_write(connection, buf_str(&exchange->server->out), &nothing, http_stream_on_written);
         return;
     }

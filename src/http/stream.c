@@ -91,6 +91,10 @@ void http_stream_end(struct http_request *request)
         http_answer_done(exchange, -ECONNRESET);
         return;
     }
+    if (connection->is_broken) {
+        http_stream_abort(request); // something is missing: its end must not look like one
+        return;
+    }
     bool has_end = http_answer_is_chunked(exchange) && request->method != HTTP_METHOD_HEAD;
     struct buf nothing = BUF_INIT(0);
     exchange->is_streaming = false; // its end is an answer's like others

@@ -181,6 +181,34 @@ static void on_drained_stream(struct http_request *request)
     s.drained_count++;
 }
 
+// Headers that do not fit into what the server writes its heads in.
+static void serve_stream_without_head(struct http_request *request, int status)
+{
+    size_t size = (size_t) 8 << 20;
+    char *value = malloc(size);
+    assert_non_null(value);
+    memset(value, 'v', size);
+    struct http_header header = {STR("X-Large"), {value, size}};
+    struct http_response response = {
+        .status = 200,
+        .headers = &header,
+        .header_count = 1,
+        .body_kind = HTTP_BODY_STREAM,
+        .sent = on_sent,
+        .sent_argument = &s,
+    };
+    assert_int_equal(status, 0);
+    s.stream = request;
+    http_respond(request, &response);
+    free(value);
+    assert_ptr_equal(s.stream, request); // it is its writer's until a later turn
+    assert_true(http_stream_write(request, STR("no head"), on_drained_stream));
+    if (str_equal_text(request->query, "end")) {
+        s.stream = NULL;
+        http_stream_end(request);
+    }
+}
+
 static void serve_seen(struct http_request *request)
 {
     char peer[HTTP_ADDRESS_TEXT_MAX];
@@ -213,6 +241,9 @@ static void on_head(struct http_request *request, void *user)
     } else if (str_equal_text(request->path, "/stream-early")) {
         http_request_on_gone(request, on_gone);
         serve_stream(request, 0);
+    } else if (str_equal_text(request->path, "/headless-stream")) {
+        http_request_on_gone(request, on_gone);
+        http_request_keep_body(request, KEEP_MAX, serve_stream_without_head);
     } else if (str_equal_text(request->path, "/forgetful-stream")) {
         http_request_keep_body(request, KEEP_MAX, serve_stream);
     } else if (str_equal_text(request->path, "/forgetful")) {
@@ -1101,6 +1132,23 @@ static void a_stream_that_breaks_off_is_not_taken_for_whole(void **state)
     client_close(&client);
 }
 
+static void a_streams_writer_is_told_that_its_head_did_not_go_out(void **state)
+{
+    static const char *const requests[] = {GET("/headless-stream"), GET("/headless-stream?end")};
+    start(config());
+    for (int i = 0; i < 2; i++) {
+        struct client client = client_open();
+        client_say(&client, requests[i]);
+        expect_eof(&client);
+        assert_int_equal(client.in_size, 0);
+        assert_null(s.stream);
+        assert_int_equal(s.gone_count, 1); // the second had ended it
+        assert_int_equal(s.sent_count, i + 1);
+        assert_int_equal(s.sent_status, -ECONNRESET);
+        client_close(&client);
+    }
+}
+
 static void a_streams_client_that_leaves_is_told_of(void **state)
 {
     static const char *const paths[] = {GET("/stream"), GET("/forgetful-stream")};
@@ -1417,6 +1465,7 @@ int main(void)
         TEST(old_clients_get_a_stream_until_its_end),
         TEST(a_slow_reader_holds_a_streams_writer),
         TEST(a_stream_that_breaks_off_is_not_taken_for_whole),
+        TEST(a_streams_writer_is_told_that_its_head_did_not_go_out),
         TEST(a_streams_client_that_leaves_is_told_of),
         TEST(a_stream_may_begin_before_the_body_ends),
         TEST(heads_have_limits),

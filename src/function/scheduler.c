@@ -314,6 +314,28 @@ void invocation_cancel(struct invocation *invocation)
 
 /* ---- reserved and provisioned concurrency */
 
+/* Calls of a function that wait for one of the shared permits, while it has been given its own: they take those, and
+ * beyond them a call never waits (scheduler_place). So no call of such a function is ever left in `waiting`. */
+static void waiting_settle(struct scheduler *scheduler, const struct function_stats *stats)
+{
+    struct list own = LIST_INIT(own);
+    struct list *link = NULL;
+    LIST_FOR_EACH_SAFE (struct invocation, each, &scheduler->waiting, link)
+        if (strcmp(each->version->name, stats->name) == 0) {
+            list_remove(&each->link);
+            list_add_last(&own, &each->link);
+        }
+    while ((link = list_take_first(&own)) != NULL) {
+        struct invocation *invocation = LIST_ENTRY(link, struct invocation, link);
+        scheduler->totals.queued--;
+        scheduler->totals.queued_bytes -= invocation->payload_bytes;
+        if (has_permit(scheduler, stats) && scheduler_admit(scheduler, invocation))
+            continue;
+        invocation->throttle_reason = "ReservedFunctionConcurrentInvocationLimitExceeded";
+        scheduler_reject(scheduler, invocation);
+    }
+}
+
 void scheduler_set_reserved(struct scheduler *scheduler, struct str function, int64_t n)
 {
     char name[LIMIT_FUNCTION_NAME_MAX + 1];
@@ -325,6 +347,8 @@ void scheduler_set_reserved(struct scheduler *scheduler, struct str function, in
     scheduler->reserved -= stats->reserved > 0 ? stats->reserved : 0;
     stats->reserved = n;
     scheduler->reserved += n > 0 ? n : 0;
+    if (n >= 0)
+        waiting_settle(scheduler, stats);
     waiting_admit(scheduler);
 }
 

@@ -617,6 +617,49 @@ static void reserved_concurrency_is_a_cap_and_a_guarantee(void **state)
     assert_int_equal(fixture->calls[5].outcome, INVOCATION_ANSWERED);
 }
 
+static void calls_that_wait_obey_a_reservation_that_comes_meanwhile(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scheduler_limits limits = generous;
+    limits.concurrency = 2;
+    use(fixture, limits);
+    start(fixture, 0, fixture->f);
+    start(fixture, 1, fixture->g);
+    for (int i = 2; i < 5; i++)
+        start(fixture, i, fixture->f); /* wait for a permit of all */
+    start(fixture, 5, fixture->g);
+    box_up(fixture, 0);
+    box_up(fixture, 1);
+    scheduler_set_reserved(fixture->scheduler, STR("f"), 0);
+    assert_int_equal(fixture->calls[2].done, 0); /* never from inside */
+    for (int i = 2; i < 5; i++) {
+        wait_done(fixture, &fixture->calls[i]);
+        assert_int_equal(fixture->calls[i].outcome, INVOCATION_THROTTLED);
+        assert_string_equal(fixture->calls[i].reason,
+                            "ReservedFunctionConcurrentInvocationLimitExceeded");
+    }
+    scheduler_set_reserved(fixture->scheduler, STR("f"), -1);
+    start(fixture, 2, fixture->f);
+    start(fixture, 3, fixture->f);
+    /* One runs already, so one of the two that wait gets the second permit of f's own. */
+    scheduler_set_reserved(fixture->scheduler, STR("f"), 2);
+    wait_done(fixture, &fixture->calls[3]);
+    assert_int_equal(fixture->calls[3].outcome, INVOCATION_THROTTLED);
+    assert_int_equal(fixture->calls[2].done, 0);
+    assert_int_equal(fixture->calls[5].done, 0);
+    struct scheduler_totals totals;
+    scheduler_totals(fixture->scheduler, &totals);
+    assert_int_equal(totals.running, 3);
+    assert_int_equal(totals.queued, 1);
+    invocation_cancel(fixture->calls[5].invocation);
+    box_serve(&fixture->boxes[0], "0");
+    box_next(&fixture->boxes[0]);
+    box_serve(&fixture->boxes[0], "2"); /* f may not have another instance: two are the limit */
+    box_serve(&fixture->boxes[1], "1");
+    for (int i = 0; i < 5; i++)
+        wait_done(fixture, &fixture->calls[i]);
+}
+
 static struct scheduler_provisioned provisioned(struct fixture *fixture)
 {
     struct scheduler_provisioned got;
@@ -786,6 +829,7 @@ int main(void)
         TEST(without_memory_a_call_waits_and_is_throttled),
         TEST(sandboxes_are_made_a_few_at_a_time),
         TEST(reserved_concurrency_is_a_cap_and_a_guarantee),
+        TEST(calls_that_wait_obey_a_reservation_that_comes_meanwhile),
         TEST(provisioned_instances_are_started_ahead_and_kept),
         TEST(a_provisioned_init_phase_that_fails_is_not_repeated),
         TEST(idle_instances_can_be_stopped_by_name),

@@ -86,8 +86,12 @@ int log_writer_new(struct loop *loop, int logs_fd, struct log_writer **ret_write
     writer->logs_fd = logs_fd;
     list_init(&writer->items);
     buf_init(&writer->out, LOG_RING_BYTES * 4);
+    pthread_condattr_t monotonic; /* a wall clock that is set back would make wait_until last */
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&writer->mutex, NULL);
-    pthread_cond_init(&writer->wake, NULL);
+    pthread_cond_init(&writer->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     r = pthread_create(&writer->thread, NULL, writer_run, writer);
@@ -427,7 +431,7 @@ static void batch_run(struct log_writer *writer, struct list *batch)
 static void wait_until(struct log_writer *writer, int64_t milliseconds)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += milliseconds * 1000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;

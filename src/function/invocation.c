@@ -154,7 +154,10 @@ void invocation_run(struct invocation *invocation)
 
 static struct function_stats *invocation_stats(struct invocation *invocation)
 {
-    return stats_table_get(&invocation->scheduler->stats, invocation->version->name);
+    struct stats_table *table = &invocation->scheduler->stats;
+    const char *name = invocation->version->name;
+    /* Its permit made the entry: if it is gone, the function was deleted meanwhile. */
+    return invocation->has_permit ? stats_table_find(table, name) : stats_table_get(table, name);
 }
 
 static void count(struct invocation *invocation, const struct invocation_result *result)

@@ -92,6 +92,12 @@ struct function_stats *stats_table_get(struct stats_table *table, const char *na
     return stats;
 }
 
+struct function_stats *stats_table_find(const struct stats_table *table, const char *name)
+{
+    struct function_stats *stats = map_get_text(&table->map, name);
+    return stats ? stats : table->other;
+}
+
 static void count_cold(struct function_stats *stats, const struct invocation_result *result)
 {
     for (unsigned i = 0; i < COLD_PHASES; i++)

@@ -19,6 +19,9 @@ void stats_table_done(struct stats_table *table);
 /* Makes it if need be; NULL only without memory. */
 struct function_stats *stats_table_get(struct stats_table *table, const char *name);
 
+/* NULL if it was not made, or was forgotten. */
+struct function_stats *stats_table_find(const struct stats_table *table, const char *name);
+
 /* One invocation is over; `passed_us` from its acceptance to its answer. */
 void function_stats_count(struct function_stats *stats, const struct invocation_result *result,
                           uint64_t passed_us);

@@ -249,6 +249,20 @@ static void the_first_call_starts_an_instance(void **state)
     assert_int_equal(stats->memory_peak_bytes, 5u << 20);
 }
 
+static void a_deleted_function_s_last_answer_makes_no_new_entry(void **state)
+{
+    struct fixture *fixture = *state;
+    use(fixture, generous);
+    start(fixture, 0, fixture->f);
+    box_up(fixture, 0);
+    function_stats_forget(fixture->scheduler, STR("f"));
+    scheduler_retire(fixture->scheduler, fixture->f);
+    box_serve(&fixture->boxes[0], "0");
+    wait_done(fixture, &fixture->calls[0]);
+    assert_int_equal(fixture->calls[0].outcome, INVOCATION_ANSWERED);
+    assert_null(function_stats_find(fixture->scheduler, STR("f")));
+}
+
 static void calls_at_once_get_an_instance_each(void **state)
 {
     struct fixture *fixture = *state;
@@ -810,6 +824,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(the_first_call_starts_an_instance),
+        TEST(a_deleted_function_s_last_answer_makes_no_new_entry),
         TEST(calls_at_once_get_an_instance_each),
         TEST(an_instance_that_is_free_first_takes_the_oldest_call),
         TEST(one_that_answered_just_now_is_waited_for),

@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "daemon/descriptors.h"
 #include "daemon/notify.h"
 #include "daemon/paths.h"
 #include "deploy/deploy.h"
@@ -35,15 +36,13 @@
 
 #define FILE_THREADS 2
 #define FILE_JOBS_MAX 4096
-/* Per instance: two listeners, the log pipe, the peak file, a connection of each listener, and one to spare. */
-#define FDS_PER_INSTANCE 7
-#define FDS_OWN 256
 #define ADDRESS_MAX 64
 
 struct server {
     const struct config *config; /* borrowed */
     const char *data_path;       /* borrowed: where the data directory is for this process */
     int spawn_fd, work_fd, data_dir_fd;
+    uint64_t connections; /* as many as configured, or as there are descriptors for */
     struct loop *loop;
     struct store *store;
     struct registry *registry;
@@ -187,19 +186,25 @@ static void server_close(struct server *server)
 
 /* ---- the beginning */
 
-static void raise_fd_limit(const struct config *config)
+static int share_descriptors(struct server *server, struct error *err)
 {
+    const struct config *config = server->config;
     struct rlimit limit = {0};
-    uint64_t wanted = config->concurrency * FDS_PER_INSTANCE + config->connections + FDS_OWN;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
+        return error_set_errno(err, -errno, "read the limit of open files");
     limit.rlim_cur = limit.rlim_max;
-    (void) setrlimit(RLIMIT_NOFILE, &limit); /* the warning below tells */
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted)
-        log_warn("daemon.few_descriptors", "limit=%llu wanted=%llu effect=%s",
-                 (unsigned long long) limit.rlim_cur, (unsigned long long) wanted,
-                 LOG_TEXT("fewer connections or instances than configured; raise the hard limit of "
-                          "open files or lower --concurrency or --connections"));
+    (void) setrlimit(RLIMIT_NOFILE, &limit); /* what counts is what it is then */
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return error_set_errno(err, -errno, "read the limit of open files");
+    int r = descriptors_share(limit.rlim_cur, config->concurrency, config->connections,
+                              &server->connections, err);
+    if (r == 0 && server->connections < config->connections)
+        log_warn("daemon.few_descriptors", "limit=%llu connections=%llu wanted=%llu effect=%s",
+                 (unsigned long long) limit.rlim_cur, (unsigned long long) server->connections,
+                 (unsigned long long) config->connections,
+                 LOG_TEXT("fewer connections than configured; raise the hard limit of open files "
+                          "or lower --concurrency or --connections"));
+    return r;
 }
 
 static int open_data(struct server *server, struct error *err)
@@ -367,7 +372,7 @@ static int open_http(struct server *server, struct error *err)
 {
     /* A request that is refused early is still read to its end: clients that send all of a 67 MB
      * CreateFunction before they look for an answer find it, and not a reset. */
-    struct http_server_config http = {.connections_max = server->config->connections,
+    struct http_server_config http = {.connections_max = server->connections,
                                       .discard_bytes_max = LIMIT_CREATE_REQUEST_MAX + (1 << 20),
                                       .has_date = true,
                                       .tls = server->tls,
@@ -437,8 +442,7 @@ int server_run(const struct config *config, const char *data_path, int spawn_fd,
                              .spawn_fd = spawn_fd,
                              .work_fd = work_fd,
                              .data_dir_fd = -1};
-    raise_fd_limit(config);
-    if (open_all(&server, err) < 0) {
+    if (share_descriptors(&server, err) < 0 || open_all(&server, err) < 0) {
         server_close(&server);
         return 1;
     }

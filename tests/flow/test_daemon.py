@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """laminad's own life: options, configuration file, readiness, files in the data directory, and who may start it."""
+import contextlib
 import io
 import os
 import pathlib
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import tempfile
 import threading
+import urllib.parse
 import zipfile
 
 import botocore.config
@@ -142,3 +144,37 @@ def test_an_impatient_end_during_a_deployment_is_an_orderly_one(make_service):
     service.start()  # on what is left
     names = [function["FunctionName"] for function in service.client().list_functions()["Functions"]]
     assert names in ([], ["large"])
+
+
+@pytest.fixture
+def few_files(make_service, monkeypatch):
+    """few_files(limit, *flags): a service that cannot raise its limit of open files."""
+    def start(limit, *flags):
+        service = make_service(*flags, start=False)
+        popen = subprocess.Popen
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "Popen", lambda command, **options: popen(
+                ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource", "prlimit",
+                 f"--nofile={limit}:{limit}", *command], **options))
+            service.start(wait=False)
+        return service
+    return start
+
+
+def test_clients_get_no_descriptors_that_instances_need(few_files):
+    service = few_files(1024, "--concurrency", "100")
+    service.wait_ready()
+    assert "limit=1024 connections=68 wanted=10000" in service.log()
+    address = urllib.parse.urlsplit(service.endpoint)
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):  # those that are too many are closed or wait; the service lives
+            stack.enter_context(socket.create_connection((address.hostname, address.port), DEADLINE_S))
+    assert service.client().list_functions()["Functions"] == []
+    assert service.stop() == 0
+
+
+def test_too_few_descriptors_are_told_before_the_start(few_files):
+    service = few_files(900, "--concurrency", "100")
+    assert service.process.wait(DEADLINE_S) == 1
+    assert "the limit of open files, 900, is too low for --concurrency 100, which takes 972" in service.log()
+    service.process = None

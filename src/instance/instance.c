@@ -75,6 +75,7 @@ static const struct state_machine machine =
 #define SETTLE_LIMIT_MS 10000
 #define EXIT_TURNS_MIN 2
 #define EXIT_TURNS_MAX 200
+#define EXIT_PAUSED_MS 20
 #define GRACE_MS 1000
 /* The peak of memory is read again if the last reading is older than this. */
 #define PEAK_AGE_MS 20
@@ -532,16 +533,19 @@ static void exit_finish(struct instance *instance)
 }
 
 /* EXIT can be heard before what the runtime wrote last was read: a response, and then its end. So its connections are
- * read to their ends first, a few turns of the loop. */
+ * read to their ends first, a few turns of the loop; those during which a slow caller keeps it from being read do not
+ * count, the call's own deadline ends them. */
 static void exit_check(void *arg)
 {
     struct instance *instance = arg;
-    unsigned turn = instance->exit_turns++;
-    bool may_come = turn < EXIT_TURNS_MIN ||
+    bool is_paused = instance->runtime_api.is_paused;
+    unsigned turn = is_paused ? instance->exit_turns : instance->exit_turns++;
+    bool may_come = is_paused || turn < EXIT_TURNS_MIN ||
                     (turn < EXIT_TURNS_MAX && runtime_api_is_connected(&instance->runtime_api));
+    int64_t pause_ms = is_paused ? EXIT_PAUSED_MS : turn >= EXIT_TURNS_MIN;
     if (instance->state == BUSY && may_come &&
-        loop_timer_start(instance->host->loop, &instance->exit_timer, turn < EXIT_TURNS_MIN ? 0 : 1,
-                         exit_check, instance) == 0)
+        loop_timer_start(instance->host->loop, &instance->exit_timer, pause_ms, exit_check,
+                         instance) == 0)
         return;
     exit_finish(instance);
 }
@@ -632,6 +636,7 @@ static void init_passed(struct instance *instance)
 static void become_idle(struct instance *instance)
 {
     if ((instance->state != INIT && instance->state != SETTLING) ||
+        loop_timer_is_running(&instance->exit_timer) || /* it has gone: `next` came before EXIT */
         !runtime_api_is_parked(&instance->runtime_api) ||
         !extensions_are_parked(&instance->extensions))
         return;

@@ -2,6 +2,7 @@
  *
  * One instance from START to EXIT, with this test as lamina-spawn and as the runtime. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -697,6 +698,47 @@ static void a_slow_caller_stops_the_runtime(void **state)
     assert_int_equal(fixture->told.bytes, (sent / 65545 + 1) * 65536);
 }
 
+static void a_slow_caller_gets_what_an_instance_wrote_before_its_end(void **state)
+{
+    struct fixture *fixture = *state;
+    make_streaming(fixture);
+    fixture->told.is_slow = true;
+    fake_box_send(&fixture->box, STREAM_HEAD "5\r\nhello\r\n");
+    fake_wait_flag(&fixture->spawn, &fixture->told.pieces);
+    fake_box_send(&fixture->box, "5\r\nworld\r\n0\r\n\r\n");
+    fake_box_exit(&fixture->box, 0, 0, 0);
+    for (int i = 0; i < 400; i++) { /* longer than the turns that an end is waited for */
+        poll(NULL, 0, 1);
+        fake_turns(&fixture->spawn);
+    }
+    assert_int_equal(fixture->told.answered, 0);
+    fixture->told.is_slow = false;
+    instance_stream_resume(fixture->instance);
+    fake_wait_flag(&fixture->spawn, &fixture->told.ended);
+    assert_int_equal(fixture->told.answered, 1);
+    assert_false(fixture->told.is_error);
+    assert_int_equal(fixture->told.bytes, 10);
+}
+
+static void a_next_behind_the_last_response_makes_nothing_ready(void **state)
+{
+    struct fixture *fixture = *state;
+    make_streaming(fixture);
+    fixture->told.idle = 0;
+    fixture->told.is_slow = true;
+    fake_box_send(&fixture->box, STREAM_HEAD "5\r\nhello\r\n");
+    fake_wait_flag(&fixture->spawn, &fixture->told.pieces);
+    fake_box_send(&fixture->box, "0\r\n\r\n" FAKE_NEXT);
+    fake_box_exit(&fixture->box, 0, 0, 0);
+    fake_turns(&fixture->spawn);
+    fixture->told.is_slow = false;
+    instance_stream_resume(fixture->instance);
+    fake_wait_flag(&fixture->spawn, &fixture->told.ended);
+    assert_int_equal(fixture->told.answered, 1);
+    assert_false(fixture->told.is_error);
+    assert_int_equal(fixture->told.idle, 0);
+}
+
 static void a_stream_that_breaks_off_is_truncated(void **state)
 {
     struct fixture *fixture = *state;
@@ -1159,6 +1201,8 @@ int main(void)
         TEST(registration_closes_with_the_first_next),
         TEST(an_extension_s_error_ends_the_instance),
         TEST(a_slow_caller_stops_the_runtime),
+        TEST(a_slow_caller_gets_what_an_instance_wrote_before_its_end),
+        TEST(a_next_behind_the_last_response_makes_nothing_ready),
         TEST(a_stream_that_breaks_off_is_truncated),
         TEST(a_stream_whose_time_is_up_ends),
         TEST(a_plain_response_past_the_limit_fails_a_stream),

@@ -25,6 +25,8 @@ struct owned_event {
 enum verb { PUBLISH, CLAIM, SETTLE, FORGET, LIST, REVIVE, PURGE };
 
 // What the loop asked for, and later its answer.
+#define PRUNE_AHEAD 1024 // more than are ever buried at once
+
 struct request {
     struct writer_request head;
     struct queue *queue;
@@ -33,7 +35,7 @@ struct request {
     struct owned_event also;  // SETTLE
     bool has_also;
     enum queue_fate fate;
-    bool with_dead, must_prune;
+    bool with_dead, may_prune;
     int64_t now_ms; // CLAIM, REVIVE; LIST: after
     size_t max;
     union {
@@ -138,7 +140,8 @@ static int settle_apply(struct request *request, struct queue_rows *rows, struct
     const struct queue_event *event = &request->event.event;
     int r = request->fate == QUEUE_REMOVE  ? queue_rows_remove(rows, event->id, err)
             : request->fate == QUEUE_RETRY ? queue_rows_retry(rows, event, err)
-                                           : queue_rows_bury(rows, event, request->must_prune, err);
+                                           : queue_rows_bury(rows, event, request->may_prune ? QUEUE_DEAD_MAX : 0,
+                                                             &request->changed_dead, err);
     return r == 0 && request->has_also ? queue_rows_publish(rows, &request->also.event, err) : r;
 }
 
@@ -183,7 +186,8 @@ static void request_count(const struct request *request, struct queue_stats *sta
         stats->waiting += request->has_also;
         stats->published += request->has_also;
         stats->waiting -= request->fate != QUEUE_RETRY;
-        stats->dead += request->fate == QUEUE_BURY && !request->must_prune;
+        stats->dead += request->fate == QUEUE_BURY;
+        stats->dead -= request->changed_dead;
         break;
     case FORGET:
         stats->waiting -= request->changed;
@@ -331,7 +335,8 @@ int queue_settle(struct queue *queue, enum queue_fate fate, const struct queue_e
     if (r < 0)
         return r;
     request->fate = fate;
-    request->must_prune = queue->stats.dead >= QUEUE_DEAD_MAX;
+    // The thread counts, as others may be buried or purged before; that takes long, so only when there are many.
+    request->may_prune = queue->stats.dead >= QUEUE_DEAD_MAX - PRUNE_AHEAD;
     request->cb.plain = cb;
     request->has_also = also != NULL;
     r = also ? event_copy(also, &request->also) : 0;

@@ -26,7 +26,8 @@ static int rows_prepare(struct queue_rows *rows, struct error *err)
                        "WHERE id = ?1"},
         {&rows->bury, "INSERT INTO dead SELECT id, " TEXTS ", accepted_ms, ?2, ?3, ?4, ?5, ?6 "
                       "FROM event WHERE id = ?1"},
-        {&rows->prune, "DELETE FROM dead WHERE id = (SELECT min(id) FROM dead)"},
+        {&rows->prune, "DELETE FROM dead WHERE id IN (SELECT id FROM dead ORDER BY id "
+                       "LIMIT max(0, (SELECT count(*) FROM dead) - ?1))"},
         {&rows->forget, "DELETE FROM event WHERE topic = ?1 AND claimed = 0"},
         {&rows->forget_dead, "DELETE FROM dead WHERE topic = ?1"},
         {&rows->list, "SELECT " TEXTS ", accepted_ms, tries, returns, id, 0, reason, response, "
@@ -212,8 +213,17 @@ int queue_rows_retry(struct queue_rows *rows, const struct queue_event *event, s
     return sqlite_run(&rows->sqlite, rows->retry, "let an event wait again", err);
 }
 
-int queue_rows_bury(struct queue_rows *rows, const struct queue_event *event, bool must_prune,
-                    struct error *err)
+static int run_counted(struct queue_rows *rows, sqlite3_stmt *statement, const char *what,
+                       uint64_t *ret_count, struct error *err)
+{
+    int r = sqlite_run(&rows->sqlite, statement, what, err);
+    if (r == 0)
+        *ret_count = (uint64_t) sqlite3_changes64(rows->sqlite.handle);
+    return r;
+}
+
+int queue_rows_bury(struct queue_rows *rows, const struct queue_event *event, uint64_t dead_max,
+                    uint64_t *ret_pruned, struct error *err)
 {
     sqlite3_bind_int64(rows->bury, 1, event->id);
     sqlite3_bind_int64(rows->bury, 2, event->tries);
@@ -224,18 +234,11 @@ int queue_rows_bury(struct queue_rows *rows, const struct queue_event *event, bo
     int r = sqlite_run(&rows->sqlite, rows->bury, "bury an event", err);
     if (r == 0)
         r = queue_rows_remove(rows, event->id, err);
-    if (r == 0 && must_prune)
-        r = sqlite_run(&rows->sqlite, rows->prune, "drop the oldest dead letter", err);
-    return r;
-}
-
-static int run_counted(struct queue_rows *rows, sqlite3_stmt *statement, const char *what,
-                       uint64_t *ret_count, struct error *err)
-{
-    int r = sqlite_run(&rows->sqlite, statement, what, err);
-    if (r == 0)
-        *ret_count = (uint64_t) sqlite3_changes64(rows->sqlite.handle);
-    return r;
+    *ret_pruned = 0;
+    if (r < 0 || dead_max == 0)
+        return r;
+    sqlite3_bind_int64(rows->prune, 1, (int64_t) dead_max);
+    return run_counted(rows, rows->prune, "drop the oldest dead letters", ret_pruned, err);
 }
 
 int queue_rows_forget(struct queue_rows *rows, struct str topic, bool with_dead,

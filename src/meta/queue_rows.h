@@ -35,9 +35,9 @@ int queue_rows_claim(struct queue_rows *rows, struct str topic, int64_t now_ms, 
 int queue_rows_remove(struct queue_rows *rows, int64_t id, struct error *err) MUST_CHECK;
 int queue_rows_retry(struct queue_rows *rows, const struct queue_event *event,
                      struct error *err) MUST_CHECK;
-// Also removes it, and the oldest dead letters above QUEUE_DEAD_MAX.
-int queue_rows_bury(struct queue_rows *rows, const struct queue_event *event, bool must_prune,
-                    struct error *err) MUST_CHECK;
+// Also removes it, and the oldest dead letters above `dead_max` (0: without counting them). Tells how many those were.
+int queue_rows_bury(struct queue_rows *rows, const struct queue_event *event, uint64_t dead_max,
+                    uint64_t *ret_pruned, struct error *err) MUST_CHECK;
 
 // The next three tell how many rows they changed.
 int queue_rows_forget(struct queue_rows *rows, struct str topic, bool with_dead,

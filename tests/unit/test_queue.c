@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "loop/loop.h"
 #include "meta/queue.h"
+#include "meta/queue_rows.h"
 #include "scratch.h"
 
 #include <sys/wait.h>
@@ -283,6 +284,33 @@ static void test_dead_letters_are_listed_revived_and_purged(void **state)
     assert_int_equal(stats().waiting, 1);
 }
 
+// The thread counts the rows: a purge that was written before the burial leaves nothing to be dropped.
+static void test_only_dead_letters_above_the_limit_are_dropped(void **state)
+{
+    struct queue_rows rows = {0};
+    char path[sizeof(scratch_path) + 16];
+    uint64_t dropped, purged;
+    snprintf(path, sizeof(path), "%s/rows.db", scratch_path);
+    assert_int_equal(queue_rows_open(&rows, path, &err), 0);
+    struct queue_event event = {.topic = STR("f"), .payload = STR("1"), .reason = STR("r")};
+    static const struct {
+        int64_t purge;
+        uint64_t limit, dropped;
+    } burials[] = {{0, 2, 0}, {0, 2, 0}, {0, 2, 1}, {2, 2, 0}, {0, 0, 0}, {0, 2, 2}};
+    for (size_t i = 0; i < ARRAY_SIZE(burials); i++) {
+        assert_int_equal(queue_rows_publish(&rows, &event, &err), 0);
+        event.id = (int64_t) i + 1;
+        if (burials[i].purge > 0) {
+            assert_int_equal(
+                queue_rows_purge(&rows, STR("f"), burials[i].purge, &purged, &err), 0);
+            assert_int_equal(purged, 1);
+        }
+        assert_int_equal(queue_rows_bury(&rows, &event, burials[i].limit, &dropped, &err), 0);
+        assert_int_equal(dropped, burials[i].dropped);
+    }
+    queue_rows_close(&rows);
+}
+
 static void test_forgetting_drops_what_is_not_claimed(void **state)
 {
     struct answer answer = {0};
@@ -413,6 +441,7 @@ int main(void)
         TEST(test_topics_are_known_at_start),
         TEST(test_a_record_is_published_in_the_same_step),
         TEST(test_dead_letters_are_listed_revived_and_purged),
+        TEST(test_only_dead_letters_above_the_limit_are_dropped),
         TEST(test_forgetting_drops_what_is_not_claimed),
         TEST(test_a_claim_is_bounded_in_bytes),
         TEST(test_events_that_come_during_a_commit_share_the_next),

@@ -65,6 +65,7 @@ struct http_write {
     uv_write_t write;
     struct http_connection *connection; // borrowed: libuv ends the write before the handle
     struct buf body;
+    size_t own_bytes; // counted in the connection's
     void (*done)(struct http_connection *connection, int status);
     char head[]; // what is left of it
 };
@@ -88,9 +89,12 @@ static void on_written(uv_write_t *request, int status)
     struct http_write *write = container_of(request, struct http_write, write);
     struct http_connection *connection = write->connection;
     void (*done)(struct http_connection * connection, int status) = write->done;
+    connection->own_bytes -= write->own_bytes;
     buf_done(&write->body);
     free(write);
     write_end(connection, status, done);
+    if (!done)
+        http_connection_settle(connection); // reading may have waited for it
 }
 
 // The rest of an answer that the kernel did not take at once. Takes `body` over if it can.
@@ -115,6 +119,9 @@ static int queue_write(struct http_connection *connection, struct str head, stru
         free(write);
         return r;
     }
+    if (!done)
+        write->own_bytes = head.size + body->size;
+    connection->own_bytes += write->own_bytes;
     buf_init(body, 0); // moved
     return 0;
 }

@@ -104,6 +104,7 @@ struct http_connection {
     size_t drained_bytes;   // while lingering
     uint64_t bytes_written; // handed to libuv
     uint64_t bytes_taken;   // of them by the kernel, when the write's time-out was armed
+    size_t own_bytes;       // queued that are no handler's: TLS's replies, 100 Continue
     enum http_watch watch;
     bool is_pipe;
     bool is_reading;

@@ -294,6 +294,9 @@ static bool wants_input(const struct http_connection *connection)
         return true;
     if (exchange && exchange->is_paused)
         return false;
+    // What is read may make TLS reply (KeyUpdate), to a client that reads nothing.
+    if (connection->own_bytes > HTTP_STREAM_QUEUE_MAX)
+        return false;
     // A body that nobody keeps, and whose answer is not decided yet.
     if (exchange && !exchange->is_answered &&
         exchange->body_discarded > connection->server->config.discard_bytes_max)

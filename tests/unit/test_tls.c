@@ -29,6 +29,7 @@
 
 #define PATIENCE_MS 120000 // only a hang reaches it
 #define LARGE ((size_t) 5 << 20)
+#define ASKED_MAX ((size_t) 100000) // of 27 bytes: more than small sockets and the queue hold
 
 static struct {
     char dir[64];
@@ -279,6 +280,60 @@ static void requests_are_served(void **state)
     client_close(&client);
 }
 
+// The server's end of the only connection, and the client's, hold little.
+static void shrink_sockets(int client_fd)
+{
+    int small = 65536;
+    setsockopt(client_fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    setsockopt(client_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+    for (int fd = 3; fd < 1024; fd++) {
+        struct sockaddr_in own, peer;
+        socklen_t own_size = sizeof(own), peer_size = sizeof(peer);
+        if (getsockname(fd, (struct sockaddr *) &own, &own_size) < 0 ||
+            getpeername(fd, (struct sockaddr *) &peer, &peer_size) < 0 ||
+            own.sin_port != htons(http_listener_port(s.listener)))
+            continue;
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+    }
+}
+
+// How many KeyUpdates that ask for one in return are taken, until none is for many turns.
+static size_t ask_for_keys(struct client *client, size_t maximum)
+{
+    struct pollfd poll_fd = {.fd = client->fd, .events = POLLOUT};
+    bool is_pending = false;
+    size_t n = 0;
+    for (int idle_turns = 0; idle_turns < 1000 && n < maximum; idle_turns++) {
+        if (!is_pending)
+            assert_int_equal(SSL_key_update(client->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        is_pending = SSL_do_handshake(client->ssl) != 1;
+        if (is_pending || n % 64 == 0)
+            loop_run_once(s.loop, false);
+        if (is_pending)
+            (void) poll(&poll_fd, 1, 1);
+        if (!is_pending) {
+            n++;
+            idle_turns = 0;
+        }
+    }
+    return n;
+}
+
+static void a_client_that_asks_and_never_reads_is_not_read_for_ever(void **state)
+{
+    static char replies[1 << 16];
+    start(0);
+    struct client client = client_open();
+    assert_int_equal(client_connect(&client), 1);
+    shrink_sockets(client.fd);
+    assert_true(ask_for_keys(&client, ASKED_MAX) < ASKED_MAX);
+    // Once it takes the replies it is read again.
+    turn_until((recv(client.fd, replies, sizeof(replies), 0), SSL_do_handshake(client.ssl) == 1),
+               client.fd);
+    client_close(&client);
+}
+
 static void tls_1_2_is_spoken_and_1_1_is_not(void **state)
 {
     static const struct {
@@ -461,6 +516,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(requests_are_served),
+        TEST(a_client_that_asks_and_never_reads_is_not_read_for_ever),
         TEST(tls_1_2_is_spoken_and_1_1_is_not),
         TEST(large_bodies_both_ways),
         TEST(streams_too),

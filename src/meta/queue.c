@@ -138,10 +138,11 @@ static int request_take(void *arg, const struct queue_event *event)
 static int settle_apply(struct request *request, struct queue_rows *rows, struct error *err)
 {
     const struct queue_event *event = &request->event.event;
-    int r = request->fate == QUEUE_REMOVE  ? queue_rows_remove(rows, event->id, err)
-            : request->fate == QUEUE_RETRY ? queue_rows_retry(rows, event, err)
-                                           : queue_rows_bury(rows, event, request->may_prune ? QUEUE_DEAD_MAX : 0,
-                                                             &request->changed_dead, err);
+    int r = request->fate == QUEUE_REMOVE ? queue_rows_remove(rows, event->id, err)
+            : request->fate == QUEUE_RETRY
+                ? queue_rows_retry(rows, event, err)
+                : queue_rows_bury(rows, event, request->may_prune ? QUEUE_DEAD_MAX : 0,
+                                  &request->changed_dead, err);
     return r == 0 && request->has_also ? queue_rows_publish(rows, &request->also.event, err) : r;
 }
 

@@ -301,8 +301,7 @@ static void test_only_dead_letters_above_the_limit_are_dropped(void **state)
         assert_int_equal(queue_rows_publish(&rows, &event, &err), 0);
         event.id = (int64_t) i + 1;
         if (burials[i].purge > 0) {
-            assert_int_equal(
-                queue_rows_purge(&rows, STR("f"), burials[i].purge, &purged, &err), 0);
+            assert_int_equal(queue_rows_purge(&rows, STR("f"), burials[i].purge, &purged, &err), 0);
             assert_int_equal(purged, 1);
         }
         assert_int_equal(queue_rows_bury(&rows, &event, burials[i].limit, &dropped, &err), 0);

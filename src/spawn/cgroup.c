@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -77,6 +78,51 @@ void cgroups_close(struct cgroups *groups)
         if (i == 0 || groups->dirs[i] != groups->dirs[0])
             fd_close(groups->dirs[i]);
     }
+}
+
+// By the open directories of our own subtree: with v2 the other one is looked for only beside it.
+static int sweep_other(const struct cgroups *groups, const char *key, int deadline_ms)
+{
+    struct error err = {0};
+    struct cgroups other = {.manager = groups->manager};
+    char path[80];
+    (void) snprintf(other.key, sizeof(other.key), "%s", key);
+    (void) snprintf(path, sizeof(path), "../lamina-%s", key);
+    (void) snprintf(other.memory_path, sizeof(other.memory_path), "lamina-%s", key);
+    for (size_t i = 0; i < CGROUP_DIRS; i++)
+        other.dirs[i] = groups->manager->version == 2 && i > 0
+                            ? other.dirs[0]
+                            : openat(groups->dirs[i], path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = cgroups_sweep(&other, deadline_ms, &err);
+    if (r < 0)
+        log_warn("spawn.sweep", "error=%s", LOG_TEXT(err.text));
+    cgroups_close(&other);
+    return r;
+}
+
+int cgroups_sweep_dead(const struct cgroups *groups, int (*lock)(const char *key), int deadline_ms)
+{
+    static const char prefix[] = "lamina-";
+    const int64_t deadline = clock_monotonic_ms() + deadline_ms;
+    int gone = 0;
+    int parent = openat(groups->dirs[CGROUP_FREEZER], "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = parent < 0 ? NULL : fdopendir(parent);
+    if (!listing)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(listing));) {
+        const char *key = entry->d_name + sizeof(prefix) - 1;
+        const int64_t left_ms = deadline - clock_monotonic_ms();
+        // A key is two hexadecimal numbers and fits; `lamina-main-...` is none.
+        if (strncmp(entry->d_name, prefix, sizeof(prefix) - 1) != 0 || left_ms <= 0 ||
+            strlen(key) >= sizeof(groups->key) || key[strspn(key, "0123456789abcdef-")] != '\0' ||
+            strcmp(key, groups->key) == 0)
+            continue;
+        AUTO_FD int held = lock(key);
+        if (held >= 0)
+            gone += sweep_other(groups, key, (int) left_ms) == 0;
+    }
+    closedir(listing);
+    return gone;
 }
 
 // One line of /proc/self/mountinfo: is it the hierarchy looked for? The fields after " - " are the

@@ -50,6 +50,12 @@ int cgroups_open(struct cgroups *groups, const char *key, struct error *err) MUS
 // `deadline_ms` for processes to go.
 int cgroups_sweep(const struct cgroups *groups, int deadline_ms, struct error *err) MUST_CHECK;
 
+// The same for the subtrees of other services beside it whose lock `lock` gives (a descriptor that is
+// held while their groups go; below 0: leave it alone). Those that were killed and never started
+// again would stay for ever, frozen processes with them. Waits up to `deadline_ms` in all; returns
+// how many are gone.
+int cgroups_sweep_dead(const struct cgroups *groups, int (*lock)(const char *key), int deadline_ms);
+
 // Removes the subtree itself, when it is empty, and closes it.
 void cgroups_close(struct cgroups *groups);
 

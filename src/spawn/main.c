@@ -130,6 +130,7 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
 {
     static struct service service; // its locks are held for life
     static struct laminad_place place;
+    int swept;
     int r = probe_require(err);
     if (r == 0)
         r = loop_open(monitor, err);
@@ -143,6 +144,8 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
         r = cgroups_open(&monitor->tools.groups, service.key, err);
     if (r == 0)
         r = cgroups_sweep(&monitor->tools.groups, 30000, err);
+    if (r == 0 && (swept = cgroups_sweep_dead(&monitor->tools.groups, service_lock_dead, 2000)) > 0)
+        log_info("spawn.swept", "services=%d", swept);
     if (r == 0)
         r = tools_open(&monitor->tools, err);
     if (r == 0)

@@ -176,3 +176,13 @@ int service_open(struct service *service, const struct options *options, uint32_
         return service->trees_fd;
     return slice_take(service, options, uids_wanted, err);
 }
+
+int service_lock_dead(const char *key)
+{
+    char path[96];
+    (void) snprintf(path, sizeof(path), LOCK_DIR "/%s.lock", key);
+    AUTO_FD int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return -errno;
+    return TAKE_FD(fd);
+}

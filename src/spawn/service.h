@@ -25,4 +25,8 @@ struct service {
 int service_open(struct service *service, const struct options *options, uint32_t uids_wanted,
                  struct error *err) MUST_CHECK;
 
+// The lock of a service that is dead: a descriptor, held until it is closed. Below 0 when one that
+// runs holds it, and when there is no such lock here: the service may run where /run is another one.
+int service_lock_dead(const char *key) MUST_CHECK;
+
 #endif

@@ -423,12 +423,35 @@ def test_a_start_removes_what_a_killed_service_left_even_when_frozen(build):
     service.process.kill()
     service.process.wait(timeout=DEADLINE_S)
     service.forget(keep_data=True)
-    assert service.cgroups() != []
     with Spawn(build, keep_data=data) as again:
         assert not is_alive(pid)
         assert again.run(again.script("exit 0"), env=PATH)[0]["status"] == 0
     assert service.cgroups() == []
     spawn_client.remove(data)
+
+
+def test_a_start_removes_what_a_dead_service_of_another_directory_left(build):
+    """It may never be started again, and its frozen processes would stay for ever."""
+    with Spawn(build) as running:
+        alive = running.start(running.script("echo up; sleep 1000"), env=PATH)
+        alive.wait_log("up")
+        dead = Spawn(build)
+        data = dead.data  # kept to the end: else its inode, and so its key, may be another's
+        instance = dead.start(dead.script("echo up; sleep 1000"), env=PATH)
+        instance.wait_log("up")
+        assert dead.done(instance, FREEZE, FROZEN) == 0
+        pid = instance.pid
+        dead.process.kill()
+        dead.process.wait(timeout=DEADLINE_S)
+        dead.forget(keep_data=True)
+        end = time.monotonic() + DEADLINE_S
+        while dead.cgroups() or is_alive(pid):  # the lock may be held for a moment by what still ends
+            assert time.monotonic() < end
+            with Spawn(build):
+                pass
+        spawn_client.remove(data)
+        assert running.stats(alive)["error"] == 0  # whose lock is held is left alone
+        kill(running, alive)
 
 
 def test_two_services_on_one_data_directory_are_refused(build):

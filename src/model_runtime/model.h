@@ -24,11 +24,18 @@ enum prepack {
 struct model_options {
     int threads; // that one run may use, its caller included; at least 1
     enum prepack prepack;
+    // The prepared form of the file (docs/prepared-models.md), used in its place: mapped read-only,
+    // shared with all who map it. NULL: none.
+    const char *prepared_path;
+    // The same bytes as a sealed memfd, which beats the path; borrowed during the load. 0: none.
+    int prepared_fd;
 };
 
 struct model {
     const struct engine *engine;
     struct signature signature;
+    bool is_prepared;  // the prepared form is in use
+    char *not_prepared; // why a prepared form that was given is not in use; NULL: it is, or none was
 };
 
 struct engine {
@@ -46,6 +53,9 @@ struct engine {
 // ONNX and ORT files, by ONNX Runtime.
 extern const struct engine engine_onnx;
 
+// A prepared form that cannot be used never fails a load: the file itself is loaded then, and
+// `not_prepared` says why.
+//
 // `wanted` are specs of model->signature, and ret_outputs has room for as many tensors, in that
 // order. They borrow their names from the signature; their memory lives until model_outputs_done.
 int model_load(const char *path, const struct model_options *options, struct model **ret_model,

@@ -4,14 +4,14 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "model_runtime/mapping.h"
 #include "model_runtime/model.h"
 #include "model_runtime/onnx_library.h"
 #include "model_runtime/onnx_signature.h"
+#include "model_runtime/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct onnx_model {
@@ -20,8 +20,7 @@ struct onnx_model {
     OrtEnv *env;
     OrtSession *session;
     OrtMemoryInfo *memory_info;
-    void *mapped; // an .ort file, which the session uses in place
-    size_t mapped_size;
+    struct mapping mapping; // an .ort file, which the session uses in place
 };
 
 static struct onnx_model *onnx_of(struct model *model)
@@ -31,12 +30,27 @@ static struct onnx_model *onnx_of(struct model *model)
 
 // ---- loading
 
+// ONNX Runtime's handle is a pointer to a constant that only its maker looks at.
+static OrtCustomThreadHandle create_thread(void *options, OrtThreadWorkerFn work, void *arg)
+{
+    return (OrtCustomThreadHandle) worker_create(options, work, arg);
+}
+
+static void join_thread(OrtCustomThreadHandle handle)
+{
+    worker_join((const struct worker *) handle);
+}
+
 static int set_options(const OrtApi *api, OrtSessionOptions *session,
                        const struct model_options *options, struct error *err)
 {
     OrtStatus *status = api->SetIntraOpNumThreads(session, options->threads);
     if (status == NULL)
         status = api->SetInterOpNumThreads(session, 1);
+    if (status == NULL)
+        status = api->SessionOptionsSetCustomCreateThreadFn(session, create_thread);
+    if (status == NULL)
+        status = api->SessionOptionsSetCustomJoinThreadFn(session, join_thread);
     // Workers that spin while they wait burn the CPU share that the run itself needs.
     if (status == NULL)
         status = api->AddSessionConfigEntry(session, "session.intra_op.allow_spinning", "0");
@@ -51,43 +65,31 @@ static bool is_ort_format(const char *path)
     return size > 4 && strcmp(path + size - 4, ".ort") == 0;
 }
 
-// A prepared model is used where it lies: mapped, shared with all who map the same file.
-static int map_file(struct onnx_model *onnx, const char *path, struct error *err)
+// The weights are used where they lie in the mapping: no copy, and nothing that is written to.
+static int create_from_mapping(struct onnx_model *onnx, OrtSessionOptions *options,
+                               struct error *err)
 {
-    struct stat status;
-    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return error_set_errno(err, -errno, "open '%s'", path);
-    if (status.st_size == 0)
-        return error_set(err, -EINVAL, "the file is empty");
-    void *mapped = mmap(NULL, (size_t) status.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (mapped == MAP_FAILED)
-        return error_set_errno(err, -errno, "map '%s'", path);
-    onnx->mapped = mapped;
-    onnx->mapped_size = (size_t) status.st_size;
-    return 0;
-}
-
-static int create_from_ort(struct onnx_model *onnx, const char *path, OrtSessionOptions *options,
-                           struct error *err)
-{
-    static const char *const entries[] = {"session.use_ort_model_bytes_directly",
-                                          "session.use_ort_model_bytes_for_initializers"};
+    static const struct {
+        const char *name, *value;
+    } entries[] = {
+        {"session.load_model_format", "ORT"},
+        {"session.use_ort_model_bytes_directly", "1"},
+        {"session.use_ort_model_bytes_for_initializers", "1"},
+    };
     const OrtApi *api = onnx->api;
-    int r = map_file(onnx, path, err);
+    int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(entries); i++)
-        r = onnx_status(api, api->AddSessionConfigEntry(options, entries[i], "1"), err);
-    if (r == 0)
         r = onnx_status(
-            api, api->AddSessionConfigEntry(options, "session.load_model_format", "ORT"), err);
+            api, api->AddSessionConfigEntry(options, entries[i].name, entries[i].value), err);
     if (r < 0)
         return r;
     return onnx_status(api,
-                       api->CreateSessionFromArray(onnx->env, onnx->mapped, onnx->mapped_size,
-                                                   options, &onnx->session),
+                       api->CreateSessionFromArray(onnx->env, onnx->mapping.data,
+                                                   onnx->mapping.size, options, &onnx->session),
                        err);
 }
 
+// Fills in the session. The mapping, if there is one, is the model.
 static int create_session(struct onnx_model *onnx, const char *path,
                           const struct model_options *options, struct error *err)
 {
@@ -97,13 +99,48 @@ static int create_session(struct onnx_model *onnx, const char *path,
     if (r < 0)
         return r;
     r = set_options(api, session_options, options, err);
-    if (r == 0 && is_ort_format(path))
-        r = create_from_ort(onnx, path, session_options, err);
+    if (r == 0 && onnx->mapping.data != NULL)
+        r = create_from_mapping(onnx, session_options, err);
     else if (r == 0) // by path, so that external data is found beside it
         r = onnx_status(api, api->CreateSession(onnx->env, path, session_options, &onnx->session),
                         err);
     api->ReleaseSessionOptions(session_options);
     return r;
+}
+
+static int load_prepared(struct onnx_model *onnx, const struct model_options *options,
+                         struct error *err)
+{
+    int r = options->prepared_fd > 0
+                ? mapping_of_sealed(options->prepared_fd, &onnx->mapping, err)
+                : mapping_of_file(options->prepared_path, &onnx->mapping, err);
+    if (r == 0)
+        r = create_session(onnx, NULL, options, err);
+    if (r < 0)
+        mapping_done(&onnx->mapping);
+    return r;
+}
+
+static int load_original(struct onnx_model *onnx, const char *path,
+                         const struct model_options *options, struct error *err)
+{
+    int r = is_ort_format(path) ? mapping_of_file(path, &onnx->mapping, err) : 0;
+    return r < 0 ? r : create_session(onnx, path, options, err);
+}
+
+// The prepared form if there is one that works, else the file itself.
+static int load_either(struct onnx_model *onnx, const char *path,
+                       const struct model_options *options, struct error *err)
+{
+    struct error why = {0};
+    if (options->prepared_fd <= 0 && options->prepared_path == NULL)
+        return load_original(onnx, path, options, err);
+    if (load_prepared(onnx, options, &why) == 0) {
+        onnx->model.is_prepared = true;
+        return 0;
+    }
+    onnx->model.not_prepared = mem_copy_text(why.text);
+    return load_original(onnx, path, options, err);
 }
 
 static void onnx_done(struct model *model)
@@ -114,9 +151,9 @@ static void onnx_done(struct model *model)
         onnx->api->ReleaseMemoryInfo(onnx->memory_info);
         onnx->api->ReleaseEnv(onnx->env);
     }
-    if (onnx->mapped != NULL)
-        (void) munmap(onnx->mapped, onnx->mapped_size);
+    mapping_done(&onnx->mapping); // after the session that used it
     signature_done(&model->signature);
+    free(model->not_prepared);
     free(onnx);
 }
 
@@ -165,7 +202,7 @@ static int onnx_load_into(struct onnx_model *onnx, const char *path,
     if (r < 0)
         return r;
     const OrtApi *api = onnx->api;
-    r = create_session(onnx, path, options, err);
+    r = load_either(onnx, path, options, err);
     if (r == 0)
         r = onnx_status(
             api,

@@ -80,8 +80,9 @@ static enum prepack prepack_of(const char *text)
 {
     if (text == NULL || strcmp(text, "auto") == 0)
         return PREPACK_AUTO;
-    return strcmp(text, "off") == 0 ? PREPACK_OFF : strcmp(text, "on") == 0 ? PREPACK_ON
-                                                                            : PREPACK_AUTO;
+    return strcmp(text, "off") == 0  ? PREPACK_OFF
+           : strcmp(text, "on") == 0 ? PREPACK_ON
+                                     : PREPACK_AUTO;
 }
 
 // What Lamina prepared (docs/prepared-models.md), none of it set on AWS. What the owner of the
@@ -132,6 +133,7 @@ static int load(struct runtime *runtime, struct error *err)
 {
     struct model_place place;
     struct model_options options = {0};
+    char signature[SHA256_HEX_BYTES];
     uint64_t start_ns = clock_monotonic_ns();
 
     read_environment(runtime, &place, &options);
@@ -147,6 +149,8 @@ static int load(struct runtime *runtime, struct error *err)
     double load_ms = milliseconds_since(start_ns);
     lamina_init_phase("load", load_ms);
     lamina_model_digest(runtime->digest);
+    signature_input_digest(&runtime->model->signature, signature);
+    lamina_model_signature(signature);
     if (runtime->model->not_prepared != NULL)
         (void) fprintf(stderr, "model.not_prepared reason=%s\n", runtime->model->not_prepared);
     (void) fprintf(stderr,

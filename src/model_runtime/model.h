@@ -34,8 +34,9 @@ struct model_options {
 struct model {
     const struct engine *engine;
     struct signature signature;
-    bool is_prepared;  // the prepared form is in use
-    char *not_prepared; // why a prepared form that was given is not in use; NULL: it is, or none was
+    bool is_prepared; // the prepared form is in use
+    char
+        *not_prepared; // why a prepared form that was given is not in use; NULL: it is, or none was
 };
 
 struct engine {

@@ -79,8 +79,8 @@ static int create_from_mapping(struct onnx_model *onnx, OrtSessionOptions *optio
     const OrtApi *api = onnx->api;
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(entries); i++)
-        r = onnx_status(
-            api, api->AddSessionConfigEntry(options, entries[i].name, entries[i].value), err);
+        r = onnx_status(api, api->AddSessionConfigEntry(options, entries[i].name, entries[i].value),
+                        err);
     if (r < 0)
         return r;
     return onnx_status(api,
@@ -111,9 +111,8 @@ static int create_session(struct onnx_model *onnx, const char *path,
 static int load_prepared(struct onnx_model *onnx, const struct model_options *options,
                          struct error *err)
 {
-    int r = options->prepared_fd > 0
-                ? mapping_of_sealed(options->prepared_fd, &onnx->mapping, err)
-                : mapping_of_file(options->prepared_path, &onnx->mapping, err);
+    int r = options->prepared_fd > 0 ? mapping_of_sealed(options->prepared_fd, &onnx->mapping, err)
+                                     : mapping_of_file(options->prepared_path, &onnx->mapping, err);
     if (r == 0)
         r = create_session(onnx, NULL, options, err);
     if (r < 0)

@@ -117,6 +117,11 @@ void lamina_init_phase(const char *name, double milliseconds);
 // into the REPORT line. NULL: none.
 void lamina_model_digest(const char *hex);
 
+// A digest, in hex, of what the model's inputs are (names, types, shapes). It travels on the first
+// request for work, as `Lamina-Model-Signature`: a platform that changes a running function's model
+// for a newer one refuses one that callers' requests would not fit. NULL: none. AWS ignores it.
+void lamina_model_signature(const char *hex);
+
 #ifdef __cplusplus
 }
 #endif

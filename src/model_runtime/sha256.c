@@ -174,6 +174,12 @@ void sha256_final(struct sha256 *sha256, unsigned char ret_digest[SHA256_BYTES])
         store_be32(ret_digest + 4 * i, sha256->state[i]);
 }
 
+void sha256_hex(const unsigned char digest[SHA256_BYTES], char ret_hex[SHA256_HEX_BYTES])
+{
+    for (int i = 0; i < SHA256_BYTES; i++)
+        (void) snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+}
+
 int sha256_file(const char *path, char ret_hex[SHA256_HEX_BYTES])
 {
     AUTO_FREE unsigned char *data = malloc(READ_BYTES);
@@ -192,7 +198,6 @@ int sha256_file(const char *path, char ret_hex[SHA256_HEX_BYTES])
     if (n < 0)
         return (int) n;
     sha256_final(&sha256, digest);
-    for (int i = 0; i < SHA256_BYTES; i++)
-        (void) snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+    sha256_hex(digest, ret_hex);
     return 0;
 }

@@ -28,6 +28,8 @@ void sha256_init(struct sha256 *sha256);
 void sha256_update(struct sha256 *sha256, const void *data, size_t size);
 void sha256_final(struct sha256 *sha256, unsigned char ret_digest[SHA256_BYTES]);
 
+void sha256_hex(const unsigned char digest[SHA256_BYTES], char ret_hex[SHA256_HEX_BYTES]);
+
 // Of a file's whole content, as hex with a NUL. Negative errno of open or read.
 int sha256_file(const char *path, char ret_hex[SHA256_HEX_BYTES]) MUST_CHECK;
 

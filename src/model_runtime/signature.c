@@ -52,6 +52,30 @@ const struct tensor_spec *signature_output(const struct signature *signature, st
     return find(signature->outputs, signature->output_count, name);
 }
 
+// Numbers are hashed at a fixed width and names with their NUL, so that no two inputs read alike.
+static void hash_number(struct sha256 *sha256, int64_t number)
+{
+    sha256_update(sha256, &number, sizeof number);
+}
+
+void signature_input_digest(const struct signature *signature, char ret_hex[SHA256_HEX_BYTES])
+{
+    unsigned char digest[SHA256_BYTES];
+    struct sha256 sha256;
+    sha256_init(&sha256);
+    for (size_t i = 0; i < signature->input_count; i++) {
+        const struct tensor_spec *spec = &signature->inputs[i];
+        sha256_update(&sha256, spec->name, strlen(spec->name) + 1);
+        hash_number(&sha256, spec->datatype);
+        hash_number(&sha256, spec->is_optional);
+        hash_number(&sha256, spec->has_shape ? (int64_t) spec->rank : -1);
+        for (size_t dim = 0; spec->has_shape && dim < spec->rank; dim++)
+            hash_number(&sha256, spec->shape[dim]);
+    }
+    sha256_final(&sha256, digest);
+    sha256_hex(digest, ret_hex);
+}
+
 void tensor_spec_append(struct buf *buf, const struct tensor_spec *spec)
 {
     if (spec->datatype == DATATYPE_NONE) {

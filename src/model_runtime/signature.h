@@ -9,6 +9,7 @@
 #define LAMINA_MODEL_RUNTIME_SIGNATURE_H
 
 #include "base/error.h"
+#include "model_runtime/sha256.h"
 #include "model_runtime/tensor.h"
 
 #define SIGNATURE_VALUES_MAX 1024
@@ -47,6 +48,10 @@ int signature_check_inputs(const struct signature *signature, const struct tenso
 // -EINVAL: no such output, or one that is not a tensor we can encode.
 int signature_check_output(const struct signature *signature, struct str name,
                            struct error *err) MUST_CHECK;
+
+// The SHA-256 of what a request must bring: names, datatypes and shapes of the inputs, in their order.
+// Two models with the same one take the same requests. The names of open dimensions do not count.
+void signature_input_digest(const struct signature *signature, char ret_hex[SHA256_HEX_BYTES]);
 
 // Appends "FP32 [batch,3,48,-1]".
 void tensor_spec_append(struct buf *buf, const struct tensor_spec *spec);

@@ -21,6 +21,7 @@ static struct {
     } phases[PHASE_COUNT_MAX];
     int phase_count;
     char model_digest[DIGEST_HEX_BYTES + 1];
+    char model_signature[DIGEST_HEX_BYTES + 1];
 } self;
 
 static bool is_word(const char *text, size_t size_max)
@@ -42,13 +43,24 @@ void lamina_init_phase(const char *name, double milliseconds)
     if (self.phase_count == PHASE_COUNT_MAX || !is_word(name, PHASE_NAME_BYTES - 1))
         return;
     (void) snprintf(self.phases[self.phase_count].name, PHASE_NAME_BYTES, "%s", name);
-    self.phases[self.phase_count++].milliseconds = milliseconds;
+    // A day at most: the header's room is counted.
+    self.phases[self.phase_count++].milliseconds = milliseconds < 86.4e6 ? milliseconds : 86.4e6;
+}
+
+static void keep_digest(char out[DIGEST_HEX_BYTES + 1], const char *hex)
+{
+    bool is_kept = hex != NULL && is_word(hex, DIGEST_HEX_BYTES);
+    (void) snprintf(out, DIGEST_HEX_BYTES + 1, "%s", is_kept ? hex : "");
 }
 
 void lamina_model_digest(const char *hex)
 {
-    bool is_kept = hex != NULL && is_word(hex, DIGEST_HEX_BYTES);
-    (void) snprintf(self.model_digest, sizeof self.model_digest, "%s", is_kept ? hex : "");
+    keep_digest(self.model_digest, hex);
+}
+
+void lamina_model_signature(const char *hex)
+{
+    keep_digest(self.model_signature, hex);
 }
 
 const char *session_digest_header(char out[SESSION_DIGEST_HEADER_BYTES])
@@ -101,19 +113,34 @@ static int exchange(struct session *session, const char *what, struct runtime_re
 
 // ---- next ----
 
-static const char *phases_header(const struct session *session, char *out, size_t size)
+// Room for all of them: 8 phases of at most 32 + 24 bytes, and a digest.
+#define FIRST_HEADERS_BYTES 768
+
+static size_t append(char *out, size_t at, const char *text)
+{
+    return at + (size_t) snprintf(out + at, FIRST_HEADERS_BYTES - at, "%s", text);
+}
+
+// What only the first request for work says. Returns `out`.
+static const char *first_headers(const struct session *session, char out[FIRST_HEADERS_BYTES])
 {
     size_t at = 0;
     out[0] = '\0';
-    for (int i = 0; !session->has_polled && i < self.phase_count; i++) {
-        int n = snprintf(out + at, size - at, "%s%s=%.3f", i == 0 ? "Lamina-Init-Phases: " : ";",
-                         self.phases[i].name, self.phases[i].milliseconds);
-        if (n < 0 || (size_t) n >= size - at - 2)
-            break;
-        at += (size_t) n;
+    if (session->has_polled)
+        return out;
+    for (int i = 0; i < self.phase_count; i++) {
+        char phase[PHASE_NAME_BYTES + 40];
+        (void) snprintf(phase, sizeof phase, "%s%s=%.3f", i == 0 ? "Lamina-Init-Phases: " : ";",
+                        self.phases[i].name, self.phases[i].milliseconds);
+        at = append(out, at, phase);
     }
-    if (at > 0)
-        (void) snprintf(out + at, size - at, "\r\n");
+    if (self.phase_count > 0)
+        at = append(out, at, "\r\n");
+    if (self.model_signature[0] != '\0') {
+        at = append(out, at, "Lamina-Model-Signature: ");
+        at = append(out, at, self.model_signature);
+        (void) append(out, at, "\r\n");
+    }
     return out;
 }
 
@@ -168,13 +195,13 @@ static int fill_call(struct session *session, struct call *call, const struct ru
 
 int session_next(struct session *session, struct call *call)
 {
-    char head[HEAD_BYTES], phases[HEAD_BYTES / 2];
+    char head[HEAD_BYTES], first[FIRST_HEADERS_BYTES];
     struct runtime_reply reply;
 
     (void) snprintf(head, sizeof head,
                     "GET " API
                     "/invocation/next HTTP/1.1\r\nHost: %s\r\nUser-Agent: lamina\r\n%s\r\n",
-                    session->client.address, phases_header(session, phases, sizeof phases));
+                    session->client.address, first_headers(session, first));
     int r = exchange(session, "next", (struct runtime_request){.head = head}, &reply);
     if (r < 0)
         return r;

@@ -117,6 +117,26 @@ def test_phases_are_told_once(build, tmp_path):
         assert "model.loaded file=%s" % model in api.output()
 
 
+def test_the_inputs_signature_is_told_once(build, tmp_path):
+    def told(name, content):
+        model = tmp_path / name
+        model.write_bytes(content)
+        with model_function(build, model) as api:
+            infer(api, X)
+            infer(api, X)
+            assert not any("Lamina-Model-Signature" in headers for headers in api.next_headers[1:])
+            return api.next_headers[0]["Lamina-Model-Signature"]
+
+    def other(operation, datatype, dims):
+        return onnx.model([onnx.node(operation, ["x"], ["y"])], [onnx.value("x", datatype, dims)],
+                          [onnx.value("y", datatype, dims)])
+
+    first = told("a.onnx", other("Identity", onnx.FLOAT, [1, "n"]))
+    assert re.fullmatch("[0-9a-f]{64}", first)
+    assert told("b.onnx", other("Neg", onnx.FLOAT, [1, "m"])) == first  # another model, the same requests
+    assert told("c.onnx", other("Neg", onnx.FLOAT, [1, 2])) != first
+
+
 def test_a_model_that_cannot_run_on_zeros_still_starts(build, tmp_path):
     model = tmp_path / "m.onnx"
     model.write_bytes(onnx.model(  # Reshape of one element into pairs

@@ -176,10 +176,13 @@ static void deploy_again(void *arg)
         .package = &background->package,
         .limits = code_limits(background->api),
     };
-    if (!subject(background)) {
+    const struct function *function = subject(background);
+    if (!function) {
         background_free(background);
         return;
     }
+    struct digest set = version_models_set(function->latest);
+    spec.models_set = &set;
     int r = deploy_start(background->api->config.deploy, &spec, deployed, background);
     if (r < 0)
         retry(background, RETRY_MS, deploy_again);

@@ -104,7 +104,12 @@ int code_deploy(struct call *call, const struct code_source *source,
         .limits = code_limits(call->api),
     };
     struct deployment *deployment = mem_new(struct deployment);
+    struct digest set;
     int r = -ENOMEM;
+    if (source->version) {
+        set = version_models_set(source->version);
+        spec.models_set = &set;
+    }
     if (deployment) {
         *deployment = (struct deployment){call, done};
         r = deploy_start(call->api->config.deploy, &spec, deployed, deployment);

@@ -22,6 +22,7 @@
 struct code_source {
     bool is_package;
     struct digest package;
+    const struct version *version; /* whose code it will be; borrowed; NULL: nobody's */
 };
 
 /* `object` has the members (Code of CreateFunction, all of UpdateFunctionCode). 0, or the error is set. */

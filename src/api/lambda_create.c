@@ -233,9 +233,11 @@ void lambda_create(struct call *call)
     int r = read_request(call, creation, &name);
     if (r == 0)
         r = take_name(call, creation, name.name);
-    if (r == 0 && creation->source.is_package && !creation->is_publishing)
+    bool is_later = creation->source.is_package && !creation->is_publishing;
+    if (r == 0 && is_later)
         r = code_measure(call, &creation->source.package, measured);
-    else if (r == 0)
+    creation->source.version = creation->draft;
+    if (r == 0 && !is_later)
         r = code_deploy(call, &creation->source, deployed);
     if (r < 0)
         fail(call);

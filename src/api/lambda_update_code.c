@@ -238,9 +238,11 @@ void lambda_update_code(struct call *call)
     if (r == 0)
         r = begin(call, update);
     bool is_now = update->is_publishing || update->is_dry_run;
-    if (r == 0 && update->source.is_package && !is_now)
+    bool is_later = update->source.is_package && !is_now;
+    if (r == 0 && is_later)
         r = code_measure(call, &update->source.package, measured);
-    else if (r == 0)
+    update->source.version = update->draft;
+    if (r == 0 && !is_later)
         r = code_deploy(call, &update->source, deployed);
     if (r < 0)
         fail(call);

@@ -32,6 +32,8 @@
 #include "loop/loop.h"
 #include "meta/queue.h"
 #include "meta/registry.h"
+#include "role/roles.h"
+#include "store/models.h"
 #include "store/store.h"
 
 #define FILE_THREADS 2
@@ -54,6 +56,7 @@ struct server {
     struct async *async;
     struct deploy *deploy;
     struct spooler *spooler;
+    struct roles *roles;
     struct auth *auth;
     struct api *api;
     struct job_pool *file_pool;
@@ -89,17 +92,65 @@ static void live_add(void *arg, const struct version *version)
     deploy_live_add(arg, code->has_tree ? code->tree_id : NULL, code->zip_sha256);
 }
 
+static void live_add_model(struct deploy_live *live, struct store_live_models *models,
+                           const struct version_model *model)
+{
+    models->has_model = model->has_tree;
+    if (model->has_tree) {
+        memcpy(models->model.bytes, model->digest, DIGEST_BYTES);
+        deploy_live_add(live, model->tree_id, NULL);
+    }
+    deploy_live_models_add(live, models);
+}
+
+static void live_add_models(struct deploy_live *live, const struct version *version, bool is_busy)
+{
+    struct store_live_models models = {.set = version_models_set(version), .is_busy = is_busy};
+    live_add_model(live, &models, &version->model);
+    if (version->previous_model.has_tree)
+        live_add_model(live, &models, &version->previous_model);
+}
+
+static void live_add_known(void *arg, const struct version *version)
+{
+    live_add(arg, version);
+    live_add_models(arg, version, false);
+}
+
+static void live_add_running(void *arg, const struct version *version)
+{
+    live_add(arg, version);
+    live_add_models(arg, version, true);
+}
+
 static void on_live(void *arg, struct deploy_live *live)
 {
     struct server *server = arg;
-    catalog_each_version(server->catalog, live_add, live);
-    scheduler_each_version(server->scheduler, live_add, live);
+    catalog_each_version(server->catalog, live_add_known, live);
+    scheduler_each_version(server->scheduler, live_add_running, live);
 }
 
 static void on_forget(void *arg, const struct digest *tree_id)
 {
     struct server *server = arg;
     instance_host_forget_tree(server->host, tree_id->bytes);
+}
+
+/* The links are rebuildable: made again here when they are not as the registry says. */
+static int check_model(struct server *server, const struct version *version, struct error *err)
+{
+    const struct version_model *model = &version->model;
+    struct digest set = version_models_set(version), digest, tree_id;
+    int r = store_models_make(server->store, &set, err);
+    if (r < 0 || !model->has_tree)
+        return r;
+    bool is_rebuilt = false;
+    memcpy(digest.bytes, model->digest, DIGEST_BYTES);
+    memcpy(tree_id.bytes, model->tree_id, DIGEST_BYTES);
+    r = store_tree_check(server->store, &tree_id, &is_rebuilt, err);
+    if (r == 0)
+        r = store_models_put(server->store, &set, &digest, &tree_id, NULL, err);
+    return r < 0 ? error_wrap(err, r, "the model '%s'", model->name) : 0;
 }
 
 static int check_tree(void *arg, const struct version *version, struct error *err)
@@ -112,6 +163,8 @@ static int check_tree(void *arg, const struct version *version, struct error *er
     r = store_tree_check(server->store, &tree_id, &is_rebuilt, err);
     if (r == 0 && is_rebuilt)
         log_info("store.rebuilt", "function=%s version=%s", version->name, version->qualifier);
+    if (r == 0)
+        r = check_model(server, version, err);
     if (r < 0)
         log_error("function.damaged", "function=%s version=%s error=%s", version->name,
                   version->qualifier, LOG_TEXT(err->text));
@@ -317,6 +370,12 @@ static int open_auth(struct server *server, struct error *err)
     return r < 0 ? error_set_errno(err, r, "set up authentication") : 0;
 }
 
+static int open_roles(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    return roles_open(server->registry, config->region, config->account_id, &server->roles, err);
+}
+
 static int open_tls(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -341,6 +400,7 @@ static int open_api(struct server *server, struct error *err)
                                    .catalog = server->catalog,
                                    .scheduler = server->scheduler,
                                    .registry = server->registry,
+                                   .roles = server->roles,
                                    .queue = server->queue,
                                    .async = server->async,
                                    .spooler = server->spooler,
@@ -401,8 +461,8 @@ static int open_http(struct server *server, struct error *err)
 static int open_all(struct server *server, struct error *err)
 {
     int (*const steps[])(struct server *, struct error *) = {
-        open_data,   open_catalog, open_instances, open_async,
-        open_deploy, open_auth,    open_tls,       open_api,
+        open_data,   open_roles, open_catalog, open_instances, open_async,
+        open_deploy, open_auth,  open_tls,     open_api,
     };
     server->loop = loop_new();
     if (!server->loop)

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "deploy/pool.h"
 #include "deploy/unpack.h"
 #include "loop/job.h"
 
@@ -60,6 +61,16 @@ void deploy_free(struct deploy *deploy)
     free(deploy);
 }
 
+struct job_pool *deploy_pool(const struct deploy *deploy)
+{
+    return deploy->pool;
+}
+
+struct store *deploy_store(const struct deploy *deploy)
+{
+    return deploy->config.store;
+}
+
 size_t deploy_waiting(const struct deploy *deploy)
 {
     return job_pool_waiting(deploy->pool) + job_pool_running(deploy->pool);
@@ -98,7 +109,10 @@ int deploy_start(struct deploy *deploy, const struct deploy_spec *spec,
         .work_fd = deploy->config.work_fd,
         .zip = spec->zip,
         .limits = spec->limits,
+        .has_models_set = spec->models_set != NULL,
     };
+    if (spec->models_set)
+        job->spec.models_set = *spec->models_set;
     if (!spec->zip)
         job->spec.package = *spec->package;
     job->done = done;
@@ -114,6 +128,8 @@ int deploy_start(struct deploy *deploy, const struct deploy_spec *spec,
 struct deploy_live {
     struct digest *trees, *blobs;
     size_t tree_count, tree_capacity, blob_count, blob_capacity;
+    struct store_live_models *models;
+    size_t models_count, models_capacity;
     bool has_failed; // no memory: nothing may be collected
 };
 
@@ -152,6 +168,21 @@ void deploy_live_add(struct deploy_live *live, const uint8_t tree_id[DIGEST_BYTE
         digests_add(live, &live->blobs, &live->blob_count, &live->blob_capacity, zip_sha256);
 }
 
+void deploy_live_models_add(struct deploy_live *live, const struct store_live_models *models)
+{
+    if (live->models_count == live->models_capacity) {
+        size_t larger = live->models_capacity ? 2 * live->models_capacity : 64;
+        struct store_live_models *moved = reallocarray(live->models, larger, sizeof(moved[0]));
+        if (!moved) {
+            live->has_failed = true;
+            return;
+        }
+        live->models = moved;
+        live->models_capacity = larger;
+    }
+    live->models[live->models_count++] = *models;
+}
+
 static void sweep_end(struct sweep *sweep)
 {
     struct deploy *deploy = sweep->deploy;
@@ -164,6 +195,7 @@ static void sweep_end(struct sweep *sweep)
                  (unsigned long long) sweep->collected.bytes);
     free(sweep->live.trees);
     free(sweep->live.blobs);
+    free(sweep->live.models);
     free(sweep->garbage);
     free(sweep);
     deploy->is_collecting = false;
@@ -173,8 +205,12 @@ static void sweep_end(struct sweep *sweep)
 
 static struct store_live sweep_live(const struct sweep *sweep)
 {
-    return (struct store_live){sweep->live.trees, sweep->live.tree_count, sweep->live.blobs,
-                               sweep->live.blob_count};
+    return (struct store_live){.trees = sweep->live.trees,
+                               .tree_count = sweep->live.tree_count,
+                               .blobs = sweep->live.blobs,
+                               .blob_count = sweep->live.blob_count,
+                               .models = sweep->live.models,
+                               .models_count = sweep->live.models_count};
 }
 
 static void sweep_remove_run(void *arg)

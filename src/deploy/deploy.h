@@ -68,6 +68,7 @@ struct deploy_spec {
     struct store_file *zip; // a finished file from the spool: taken if deploy_start succeeds; or
     const struct digest *package; // NULL zip: a package in the store (copied)
     enum deploy_limits limits;
+    const struct digest *models_set; // of the function: made ready for its instances; NULL: none
 };
 
 struct deploy_config {
@@ -99,6 +100,7 @@ void deploy_collect_soon(struct deploy *deploy);
 
 void deploy_live_add(struct deploy_live *live, const uint8_t tree_id[DIGEST_BYTES],
                      const uint8_t zip_sha256[DIGEST_BYTES]); // either may be NULL
+void deploy_live_models_add(struct deploy_live *live, const struct store_live_models *models);
 
 // For metrics: jobs waiting and running.
 size_t deploy_waiting(const struct deploy *deploy);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "deploy/work_stream.h"
 #include "deploy/worker.h"
+#include "store/models.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -317,7 +318,10 @@ void unpack_run(const struct unpack_spec *spec, struct deploy_result *result)
     if (r == 0)
         r = unpack_zip(unpack, input);
     if (r == 0)
-        (void) !unpack_commit(unpack); // the result tells
+        r = unpack_commit(unpack); // the result tells
+    if (r == 0 && spec->has_models_set &&
+        store_models_make(spec->store, &spec->models_set, &result->err) < 0)
+        result->status = DEPLOY_INTERNAL;
     store_file_free(unpack->file);
     store_batch_free(batch);
 }

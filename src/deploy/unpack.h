@@ -14,6 +14,8 @@ struct unpack_spec {
     struct store_file *zip; // taken; NULL: `package`
     struct digest package;
     enum deploy_limits limits;
+    bool has_models_set;
+    struct digest models_set; // store/models.h
 };
 
 // Fills *result whatever happens.

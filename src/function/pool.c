@@ -84,13 +84,19 @@ static struct function_stats *pool_stats(struct pool *pool)
     return pool->is_retired ? NULL : stats_table_get(&pool->scheduler->stats, pool->version->name);
 }
 
-static struct instance_variable *spec_variables(const struct version *version)
+/* The customer's, and MODEL_PATH where Lamina brought the model: the later of two counts. */
+static struct instance_variable *spec_variables(const struct version *version,
+                                                const char *model_path, size_t *ret_count)
 {
     struct instance_variable *variables = calloc(version->n_environment + 1, sizeof(*variables));
-    for (size_t i = 0; variables && i < version->n_environment; i++) {
-        variables[i].name = version->environment[i].name;
-        variables[i].value = version->environment[i].value;
+    size_t n = 0;
+    for (; variables && n < version->n_environment; n++) {
+        variables[n].name = version->environment[n].name;
+        variables[n].value = version->environment[n].value;
     }
+    if (variables && version->model.has_tree)
+        variables[n++] = (struct instance_variable){"MODEL_PATH", model_path};
+    *ret_count = n;
     return variables;
 }
 
@@ -115,7 +121,12 @@ static struct instance *worker_instance(struct worker *worker)
     const struct version *version = worker->pool->version;
     const struct invocation *first = pool_first(worker->pool);
     bool is_repeated = first && first->init_failures > 0;
-    AUTO_FREE struct instance_variable *variables = spec_variables(version);
+    char model_path[VERSION_MODEL_PATH_SIZE];
+    size_t n_variables;
+    version_model_path(&version->model, model_path);
+    AUTO_FREE struct instance_variable *variables =
+        spec_variables(version, model_path, &n_variables);
+    struct digest models = version_models_set(version);
     struct instance_events events = worker_events;
     const struct instance_spec spec = {
         .function = version->name,
@@ -124,10 +135,11 @@ static struct instance *worker_instance(struct worker *worker)
         .runtime = version->runtime ? version->runtime : "",
         .bootstrap = bootstrap_of(version),
         .tree_id = version->code.has_tree ? version->code.tree_id : NULL,
+        .models_id = models.bytes,
         .memory_mb = version->memory_mb,
         .tmp_mb = version->tmp_mb,
         .variables = variables,
-        .n_variables = version->n_environment,
+        .n_variables = n_variables,
         .init_limit_ms = init_limit_ms(worker->pool, is_repeated),
         .is_init_repeated = is_repeated,
         .is_provisioned = worker->pool->provisioned > 0,

@@ -225,7 +225,8 @@ uint64_t version_number(const struct version *version)
 
 bool version_is_invocable(const struct version *version)
 {
-    return version->state == VERSION_ACTIVE && version->code.has_tree;
+    return version->state == VERSION_ACTIVE && version->code.has_tree &&
+           !version_model_is_missing(version);
 }
 
 static bool is_same_text(const char *left, const char *right)
@@ -248,6 +249,25 @@ static bool is_same_environment(const struct version *left, const struct version
     return true;
 }
 
+bool version_is_same_layers(const struct version *left, const struct version *right)
+{
+    if (left->n_layers != right->n_layers)
+        return false;
+    for (size_t i = 0; i < left->n_layers; i++)
+        if (strcmp(left->layers[i].name, right->layers[i].name) != 0 ||
+            left->layers[i].number != right->layers[i].number)
+            return false;
+    return true;
+}
+
+uint64_t version_layers_bytes(const struct version *version)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < version->n_layers; i++)
+        bytes += version->layers[i].tree_bytes;
+    return bytes;
+}
+
 bool version_is_same_content(const struct version *latest, const struct version *published)
 {
     return memcmp(latest->code.zip_sha256, published->code.zip_sha256,
@@ -259,6 +279,8 @@ bool version_is_same_content(const struct version *latest, const struct version 
            is_same_text(latest->role, published->role) &&
            is_same_text(latest->description, published->latest_description) &&
            is_same_text(latest->passive_json, published->passive_json) &&
+           version_is_same_layers(latest, published) &&
+           memcmp(latest->model.digest, published->model.digest, DIGEST_BYTES) == 0 &&
            is_same_environment(latest, published);
 }
 

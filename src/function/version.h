@@ -25,6 +25,7 @@
 
 #include "base/error.h"
 #include "base/uuid.h"
+#include "function/version_model.h"
 
 #define VERSION_LATEST "$LATEST"
 
@@ -68,6 +69,18 @@ struct version_code {
     uint64_t tree_bytes; /* sum of the sizes of the unpacked files */
 };
 
+/* A layer version that a function references: what it was when the function took it, so that nothing
+ * of it is needed any more (it may be deleted) but its tree in the store. */
+#define VERSION_LAYERS_MAX 5
+#define VERSION_LAYER_NAME_MAX 64
+struct version_layer {
+    char name[VERSION_LAYER_NAME_MAX + 1];
+    uint64_t number;
+    uint64_t zip_bytes;
+    uint64_t tree_bytes;
+    uint8_t tree_id[32];
+};
+
 struct version {
     unsigned refs;         /* use version_ref and version_unref */
     uint64_t execution_id; /* see above; made new in every process, never stored, never 0 */
@@ -99,6 +112,19 @@ struct version {
     char *passive_json;
 
     struct version_code code;
+
+    /* In the order of merging: later ones win. `opt_tree_id` is the merged tree, what lamina-spawn mounts
+     * at /opt; valid if `has_opt_tree`, which is so exactly when there are layers. */
+    struct version_layer layers[VERSION_LAYERS_MAX];
+    size_t n_layers;
+    bool has_opt_tree;
+    uint8_t opt_tree_id[32];
+
+    /* What MODEL_URI led to, what it was before (for `lamina rollback`), and the mark of one that was not
+     * taken (it did not load, or was rolled back): a look for a new model passes over that one. */
+    struct version_model model;
+    struct version_model previous_model;
+    char refused_mark[VERSION_MODEL_MARK_MAX + 1];
 
     enum version_state state;
     char *state_reason;      /* NULL when ACTIVE */
@@ -135,6 +161,11 @@ void version_set(struct version *draft, char **member, const char *text);
 void version_set_environment(struct version *draft, const struct version_variable *pairs, size_t n);
 /* A new RevisionId, and LastModified becomes `now_ms` unless that is 0. */
 void version_touch(struct version *draft, int64_t now_ms);
+/* Do both reference the same layer versions, in the same order? */
+bool version_is_same_layers(const struct version *left, const struct version *right);
+/* What the layers unpack to, in all: it counts with the package against AWS's limit. */
+uint64_t version_layers_bytes(const struct version *version);
+
 /* Says that code or configuration changed: instances of the earlier snapshot must not serve it. */
 void version_renew_execution(struct version *draft);
 

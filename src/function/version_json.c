@@ -8,6 +8,9 @@
  *    "Environment":{"NAME":"value"},                absent if it was never set
  *    "Passive":{...},                               settings that are only kept and shown
  *    "ZipSha256":"<hex>", "ZipBytes":n, "TreeId":"<hex>" (absent until deployed), "TreeBytes":n,
+ *    "Layers":[{"Name":..., "Number":n, "ZipBytes":n, "TreeBytes":n, "TreeId":"<hex>"}, ...],
+ *    "OptTreeId":"<hex>",                           both absent without layers
+ *    "Model":{...}, "PreviousModel":{...}, "RefusedMark":..., absent if there is none (version_model.h),
  *    "State":"Active", "StateReason":..., "StateReasonCode":...,
  *    "LastUpdateStatus":"Successful", "LastUpdateStatusReason":..., "LastUpdateStatusReasonCode":...,
  *    "RevisionId":"<uuid>", "ModifiedMs":n}
@@ -67,6 +70,31 @@ static void append_environment(struct buf *out, const struct version *version)
     buf_append_byte(out, '}');
 }
 
+static void append_layers(struct buf *out, const struct version *version)
+{
+    if (version->n_layers == 0)
+        return;
+    for (size_t i = 0; i < version->n_layers; i++) {
+        const struct version_layer *layer = &version->layers[i];
+        buf_printf(out, "%s{\"Name\":\"%s\"", i ? "," : ",\"Layers\":[", layer->name);
+        append_number(out, "Number", layer->number);
+        append_number(out, "ZipBytes", layer->zip_bytes);
+        append_number(out, "TreeBytes", layer->tree_bytes);
+        append_digest(out, "TreeId", layer->tree_id);
+        buf_append_byte(out, '}');
+    }
+    buf_append_byte(out, ']');
+    append_digest(out, "OptTreeId", version->opt_tree_id);
+}
+
+static void append_model(struct buf *out, const char *name, const struct version_model *model)
+{
+    if (!model->has_tree)
+        return;
+    buf_printf(out, ",\"%s\":", name);
+    version_model_append(out, model);
+}
+
 char *version_to_json(const struct version *version, size_t *ret_length)
 {
     AUTO_BUF struct buf out = BUF_INIT(JSON_MAX);
@@ -91,6 +119,11 @@ char *version_to_json(const struct version *version, size_t *ret_length)
         append_digest(&out, "TreeId", version->code.tree_id);
         append_number(&out, "TreeBytes", version->code.tree_bytes);
     }
+    append_layers(&out, version);
+    append_model(&out, "Model", &version->model);
+    append_model(&out, "PreviousModel", &version->previous_model);
+    if (version->refused_mark[0])
+        append_member(&out, "RefusedMark", version->refused_mark);
     append_member(&out, "State", version_state_name(version->state));
     append_member(&out, "StateReason", version->state_reason);
     append_member(&out, "StateReasonCode", version->state_reason_code);
@@ -238,6 +271,60 @@ static int read_code(struct reader *reader)
     return read_u64(reader, "TreeBytes", &code->tree_bytes);
 }
 
+static int read_layer(struct reader *reader, yyjson_val *object, struct version_layer *layer)
+{
+    struct reader inner = {.root = object, .version = reader->version, .err = reader->err};
+    struct str name;
+    if (json_member_str(object, "Name", &name) < 0 || name.size == 0 ||
+        str_copy(name, layer->name, sizeof(layer->name)) < 0)
+        return bad_member(reader, "Layers");
+    int r = read_u64(&inner, "Number", &layer->number);
+    if (r == 0)
+        r = read_u64(&inner, "ZipBytes", &layer->zip_bytes);
+    if (r == 0)
+        r = read_u64(&inner, "TreeBytes", &layer->tree_bytes);
+    return r < 0 ? r : read_digest(&inner, "TreeId", layer->tree_id);
+}
+
+static int read_layers(struct reader *reader)
+{
+    struct version *version = reader->version;
+    yyjson_val *array;
+    int r = json_member_array(reader->root, "Layers", &array);
+    if (r == -ENOENT)
+        return 0;
+    size_t n = r < 0 ? 0 : yyjson_arr_size(array);
+    if (n == 0 || n > VERSION_LAYERS_MAX)
+        return bad_member(reader, "Layers");
+    for (size_t i = 0; i < n; i++) {
+        r = read_layer(reader, yyjson_arr_get(array, i), &version->layers[i]);
+        if (r < 0)
+            return r;
+    }
+    version->n_layers = n;
+    version->has_opt_tree = true;
+    return read_digest(reader, "OptTreeId", version->opt_tree_id);
+}
+
+static int read_model(struct reader *reader, const char *name, struct version_model *model)
+{
+    yyjson_val *object = json_member(reader->root, name);
+    return object && version_model_read(object, model) < 0 ? bad_member(reader, name) : 0;
+}
+
+static int read_models(struct reader *reader)
+{
+    struct version *version = reader->version;
+    struct str mark;
+    int r = read_model(reader, "Model", &version->model);
+    if (r == 0)
+        r = read_model(reader, "PreviousModel", &version->previous_model);
+    if (r == 0 && json_member_str(reader->root, "RefusedMark", &mark) == 0 &&
+        str_copy(mark, version->refused_mark, sizeof(version->refused_mark)) < 0)
+        r = bad_member(reader, "RefusedMark");
+    return r;
+}
+
 static int read_state(struct reader *reader)
 {
     struct version *version = reader->version;
@@ -338,6 +425,10 @@ static int read_all(struct reader *reader)
         r = read_passive(reader);
     if (r == 0)
         r = read_code(reader);
+    if (r == 0)
+        r = read_layers(reader);
+    if (r == 0)
+        r = read_models(reader);
     if (r == 0)
         r = read_state(reader);
     if (r == 0)

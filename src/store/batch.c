@@ -151,6 +151,25 @@ int store_batch_link(struct store_batch *batch, struct str path, struct str targ
     return entry->target ? 0 : error_set(err, -ENOMEM, "no memory for the tree");
 }
 
+int batch_add_known(struct store_batch *batch, const struct manifest_entry *known,
+                    struct error *err)
+{
+    struct manifest_entry *entry;
+    int r = batch_add(batch, str_of_data(known->path, known->path_size), known->type, &entry, err);
+    if (r < 0 || !entry)
+        return r;
+    entry->is_executable = known->is_executable;
+    entry->has_mtime = known->has_mtime;
+    entry->mtime = known->mtime;
+    entry->size = known->size;
+    entry->digest = known->digest;
+    batch->bytes += known->size;
+    if (!known->target)
+        return 0;
+    entry->target = mem_copy_text(known->target);
+    return entry->target ? 0 : error_set(err, -ENOMEM, "no memory for the tree");
+}
+
 static int batch_stage(struct store_batch *batch, struct store_file *file,
                        const struct object_key *key)
 {

@@ -21,7 +21,8 @@
 // What must stay: names of trees, of objects ("ab/...") and of packages (hex).
 struct keep {
     struct map trees, objects, packages;
-    int failure; // the first -ENOMEM
+    struct map sets, busy_sets, models; // of DIR/models: "<set>", "<set>", "<set>/<model>"
+    int failure;                        // the first -ENOMEM
 };
 
 static char present;
@@ -47,12 +48,26 @@ static void keep_blob(struct keep *keep, const struct digest *blob)
     keep_put(keep, &keep->packages, digest_hex(blob, hex));
 }
 
+static void keep_models(struct keep *keep, const struct store_live_models *models)
+{
+    char set[DIGEST_HEX_SIZE], model[DIGEST_HEX_SIZE], both[2 * DIGEST_HEX_SIZE];
+    keep_put(keep, &keep->sets, digest_hex(&models->set, set));
+    if (models->is_busy)
+        keep_put(keep, &keep->busy_sets, set);
+    if (!models->has_model)
+        return;
+    snprintf(both, sizeof(both), "%s/%s", set, digest_hex(&models->model, model));
+    keep_put(keep, &keep->models, both);
+}
+
 static void keep_pin(void *arg, const struct store_pin *pin)
 {
     if (pin->has_tree)
         keep_tree(arg, &pin->tree);
     if (pin->has_blob)
         keep_blob(arg, &pin->blob);
+    if (pin->has_models)
+        keep_models(arg, &(struct store_live_models){.set = pin->models, .is_busy = true});
 }
 
 static void keep_init(struct keep *keep)
@@ -61,6 +76,9 @@ static void keep_init(struct keep *keep)
     map_init(&keep->trees, NAMES_MAX);
     map_init(&keep->objects, NAMES_MAX);
     map_init(&keep->packages, NAMES_MAX);
+    map_init(&keep->sets, NAMES_MAX);
+    map_init(&keep->busy_sets, NAMES_MAX);
+    map_init(&keep->models, NAMES_MAX);
 }
 
 static void keep_done(struct keep *keep)
@@ -68,6 +86,9 @@ static void keep_done(struct keep *keep)
     map_done(&keep->trees, NULL);
     map_done(&keep->objects, NULL);
     map_done(&keep->packages, NULL);
+    map_done(&keep->sets, NULL);
+    map_done(&keep->busy_sets, NULL);
+    map_done(&keep->models, NULL);
 }
 
 static int keep_note(struct store *store, struct keep *keep, const struct store_live *live)
@@ -76,6 +97,8 @@ static int keep_note(struct store *store, struct keep *keep, const struct store_
         keep_tree(keep, &live->trees[i]);
     for (size_t i = 0; i < live->blob_count; i++)
         keep_blob(keep, &live->blobs[i]);
+    for (size_t i = 0; i < live->models_count; i++)
+        keep_models(keep, &live->models[i]);
     pin_each(store, keep_pin, keep);
     return keep->failure;
 }
@@ -87,7 +110,7 @@ struct sweep {
     struct keep *keep;
     struct store_collected *collected;
     struct error *err;
-    const char *fan; // objects: "ab"
+    const char *fan; // objects: "ab"; models: the set
 };
 
 static int each_name(int parent, const char *path, struct sweep *sweep,
@@ -146,6 +169,34 @@ static int tree_keep_objects(struct sweep *sweep, int dir, const char *hex)
     return sweep->keep->failure;
 }
 
+// ---- Models: what stays keeps its objects, so that the same model is never stored twice
+
+static int model_sweep(struct sweep *sweep, int dir, const char *hex)
+{
+    char both[2 * DIGEST_HEX_SIZE + NAME_MAX];
+    struct digest model;
+    snprintf(both, sizeof(both), "%s/%s", sweep->fan, hex);
+    bool stays = map_get_text(&sweep->keep->busy_sets, sweep->fan) ||
+                 map_get_text(&sweep->keep->models, both);
+    if (stays && digest_parse_hex(str_of(hex), &model) == 0) {
+        keep_blob(sweep->keep, &model);
+        keep_tree(sweep->keep, &model);
+        return sweep->keep->failure;
+    }
+    int r = fs_remove_tree(dir, hex);
+    return r < 0 ? error_set_errno(sweep->err, r, "remove model '%s'", both) : 0;
+}
+
+static int models_sweep(struct sweep *sweep, int dir, const char *set)
+{
+    if (map_get_text(&sweep->keep->sets, set)) {
+        sweep->fan = set;
+        return each_name(dir, set, sweep, model_sweep);
+    }
+    int r = fs_remove_tree(dir, set);
+    return r < 0 ? error_set_errno(sweep->err, r, "remove the models of '%s'", set) : 0;
+}
+
 // ---- Objects and packages
 
 static int unlink_counted(struct sweep *sweep, int dir, const char *name, const struct stat *stat,
@@ -188,7 +239,9 @@ static int package_sweep(struct sweep *sweep, int dir, const char *name)
 static int collect_locked(struct sweep *sweep)
 {
     struct store *store = sweep->store;
-    int r = each_name(store->manifests, ".", sweep, tree_sweep);
+    int r = each_name(store->models, ".", sweep, models_sweep);
+    if (r == 0)
+        r = each_name(store->manifests, ".", sweep, tree_sweep);
     if (r == 0)
         r = each_name(store->trees, ".", sweep, tree_sweep);
     if (r == 0)

@@ -15,9 +15,9 @@
 #include <stdatomic.h>
 
 struct store {
-    int objects, manifests, trees, packages, tmp; // directories; owned
-    int lock;                                     // DIR/store.lock; owned
-    atomic_ullong next_tmp;                       // numbers for names in tmp/
+    int objects, manifests, trees, packages, models, tmp; // directories; owned
+    int lock;                                             // DIR/store.lock; owned
+    atomic_ullong next_tmp;                               // numbers for names in tmp/
     // Held shared while a batch becomes visible, exclusively by store_collect: between the look for
     // an object that is there already and the manifest that names it, nothing may be removed.
     pthread_rwlock_t publication;
@@ -80,6 +80,13 @@ int farm_build(struct store *store, const struct manifest *manifest, const char 
 // 1: the farm is as the manifest says; 0: it is missing or differs; -errno.
 int farm_is_good(struct store *store, const struct manifest *manifest, const char *hex) MUST_CHECK;
 
+// ---- batch.c
+
+// An entry of another manifest: its object is in the store already. Whoever adds it holds a pin on a
+// tree that names the object.
+int batch_add_known(struct store_batch *batch, const struct manifest_entry *known,
+                    struct error *err) MUST_CHECK;
+
 // ---- tree.c
 
 // Reads manifests/<id> and compares its digest. -ENOENT, -EUCLEAN.
@@ -91,13 +98,15 @@ int tree_manifest(struct store *store, const struct digest *tree_id, struct mani
 struct store_pin {
     struct list link;
     struct store *store; // borrowed
-    bool has_tree, has_blob;
+    bool has_tree, has_blob, has_models;
     struct digest tree, blob;
+    struct digest models; // set: nothing that it holds goes
 };
 
 struct store_pin *pin_new(struct store *store) MUST_CHECK;
 void pin_tree(struct store_pin *pin, const struct digest *tree);
 void pin_blob(struct store_pin *pin, const struct digest *blob);
+void pin_models(struct store_pin *pin, const struct digest *set);
 // Calls for each pin that counts, the kept ones too, under the lock.
 void pin_each(struct store *store, void (*visit)(void *arg, const struct store_pin *pin),
               void *arg);

@@ -32,6 +32,14 @@ void pin_blob(struct store_pin *pin, const struct digest *blob)
     pthread_mutex_unlock(&pin->store->pins_lock);
 }
 
+void pin_models(struct store_pin *pin, const struct digest *set)
+{
+    pthread_mutex_lock(&pin->store->pins_lock);
+    pin->models = *set;
+    pin->has_models = true;
+    pthread_mutex_unlock(&pin->store->pins_lock);
+}
+
 void store_unpin(struct store_pin *pin)
 {
     if (!pin)

@@ -106,9 +106,8 @@ static int open_folders(struct store *store, int dir, struct error *err)
         int *fd;
         const char *name;
     } folders[] = {
-        {&store->objects, "objects"}, {&store->manifests, "manifests"},
-        {&store->trees, "trees"},     {&store->packages, "packages"},
-        {&store->tmp, "tmp"},
+        {&store->objects, "objects"},   {&store->manifests, "manifests"}, {&store->trees, "trees"},
+        {&store->packages, "packages"}, {&store->models, "models"},       {&store->tmp, "tmp"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
         *folders[i].fd = fs_make_dir_open(dir, folders[i].name, 0755);
@@ -131,7 +130,8 @@ int store_open(const char *data_dir, struct store **ret_store, struct error *err
     struct store *store = mem_new(struct store);
     if (!store)
         return error_set(err, -ENOMEM, "no memory for the store");
-    store->objects = store->manifests = store->trees = store->packages = store->tmp = -1;
+    store->objects = store->manifests = store->trees = store->packages = store->models = -1;
+    store->tmp = -1;
     store->lock = -1;
     pthread_rwlock_init(&store->publication, NULL);
     pthread_mutex_init(&store->pins_lock, NULL);
@@ -157,6 +157,7 @@ void store_close(struct store *store)
     fd_close(store->manifests);
     fd_close(store->trees);
     fd_close(store->packages);
+    fd_close(store->models);
     fd_close(store->tmp);
     fd_close(store->lock);
     pthread_mutex_destroy(&store->pins_lock);

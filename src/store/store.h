@@ -6,6 +6,8 @@
 //     DIR/manifests/<tree id>                  what a tree is made of: the truth
 //     DIR/trees/<tree id>/                     the same as directories and hard links: rebuildable,
 //                                              what lamina-spawn mounts at /var/task
+//     DIR/models/<set>/<sha256>/               hard links again, for one function's sandboxes
+//                                              (store/models.h): rebuildable
 //     DIR/packages/<sha256>                    uploaded ahead of the call that will name them
 //     DIR/tmp/                                 what is being written; emptied at every start
 //
@@ -151,11 +153,22 @@ int store_tree_drop_cache(struct store *store, const struct digest *tree_id,
 // From begin to end a pin that is let go still counts: a version committed after the caller made its
 // note is protected until the next round, in which the caller's note has it.
 
+struct store_live_models;
 struct store_live {
     const struct digest *trees; // of every version that may still be started or is running
     size_t tree_count;
     const struct digest *blobs; // packages of every version
     size_t blob_count;
+    const struct store_live_models *models; // of every function (store/models.h)
+    size_t models_count;
+};
+
+// One set with what must stay of it. A set may be there several times, with one model each.
+struct store_live_models {
+    struct digest set;
+    bool has_model;
+    struct digest model;
+    bool is_busy; // instances of the function run: whatever they found there stays
 };
 
 struct store_collected {

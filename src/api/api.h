@@ -36,6 +36,7 @@ struct log_writer;
 struct loop;
 struct queue;
 struct registry;
+struct roles;
 struct scheduler;
 struct spooler;
 struct store;
@@ -54,6 +55,7 @@ struct api_config {
     struct catalog *catalog;
     struct scheduler *scheduler;
     struct registry *registry;
+    struct roles *roles; /* what a function may do: role/roles.h */
     struct queue *queue; /* dead letters */
     struct async *async; /* Event invocations */
     struct spooler *spooler;

@@ -187,6 +187,23 @@ int sqlite_open(struct sqlite *sqlite, const char *path, const struct sqlite_sch
     return error_set(err, r, "the %s '%s': %.300s", schema->what, path, cause.text);
 }
 
+int sqlite_open_reader(struct sqlite *sqlite, const char *path, struct error *err)
+{
+    *sqlite = (struct sqlite){0};
+    int code =
+        sqlite3_open_v2(path, &sqlite->handle,
+                        SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+    int r = code == SQLITE_OK ? 0 : sqlite_fail(sqlite, code, "open to read", err);
+    if (r == 0) {
+        sqlite3_extended_result_codes(sqlite->handle, 1);
+        sqlite3_busy_timeout(sqlite->handle, BUSY_TIMEOUT_MS);
+        r = run_text(sqlite, "PRAGMA query_only = ON; PRAGMA cache_size = -1024", err);
+    }
+    if (r < 0)
+        sqlite_close(sqlite);
+    return r;
+}
+
 void sqlite_close(struct sqlite *sqlite)
 {
     sqlite3_finalize(sqlite->begin);

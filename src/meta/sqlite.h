@@ -29,6 +29,9 @@ struct sqlite_schema {
 // newer Lamina wrote it, -EBUSY when another process uses it. Durable commits (WAL, FULL).
 int sqlite_open(struct sqlite *sqlite, const char *path, const struct sqlite_schema *schema,
                 struct error *err) MUST_CHECK;
+// A further connection to what sqlite_open made, which only reads, sees what was committed, and never
+// checkpoints. sqlite_begin and the others are not for it.
+int sqlite_open_reader(struct sqlite *sqlite, const char *path, struct error *err) MUST_CHECK;
 // All other statements must be finalized. Accepts a zeroed or half-opened one.
 void sqlite_close(struct sqlite *sqlite);
 

@@ -292,8 +292,8 @@ static int batch_publish_objects(struct store_batch *batch, struct error *err)
 {
     for (size_t i = 0; i < batch->staged_count; i++) {
         struct store_file *file = batch->staged[i].file;
-        int r = object_publish(batch->store, store_file_tmp_name(file), &batch->staged[i].key,
-                               store_file_bytes(file), err);
+        int r = object_publish(batch->store, batch->store->tmp, store_file_tmp_name(file),
+                               &batch->staged[i].key, store_file_bytes(file), err);
         if (r < 0)
             return r;
         store_file_disown(file);

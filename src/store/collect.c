@@ -111,6 +111,7 @@ struct sweep {
     struct store_collected *collected;
     struct error *err;
     const char *fan; // objects: "ab"; models: the set
+    const struct store_live *live;
 };
 
 static int each_name(int parent, const char *path, struct sweep *sweep,
@@ -210,13 +211,21 @@ static int unlink_counted(struct sweep *sweep, int dir, const char *name, const 
     return 0;
 }
 
+// A content of buckets has the digest for a name, and nothing behind it.
+static bool is_named(const struct sweep *sweep, const char *name)
+{
+    struct digest digest;
+    return sweep->live->is_named && digest_parse_hex(str_of(name), &digest) == 0 &&
+           sweep->live->is_named(sweep->live->is_named_arg, &digest) != 0;
+}
+
 static int object_sweep(struct sweep *sweep, int dir, const char *name)
 {
     char whole[OBJECT_NAME_SIZE + NAME_MAX];
     struct stat stat;
     snprintf(whole, sizeof(whole), "%s/%s", sweep->fan, name);
     if (map_get_text(&sweep->keep->objects, whole) ||
-        fstatat(dir, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+        fstatat(dir, name, &stat, AT_SYMLINK_NOFOLLOW) < 0 || is_named(sweep, name))
         return 0;
     return unlink_counted(sweep, dir, name, &stat, &sweep->collected->objects);
 }
@@ -260,7 +269,8 @@ int store_collect(struct store *store, const struct store_live *live,
 {
     struct keep keep;
     struct store_collected collected = {0};
-    struct sweep sweep = {.store = store, .keep = &keep, .collected = &collected, .err = err};
+    struct sweep sweep = {
+        .store = store, .keep = &keep, .collected = &collected, .err = err, .live = live};
     keep_init(&keep);
     pthread_rwlock_wrlock(&store->publication);
     int r = keep_note(store, &keep, live);

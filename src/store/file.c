@@ -40,6 +40,27 @@ int store_file_new(struct store *store, struct store_file **ret_file, struct err
     return 0;
 }
 
+int store_file_adopt(struct store *store, int dir, const char *name, uint64_t bytes,
+                     const struct digest *digest, struct store_file **ret_file, struct error *err)
+{
+    struct store_file *file = mem_new(struct store_file);
+    if (!file)
+        return error_set(err, -ENOMEM, "no memory for a staged file");
+    file->store = store;
+    file->fd = -1;
+    file->bytes = bytes;
+    file->digest = *digest;
+    store_tmp_name(store, "file", file->name);
+    if (linkat(dir, name, store->tmp, file->name, 0) < 0) {
+        int code = -errno;
+        free(file);
+        return error_set_errno(err, code, "stage a file");
+    }
+    file->is_owner = true;
+    *ret_file = file;
+    return 0;
+}
+
 int store_file_write(struct store_file *file, const void *data, size_t size, struct error *err)
 {
     int r = fd_write_all(file->fd, data, size);

@@ -15,9 +15,9 @@
 #include <stdatomic.h>
 
 struct store {
-    int objects, manifests, trees, packages, models, tmp; // directories; owned
-    int lock;                                             // DIR/store.lock; owned
-    atomic_ullong next_tmp;                               // numbers for names in tmp/
+    int objects, manifests, trees, packages, models, partial, uploads, tmp; // directories; owned
+    int lock;                                                               // DIR/store.lock; owned
+    atomic_ullong next_tmp; // numbers for names in tmp/
     // Held shared while a batch becomes visible, exclusively by store_collect: between the look for
     // an object that is there already and the manifest that names it, nothing may be removed.
     pthread_rwlock_t publication;
@@ -54,8 +54,8 @@ int object_prepare(int fd, const struct object_key *key) MUST_CHECK;
 
 // tmp/<name> becomes the object, or is removed because the object is there already with the right
 // content. An object whose content is wrong is replaced.
-int object_publish(struct store *store, const char *tmp_name, const struct object_key *key,
-                   uint64_t size, struct error *err) MUST_CHECK;
+int object_publish(struct store *store, int from, const char *tmp_name,
+                   const struct object_key *key, uint64_t size, struct error *err) MUST_CHECK;
 
 // -EUCLEAN unless the file has this size and digest.
 int object_verify_at(int dir, const char *name, uint64_t size,
@@ -71,6 +71,10 @@ int object_link(struct store *store, const struct object_key *key, int dir,
 const char *store_file_tmp_name(const struct store_file *file);
 // The file is no longer the store_file's to remove.
 void store_file_disown(struct store_file *file);
+// A staged, finished file made of a second link to `name` in `dir`, whose digest the caller knows.
+int store_file_adopt(struct store *store, int dir, const char *name, uint64_t bytes,
+                     const struct digest *digest, struct store_file **ret_file,
+                     struct error *err) MUST_CHECK;
 
 // ---- farm.c: trees/<id>
 
@@ -86,6 +90,10 @@ int farm_is_good(struct store *store, const struct manifest *manifest, const cha
 // tree that names the object.
 int batch_add_known(struct store_batch *batch, const struct manifest_entry *known,
                     struct error *err) MUST_CHECK;
+
+// ---- partial.c
+
+int partial_clean(struct store *store) MUST_CHECK;
 
 // ---- tree.c
 

@@ -59,22 +59,22 @@ int object_verify_at(int dir, const char *name, uint64_t size, const struct dige
     return digest_equal(&found, digest) && found_size == size ? 0 : -EUCLEAN;
 }
 
-int object_publish(struct store *store, const char *tmp_name, const struct object_key *key,
-                   uint64_t size, struct error *err)
+int object_publish(struct store *store, int from, const char *tmp_name,
+                   const struct object_key *key, uint64_t size, struct error *err)
 {
     char name[OBJECT_NAME_SIZE];
     object_name(key, name);
-    if (renameat2(store->tmp, tmp_name, store->objects, name, RENAME_NOREPLACE) == 0)
+    if (renameat2(from, tmp_name, store->objects, name, RENAME_NOREPLACE) == 0)
         return 0;
     if (errno != EEXIST)
         return error_set_errno(err, -errno, "put object '%s'", name);
     int r = object_verify_at(store->objects, name, size, &key->digest);
-    if (r == 0 && unlinkat(store->tmp, tmp_name, 0) == 0)
+    if (r == 0 && unlinkat(from, tmp_name, 0) == 0)
         return 0;
     if (r == 0)
         return error_set_errno(err, -errno, "remove a staged file");
     // Damaged (or unreadable): what was staged is the content that the name promises.
-    if (renameat(store->tmp, tmp_name, store->objects, name) < 0)
+    if (renameat(from, tmp_name, store->objects, name) < 0)
         return error_set_errno(err, -errno, "replace the damaged object '%s'", name);
     return 0;
 }

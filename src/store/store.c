@@ -106,8 +106,10 @@ static int open_folders(struct store *store, int dir, struct error *err)
         int *fd;
         const char *name;
     } folders[] = {
-        {&store->objects, "objects"},   {&store->manifests, "manifests"}, {&store->trees, "trees"},
-        {&store->packages, "packages"}, {&store->models, "models"},       {&store->tmp, "tmp"},
+        {&store->objects, "objects"}, {&store->manifests, "manifests"},
+        {&store->trees, "trees"},     {&store->packages, "packages"},
+        {&store->models, "models"},   {&store->partial, "partial"},
+        {&store->uploads, "uploads"}, {&store->tmp, "tmp"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
         *folders[i].fd = fs_make_dir_open(dir, folders[i].name, 0755);
@@ -118,6 +120,9 @@ static int open_folders(struct store *store, int dir, struct error *err)
     int r = empty_tmp(store->tmp);
     if (r < 0)
         return error_set_errno(err, r, "empty the store's folder 'tmp'");
+    r = partial_clean(store);
+    if (r < 0)
+        return error_set_errno(err, r, "clean the store's folder 'partial'");
     r = make_fan_out(store->objects);
     return r < 0 ? error_set_errno(err, r, "make the folders of 'objects'") : 0;
 }
@@ -131,6 +136,7 @@ int store_open(const char *data_dir, struct store **ret_store, struct error *err
     if (!store)
         return error_set(err, -ENOMEM, "no memory for the store");
     store->objects = store->manifests = store->trees = store->packages = store->models = -1;
+    store->uploads = store->partial = -1;
     store->tmp = -1;
     store->lock = -1;
     pthread_rwlock_init(&store->publication, NULL);
@@ -158,6 +164,8 @@ void store_close(struct store *store)
     fd_close(store->trees);
     fd_close(store->packages);
     fd_close(store->models);
+    fd_close(store->partial);
+    fd_close(store->uploads);
     fd_close(store->tmp);
     fd_close(store->lock);
     pthread_mutex_destroy(&store->pins_lock);

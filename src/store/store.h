@@ -8,8 +8,10 @@
 //                                              what lamina-spawn mounts at /var/task
 //     DIR/models/<set>/<sha256>/               hard links again, for one function's sandboxes
 //                                              (store/models.h): rebuildable
+//     DIR/partial/<key>                        what is coming from elsewhere (store/partial.h)
 //     DIR/packages/<sha256>                    uploaded ahead of the call that will name them
 //     DIR/tmp/                                 what is being written; emptied at every start
+//     DIR/uploads/                             parts of uploads to buckets (store/stage.h)
 //
 // Writing is a batch: files are staged in tmp/ while their digest is computed, then
 // store_batch_commit() makes all of them durable and visible in this order:
@@ -161,6 +163,10 @@ struct store_live {
     size_t blob_count;
     const struct store_live_models *models; // of every function (store/models.h)
     size_t models_count;
+    // Asked for each content that nothing above keeps: whether a bucket names it. Any answer but 0
+    // keeps it. NULL: there are no buckets.
+    int (*is_named)(void *arg, const struct digest *digest);
+    void *is_named_arg;
 };
 
 // One set with what must stay of it. A set may be there several times, with one model each.

@@ -32,6 +32,8 @@ struct deploy;
 struct http_fault;
 struct http_request;
 struct http_server;
+struct instance_identity;
+struct layers;
 struct log_writer;
 struct loop;
 struct queue;
@@ -53,6 +55,7 @@ struct api_config {
     struct loop *loop;
     struct auth *auth;
     struct catalog *catalog;
+    struct layers *layers;
     struct scheduler *scheduler;
     struct registry *registry;
     struct roles *roles; /* what a function may do: role/roles.h */
@@ -75,6 +78,12 @@ void api_free(struct api *api);
 /* For http_server_config: on_head and format_fault, with the api as `user`. */
 void api_on_head(struct http_request *request, void *user);
 void api_format_fault(struct http_fault *fault, void *user);
+
+/* For instance_platform: a request from inside a sandbox, with the api as `arg`. Whatever its role allows, the
+ * control plane is never reached; there is neither health nor a function URL, and only the sandbox's own credentials
+ * are accepted. */
+void api_on_platform_head(void *arg, struct http_request *request,
+                          struct instance_identity *identity, unsigned depth);
 
 /* The public server, for its counters in /metrics. */
 void api_set_server(struct api *api, struct http_server *server);

@@ -8,6 +8,7 @@
 
 #include "api/code.h"
 #include "api/concurrency.h"
+#include "api/function_layers.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "function/catalog.h"
@@ -152,6 +153,16 @@ static void commit(void *arg)
         retry(background, RETRY_MS, commit);
 }
 
+/* The function has layers: its package may be too large with them. */
+static void check_layers(struct background *background)
+{
+    const struct function *function = subject(background);
+    struct version *draft = function ? done_draft(background, function) : NULL;
+    if (draft && function_layers_check_size(background->api, draft, &background->result.err) < 0)
+        background->result.status = DEPLOY_UNZIPPED_TOO_LARGE;
+    version_unref(draft);
+}
+
 static void deployed(void *arg, struct deploy_result *result)
 {
     struct background *background = arg;
@@ -164,8 +175,10 @@ static void deployed(void *arg, struct deploy_result *result)
         retry(background, RETRY_MS, deploy_again);
         return;
     }
-    if (result->status == DEPLOY_OK)
+    if (result->status == DEPLOY_OK) {
         code_warn(background->api, background->name, result);
+        check_layers(background);
+    }
     commit(background);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/function_layers.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -156,6 +157,14 @@ void code_fill(struct version *draft, const struct deploy_result *result)
     memcpy(code->zip_sha256, result->zip_sha256.bytes, DIGEST_BYTES);
     code->zip_bytes = result->zip_bytes;
     code->tree_bytes = result->tree_bytes;
+}
+
+int code_check_layers(struct call *call, const struct version *draft)
+{
+    struct error err = {0};
+    if (function_layers_check_size(call->api, draft, &err) == 0)
+        return 0;
+    return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE, "%s", err.text);
 }
 
 void code_set_pending(struct version *draft)

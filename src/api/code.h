@@ -43,6 +43,9 @@ MUST_CHECK int code_refused(struct call *call, const struct deploy_result *resul
 /* What was deployed, into the draft: the tree, digests and sizes. */
 void code_fill(struct version *draft, const struct deploy_result *result);
 
+/* The package, just deployed, and the draft's layers: too large together? 0, or the error is set. */
+MUST_CHECK int code_check_layers(struct call *call, const struct version *draft);
+
 enum deploy_limits code_limits(const struct api *api);
 /* With --aws-limits warn: says what AWS would have refused. */
 void code_warn(const struct api *api, const char *name, const struct deploy_result *result);

@@ -22,12 +22,17 @@ bool code_location_is(const struct http_request *request)
 
 int code_location_append(struct call *call, const struct version *version, struct buf *json)
 {
-    AUTO_BUF struct buf url = BUF_INIT(URL_MAX);
     struct digest digest;
+    memcpy(digest.bytes, version->code.zip_sha256, DIGEST_BYTES);
+    return code_location_append_digest(call, &digest, json);
+}
+
+int code_location_append_digest(struct call *call, const struct digest *digest, struct buf *json)
+{
+    AUTO_BUF struct buf url = BUF_INIT(URL_MAX);
     char hex[DIGEST_HEX_SIZE];
     char path[sizeof(PREFIX) + DIGEST_HEX_SIZE];
-    memcpy(digest.bytes, version->code.zip_sha256, DIGEST_BYTES);
-    (void) snprintf(path, sizeof(path), "%s%s", PREFIX, digest_hex(&digest, hex));
+    (void) snprintf(path, sizeof(path), "%s%s", PREFIX, digest_hex(digest, hex));
     buf_append_text(&url, call->api->config.is_tls ? "https://" : "http://");
     buf_append_str(&url, call->request->host);
     int r = auth_presign(call->api->config.auth, call->request->host, str_of(path),

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "api/call.h"
+#include "base/digest.h"
 #include "function/version.h"
 
 #define CODE_LOCATION_EXPIRES_S 600
@@ -26,5 +27,9 @@ void code_location_serve(struct call *call);
 /* Appends the URL as a JSON string. -ENOMEM and the buffer's own failures. */
 MUST_CHECK int code_location_append(struct call *call, const struct version *version,
                                     struct buf *json);
+
+/* The same for any package of the store: a layer's content. */
+MUST_CHECK int code_location_append_digest(struct call *call, const struct digest *digest,
+                                           struct buf *json);
 
 #endif

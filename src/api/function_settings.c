@@ -34,6 +34,11 @@ static bool is_one_of(struct str text, const char *const *list, size_t n)
     return false;
 }
 
+bool function_settings_is_runtime(struct str text)
+{
+    return runtime_find(text) || is_one_of(text, known_runtimes, ARRAY_SIZE(known_runtimes));
+}
+
 /* Sets a text member of the draft from a view. */
 static void set_text(struct version *draft, char **member, struct str text)
 {
@@ -237,7 +242,7 @@ bool function_settings_need_instances(const struct version *before, const struct
     if (before->memory_mb != draft->memory_mb || before->timeout_s != draft->timeout_s ||
         before->tmp_mb != draft->tmp_mb || !is_same(before->runtime, draft->runtime) ||
         !is_same(before->handler, draft->handler) || !is_same(before->role, draft->role) ||
-        before->n_environment != draft->n_environment)
+        before->n_environment != draft->n_environment || !version_is_same_layers(before, draft))
         return true;
     for (size_t i = 0; i < draft->n_environment; i++)
         if (!is_same(before->environment[i].name, draft->environment[i].name) ||

@@ -39,6 +39,9 @@ MUST_CHECK int passive_read(struct member_reader *reader, struct version *draft)
 /* Members that ask for what does not exist: InvalidParameterValueException and what to do. */
 MUST_CHECK int passive_refuse(struct member_reader *reader, const struct version *draft);
 
+/* A runtime that AWS knows, whether or not this service has it. */
+bool function_settings_is_runtime(struct str text);
+
 /* Architectures of CreateFunction and UpdateFunctionCode. */
 MUST_CHECK int architectures_check(struct member_reader *reader);
 

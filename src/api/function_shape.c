@@ -96,6 +96,20 @@ static void append_code(struct buf *json, const struct version *version)
     member(json, "CodeSha256", digest_base64(&digest, base64));
 }
 
+static void append_layers(struct buf *json, const struct version *version)
+{
+    /* arn:aws:lambda:<region>:<account>: of the function is also the layers'. */
+    size_t prefix = strlen(version->arn) - strlen(version->name) - strlen("function:");
+    for (size_t i = 0; i < version->n_layers; i++) {
+        const struct version_layer *layer = &version->layers[i];
+        buf_printf(json, "%s{\"Arn\":\"%.*slayer:%s:%llu\",\"CodeSize\":%llu}",
+                   i ? "," : ",\"Layers\":[", (int) prefix, version->arn, layer->name,
+                   (unsigned long long) layer->number, (unsigned long long) layer->zip_bytes);
+    }
+    if (version->n_layers)
+        buf_append_byte(json, ']');
+}
+
 void function_shape_append(struct buf *json, const struct version *version, const char *qualifier,
                            enum function_shape shape)
 {
@@ -119,6 +133,7 @@ void function_shape_append(struct buf *json, const struct version *version, cons
                           ",\"SnapStart\":{\"ApplyOn\":\"None\",\"OptimizationStatus\":\"Off\"}");
     buf_printf(json, ",\"EphemeralStorage\":{\"Size\":%u}", version->tmp_mb);
     append_environment(json, version);
+    append_layers(json, version);
     append_passive(json, version);
     if (shape == FUNCTION_SHAPE_WHOLE) {
         append_state(json, version);

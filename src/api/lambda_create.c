@@ -2,8 +2,8 @@
  *
  * CreateFunction.
  *
- *   read and check ─► name taken (change) ─► ZipFile: deploy ─► commit Active ─► 201 "Pending"
- *                                        └─► LaminaPackage: commit Pending ─► 201 ─► background
+ *   read and check ─► name taken (change) ─► layers merged ─► ZipFile: deploy ─► commit Active ─► 201 "Pending"
+ *                                                         └─► LaminaPackage: commit Pending ─► 201 ─► background
  *
  * The answer shows State Pending in both cases, as AWS's does; with ZipFile the function is Active before
  * the client has read it.
@@ -15,6 +15,7 @@
 
 #include "api/background.h"
 #include "api/code.h"
+#include "api/function_layers.h"
 #include "api/function_settings.h"
 #include "api/function_shape.h"
 #include "api/operations.h"
@@ -24,10 +25,11 @@
 #include "store/store.h"
 
 struct creation {
-    struct change *change; /* owned until the commit */
-    struct version *draft; /* owned until the commit */
-    struct version *shown; /* what the answer says; owned */
-    struct store_pin *pin; /* keeps the tree until the commit; owned */
+    struct change *change;        /* owned until the commit */
+    struct version *draft;        /* owned until the commit */
+    struct version *shown;        /* what the answer says; owned */
+    struct store_pin *pin;        /* keeps the tree until the commit; owned */
+    struct store_pin *layers_pin; /* the layers' tree; owned */
     struct code_source source;
     char *tags; /* owned, or NULL */
     bool is_publishing;
@@ -44,6 +46,7 @@ static void creation_done(struct call *call)
     version_unref(creation->draft);
     version_unref(creation->shown);
     store_unpin(creation->pin);
+    store_unpin(creation->layers_pin);
     free(creation->tags);
     free(creation);
 }
@@ -98,6 +101,8 @@ static int read_request(struct call *call, struct creation *creation,
     if (!creation->draft)
         return aws_error_set(&call->error, AWS_SERVICE, "No memory");
     r = function_settings_read(call->json, &context, creation->draft, &call->error);
+    if (r == 0)
+        r = function_layers_read(call, creation->draft);
     if (r == 0)
         r = function_settings_tags(call->json, &creation->tags, &call->error);
     if (r == 0)
@@ -191,8 +196,10 @@ static void deployed(struct call *call, struct deploy_result *result)
         result->pin = NULL;
         code_fill(creation->draft, result);
         code_warn(call->api, creation->draft->name, result);
-        r = show(call, creation);
+        r = code_check_layers(call, creation->draft);
     }
+    if (r == 0)
+        r = show(call, creation);
     if (r < 0) {
         fail(call);
         return;
@@ -221,6 +228,29 @@ static void measured(struct call *call, int status, uint64_t bytes)
         commit(call);
 }
 
+static int begin_code(struct call *call)
+{
+    struct creation *creation = call->work;
+    if (creation->source.is_package && !creation->is_publishing)
+        return code_measure(call, &creation->source.package, measured);
+    creation->source.version = creation->draft;
+    return code_deploy(call, &creation->source, deployed);
+}
+
+static void merged(struct call *call, struct deploy_result *result)
+{
+    struct creation *creation = call->work;
+    int r = code_refused(call, result);
+    if (r == 0) {
+        creation->layers_pin = result->pin;
+        result->pin = NULL;
+        function_layers_fill(creation->draft, result);
+        r = begin_code(call);
+    }
+    if (r < 0)
+        fail(call);
+}
+
 void lambda_create(struct call *call)
 {
     struct function_name name;
@@ -233,12 +263,10 @@ void lambda_create(struct call *call)
     int r = read_request(call, creation, &name);
     if (r == 0)
         r = take_name(call, creation, name.name);
-    bool is_later = creation->source.is_package && !creation->is_publishing;
-    if (r == 0 && is_later)
-        r = code_measure(call, &creation->source.package, measured);
-    creation->source.version = creation->draft;
-    if (r == 0 && !is_later)
-        r = code_deploy(call, &creation->source, deployed);
+    if (r == 0 && function_layers_are_open(creation->draft))
+        r = function_layers_merge(call, creation->draft, merged);
+    else if (r == 0)
+        r = begin_code(call);
     if (r < 0)
         fail(call);
 }

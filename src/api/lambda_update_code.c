@@ -150,6 +150,10 @@ static void deployed(struct call *call, struct deploy_result *result)
     result->pin = NULL;
     code_fill(update->draft, result);
     code_warn(call->api, update->name.name, result);
+    if (code_check_layers(call, update->draft) < 0) {
+        fail(call);
+        return;
+    }
     if (update->is_dry_run) {
         update->shown = TAKE_PTR(update->draft);
         deploy_collect_soon(call->api->config.deploy);

@@ -2,11 +2,14 @@
  *
  * UpdateFunctionConfiguration. The answer shows LastUpdateStatus InProgress, as AWS's does; the update is
  * done before the client has read it.
+ *
+ *   read and check ─► function taken (change) ─► other layers: merged ─► commit ─► 200
  */
 
 #include <stdlib.h>
 
 #include "api/code.h"
+#include "api/function_layers.h"
 #include "api/function_settings.h"
 #include "api/function_shape.h"
 #include "api/operations.h"
@@ -15,80 +18,131 @@
 #include "base/mem.h"
 #include "function/catalog.h"
 #include "function/change.h"
+#include "store/store.h"
+
+struct configuring {
+    struct change *change; /* owned until the commit */
+    struct version *draft; /* owned until the commit */
+    struct version *shown; /* what the answer says; owned */
+    struct store_pin *pin; /* keeps the layers' tree until the commit; owned */
+};
+
+static void configuring_done(struct call *call)
+{
+    struct configuring *configuring = call->work;
+    call->work = NULL;
+    change_abort(configuring->change);
+    version_unref(configuring->draft);
+    version_unref(configuring->shown);
+    store_unpin(configuring->pin);
+    free(configuring);
+}
+
+static void fail(struct call *call)
+{
+    configuring_done(call);
+    call_fail(call);
+}
 
 static void committed(void *arg, const struct error *err)
 {
     struct call *call = arg;
-    struct version *shown = TAKE_PTR(call->work);
+    struct configuring *configuring = call->work;
+    struct version *shown = TAKE_PTR(configuring->shown);
+    configuring_done(call);
     if (err) {
         call_fail_internal(call, "api.update_configuration", err);
     } else {
         struct buf json = BUF_INIT(CALL_JSON_MAX);
         function_shape_append(&json, shown, NULL, FUNCTION_SHAPE_WHOLE);
+        deploy_collect_soon(
+            call->api->config.deploy); /* other layers' trees may have been dropped */
         call_answer_json(call, 200, &json);
     }
     version_unref(shown);
 }
 
-/* The new snapshot, and what the answer shows of it. */
-static int make_draft(struct call *call, const struct version *latest, struct version **ret_draft)
+/* The new snapshot, as far as the request says it. */
+static int make_draft(struct call *call, struct configuring *configuring)
 {
     struct function_settings_context context = {.account = call->api->account};
-    struct version *draft = version_copy(latest);
+    const struct version *latest = change_function(configuring->change)->latest;
+    struct version *draft = configuring->draft = version_copy(latest);
     if (!draft)
         return aws_error_set(&call->error, AWS_SERVICE, "No memory");
     int r = function_settings_read(call->json, &context, draft, &call->error);
-    if (r < 0) {
-        version_unref(draft);
+    if (r == 0)
+        r = function_layers_read(call, draft);
+    if (r < 0)
         return r;
-    }
     if (function_settings_need_instances(latest, draft))
         version_renew_execution(draft);
     version_touch(draft, clock_wall_ms());
-    *ret_draft = draft;
     return 0;
 }
 
-static void commit(struct call *call, struct change *change, struct version *draft)
+static void commit(struct call *call)
 {
+    struct configuring *configuring = call->work;
+    struct version *draft = TAKE_PTR(configuring->draft);
     bool is_alive = draft->state == VERSION_ACTIVE;
-    struct version *shown = version_copy(draft);
-    if (shown)
-        code_set_in_progress(shown);
+    configuring->shown = version_copy(draft);
+    if (!configuring->shown) {
+        version_unref(draft);
+        (void) aws_error_set(&call->error, AWS_SERVICE, "No memory");
+        fail(call);
+        return;
+    }
+    code_set_in_progress(configuring->shown);
     if (is_alive)
         code_set_active(draft);
     version_touch(draft, 0);
     struct change_plan plan = {.latest = draft, .is_serving = version_is_invocable(draft)};
-    call->work = shown;
-    int r = change_commit(change, &plan, committed, call);
+    int r = change_commit(TAKE_PTR(configuring->change), &plan, committed, call);
     if (r < 0) {
         struct error err = {0};
         (void) error_set_errno(&err, r, "commit the configuration");
-        version_unref(shown);
+        configuring_done(call);
         call_fail_internal(call, "api.update_configuration", &err);
     }
 }
 
+static void merged(struct call *call, struct deploy_result *result)
+{
+    struct configuring *configuring = call->work;
+    if (code_refused(call, result) < 0) {
+        fail(call);
+        return;
+    }
+    configuring->pin = result->pin;
+    result->pin = NULL;
+    function_layers_fill(configuring->draft, result);
+    commit(call);
+}
+
 void lambda_update_configuration(struct call *call)
 {
+    struct configuring *configuring = mem_new(struct configuring);
     struct function_name name;
     struct str revision_id;
-    struct change *change;
-    struct version *draft = NULL;
+    if (!configuring) {
+        call_fail_with(call, AWS_SERVICE, "No memory");
+        return;
+    }
+    call->work = configuring;
     int r = update_name(call, &name);
     if (r == 0)
         r = update_revision(call, &revision_id);
     if (r == 0)
-        r = update_begin(call, &name, revision_id, &change);
-    if (r < 0) {
-        call_fail(call);
+        r = update_begin(call, &name, revision_id, &configuring->change);
+    if (r == 0)
+        r = make_draft(call, configuring);
+    if (r == 0 && function_layers_are_open(configuring->draft))
+        r = function_layers_merge(call, configuring->draft, merged);
+    else if (r == 0) {
+        commit(call);
         return;
     }
-    r = make_draft(call, change_function(change)->latest, &draft);
-    if (r < 0 || !draft) {
-        change_abort(change);
-        call_fail(call);
-        return;
-    }
-    commit(call, change, draft);
+    if (r < 0)
+        fail(call);
 }

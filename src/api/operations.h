@@ -47,6 +47,15 @@ void lambda_get_provisioned(struct call *call);
 void lambda_list_provisioned(struct call *call);
 void lambda_put_concurrency(struct call *call);
 void lambda_put_provisioned(struct call *call);
+void lambda_add_layer_permission(struct call *call);
+void lambda_delete_layer(struct call *call);
+void lambda_get_layer(struct call *call);
+void lambda_get_layer_by_arn(struct call *call);
+void lambda_get_layer_policy(struct call *call);
+void lambda_list_layer_versions(struct call *call);
+void lambda_list_layers(struct call *call);
+void lambda_publish_layer(struct call *call);
+void lambda_remove_layer_permission(struct call *call);
 void invoke(struct call *call);
 void invoke_with_response_stream(struct call *call);
 

@@ -219,22 +219,6 @@ int passive_read(struct member_reader *reader, struct version *draft)
 
 /* Refusals */
 
-static int refuse_layers(struct member_reader *reader)
-{
-    yyjson_val *layers;
-    int r = member_array(reader, "Layers", &layers);
-    if (r < 0 || yyjson_arr_size(layers) == 0)
-        return r;
-    if (yyjson_arr_size(layers) > 5)
-        return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
-                             "Cannot reference more than 5 layers.");
-    /* Nobody can publish one yet, so none exists. */
-    struct str first = json_str(yyjson_arr_get_first(layers));
-    return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
-                         "Layer version " STR_FORMAT " does not exist.",
-                         STR_ARGUMENTS(str_part(first, 0, VALIDATION_VALUE_MAX)));
-}
-
 static int refuse_snap_start(struct member_reader *reader, const struct version *draft)
 {
     static const char *const choices[] = {"PublishedVersions", "None", NULL};
@@ -291,8 +275,6 @@ int passive_refuse(struct member_reader *reader, const struct version *draft)
                                  "%s is not available in this service yet.", absent[i]);
     }
     int r = refuse_package_type(reader);
-    if (r == 0)
-        r = refuse_layers(reader);
     if (r == 0)
         r = refuse_snap_start(reader, draft);
     return r;

@@ -2,26 +2,70 @@
 
 #include "api/rights.h"
 
+#include "api/layer_name.h"
 #include "api/users.h"
 #include "aws/arn.h"
+#include "base/digest.h"
 #include "base/json.h"
+#include "base/mem.h"
+#include "instance/identity.h"
+#include "instance/instance.h"
+#include "role/roles.h"
 
 #include <errno.h>
 
 #define ACTION_BYTES 128
 #define RESOURCE_BYTES_MAX 1024
 
-static const struct user *caller(const struct call *call)
+// NULL: not a person's key.
+static const struct user *person(const struct call *call)
 {
-    return users_by_key(call->api->users, call->ticket.claim.access_key);
+    return call->identity ? NULL : users_by_key(call->api->users, call->ticket.claim.access_key);
+}
+
+// The last part of arn:aws:iam::<account>:role/<path>/<name>.
+static struct str role_name_of(const char *arn)
+{
+    struct str text = str_of(arn);
+    return str_skip(text, (size_t) (str_find_last(text, '/') + 1));
+}
+
+// An undefined role has an id, too: made of its name, so that it is always the same.
+static void role_id_of(const struct call *call, const char *arn, char id[ROLE_ID_SIZE])
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    struct role *role = roles_find(call->api->config.roles, str_of(arn));
+    struct digest digest = digest_of(arn, strlen(arn));
+    memcpy(id, "AROA", 4);
+    for (size_t i = 4; i < ROLE_ID_SIZE - 1; i++)
+        id[i] = alphabet[digest.bytes[i] % 32];
+    id[ROLE_ID_SIZE - 1] = '\0';
+    if (role)
+        memcpy(id, role->id, ROLE_ID_SIZE);
+    role_unref(role);
+}
+
+// As on AWS: the function assumes its role, in a session of the function's name.
+static void sandbox_identity(const struct call *call, char ret_arn[RIGHTS_ARN_BYTES],
+                             char ret_user_id[RIGHTS_ARN_BYTES])
+{
+    const struct instance_identity *identity = call->identity;
+    struct str role = role_name_of(identity->role);
+    char id[ROLE_ID_SIZE];
+    role_id_of(call, identity->role, id);
+    (void) snprintf(ret_arn, RIGHTS_ARN_BYTES, "arn:aws:sts::%s:assumed-role/" STR_FORMAT "/%s",
+                    call->api->account, STR_ARGUMENTS(role), identity->function);
+    (void) snprintf(ret_user_id, RIGHTS_ARN_BYTES, "%s:%s", id, identity->function);
 }
 
 void rights_identity(const struct call *call, char ret_arn[RIGHTS_ARN_BYTES],
                      char ret_user_id[RIGHTS_ARN_BYTES])
 {
-    const struct user *user = caller(call);
+    const struct user *user = person(call);
     const char *account = call->api->account;
-    if (user) {
+    if (call->identity) {
+        sandbox_identity(call, ret_arn, ret_user_id);
+    } else if (user) {
         (void) snprintf(ret_arn, RIGHTS_ARN_BYTES, "arn:aws:iam::%s:user/%s", account, user->name);
         (void) snprintf(ret_user_id, RIGHTS_ARN_BYTES, "%s", user->access_key);
     } else {
@@ -71,6 +115,32 @@ static int name_bare_function(struct resource *resource, struct call *call, stru
     return r;
 }
 
+// IAM's ARN of a layer, or of a version of it, in one spelling. What names none is refused by the
+// operation, in its own words.
+static void name_layer(struct resource *resource, struct call *call)
+{
+    struct layer_arn layer = {.number = 0};
+    struct str text;
+    bool is_version = strstr(call->route->path, "{VersionNumber}") != NULL;
+    int r;
+    if (strcmp(call->route->operation, "GetLayerVersionByArn") == 0) {
+        r = call_query(call, "Arn", &text);
+        if (r == 0)
+            r = layer_arn_parse(text, &layer);
+    } else {
+        r = is_version ? layer_labels(call, &layer.name, &layer.number)
+                       : layer_label(call, &layer.name);
+    }
+    if (r < 0) {
+        buf_append_text(&resource->arn, "*");
+        return;
+    }
+    buf_printf(&resource->arn, "arn:aws:lambda:%s:%s:layer:" STR_FORMAT, call->api->region,
+               call->api->account, STR_ARGUMENTS(layer.name));
+    if (layer.number)
+        buf_printf(&resource->arn, ":%llu", (unsigned long long) layer.number);
+}
+
 static int name_resource(struct resource *resource, struct call *call)
 {
     const char *path = call->route->path;
@@ -88,6 +158,11 @@ static int name_resource(struct resource *resource, struct call *call)
     if (strcmp(call->route->operation, "CreateFunction") == 0 &&
         json_member_str(call->json, "FunctionName", &text) == 0)
         return name_bare_function(resource, call, text, FUNCTION_NAME_NEW);
+    if (strstr(path, "/layers/{LayerName}") ||
+        strcmp(call->route->operation, "GetLayerVersionByArn") == 0) {
+        name_layer(resource, call);
+        return 0;
+    }
     // What is no function's ARN is refused by the operation, in its own words.
     if (strstr(path, "/tags/{") && arn_parse_function(call->labels[0], &arn) == 0)
         return name_bare_function(resource, call, call->labels[0], FUNCTION_NAME_NAMESPACED);
@@ -95,39 +170,80 @@ static int name_resource(struct resource *resource, struct call *call)
     return 0;
 }
 
-static int deny(struct call *call, const char *action, struct str resource, bool is_explicit)
+// ---- decisions
+
+static const char *reason_of(enum role_answer answer, bool is_sandbox)
+{
+    switch (answer) {
+    case ROLE_DENIED:
+        return "with an explicit deny in an identity-based policy";
+    case ROLE_IMPOSSIBLE:
+        return "because functions have no access to the control plane";
+    default:
+        return is_sandbox ? "because the function's role does not allow the action"
+                          : "because no identity-based policy allows the action";
+    }
+}
+
+static int deny(struct call *call, const char *action, struct str resource, enum role_answer answer)
 {
     char arn[RIGHTS_ARN_BYTES], user_id[RIGHTS_ARN_BYTES];
     rights_identity(call, arn, user_id);
     return aws_error_set(&call->error, AWS_ACCESS_DENIED,
                          "User: %s is not authorized to perform: %s on resource: " STR_FORMAT " %s",
                          arn, action, STR_ARGUMENTS(str_part(resource, 0, 300)),
-                         is_explicit ? "with an explicit deny in an identity-based policy"
-                                     : "because no identity-based policy allows the action");
+                         reason_of(answer, call->identity != NULL));
+}
+
+static enum role_answer ask_sandbox(const struct call *call, const char *action,
+                                    struct str resource)
+{
+    const struct instance_identity *identity = call->identity;
+    if (identity->is_ended)
+        return ROLE_NOT_ALLOWED;
+    AUTO_FREE struct role_variable *variables =
+        calloc(identity->variable_count + 1, sizeof(*variables));
+    for (size_t i = 0; variables && i < identity->variable_count; i++)
+        variables[i] = (struct role_variable){str_of(identity->variables[i].name),
+                                              str_of(identity->variables[i].value)};
+    const struct role_asker asker = {identity->role, variables,
+                                     variables ? identity->variable_count : 0};
+    return roles_ask(call->api->config.roles, &asker, str_of(action), resource);
+}
+
+static enum role_answer ask_person(const struct call *call, const char *action, struct str arn,
+                                   size_t function_size)
+{
+    // A key without a user (removed a moment ago) has no rights.
+    const struct user *user = person(call);
+    enum policy_effect effect = POLICY_SILENT;
+    if (user)
+        effect = policy_evaluate(user->policy, str_of(action), arn);
+    // Who is kept from a function is kept from its versions and aliases: otherwise `f:$LATEST` would
+    // be a way around a Deny on `f`.
+    if (effect == POLICY_ALLOWS && function_size > 0 && function_size < arn.size &&
+        policy_evaluate(user->policy, str_of(action), str_part(arn, 0, function_size)) ==
+            POLICY_DENIES)
+        effect = POLICY_DENIES;
+    if (effect == POLICY_DENIES)
+        return ROLE_DENIED;
+    return effect == POLICY_ALLOWS ? ROLE_ALLOWED : ROLE_NOT_ALLOWED;
 }
 
 static int check(struct call *call, const char *action, const struct resource *resource)
 {
-    // A key without a user (removed a moment ago) has no rights, and a resource that does not fit is
-    // nobody's.
-    const struct user *user = caller(call);
     struct str arn = buf_str(&resource->arn);
-    enum policy_effect effect = POLICY_SILENT;
-    if (user && buf_status(&resource->arn) == 0)
-        effect = policy_evaluate(user->policy, str_of(action), arn);
-    // Who is kept from a function is kept from its versions and aliases: otherwise `f:$LATEST` would
-    // be a way around a Deny on `f`.
-    if (effect == POLICY_ALLOWS && resource->function_size > 0 &&
-        resource->function_size < arn.size &&
-        policy_evaluate(user->policy, str_of(action), str_part(arn, 0, resource->function_size)) ==
-            POLICY_DENIES)
-        effect = POLICY_DENIES;
-    return effect == POLICY_ALLOWS ? 0 : deny(call, action, arn, effect == POLICY_DENIES);
+    enum role_answer answer = ROLE_NOT_ALLOWED; // a resource that does not fit is nobody's
+    if (buf_status(&resource->arn) == 0)
+        answer = call->identity ? ask_sandbox(call, action, arn)
+                                : ask_person(call, action, arn, resource->function_size);
+    return answer == ROLE_ALLOWED ? 0 : deny(call, action, arn, answer);
 }
 
-static bool may_everything(const struct call *call)
+bool rights_are_all(const struct call *call)
 {
-    return auth_is_own_key(call->api->config.auth, call->ticket.claim.access_key);
+    return !call->identity &&
+           auth_is_own_key(call->api->config.auth, call->ticket.claim.access_key);
 }
 
 static struct resource resource_new(void)
@@ -137,7 +253,7 @@ static struct resource resource_new(void)
 
 int rights_check(struct call *call)
 {
-    if (may_everything(call) || call->ticket.service == AUTH_SERVICE_STS)
+    if (rights_are_all(call) || call->ticket.service == AUTH_SERVICE_STS)
         return 0;
     char action[ACTION_BYTES];
     struct resource resource = resource_new();
@@ -151,17 +267,43 @@ int rights_check(struct call *call)
 
 int rights_check_head(struct call *call)
 {
+    char action[ACTION_BYTES];
     bool is_in_body = strcmp(call->route->operation, "CreateFunction") == 0;
+    if (call->ticket.service == AUTH_SERVICE_STS)
+        return 0;
+    action_of(call, action);
+    if (call->identity && !roles_is_possible(str_of(action)))
+        return deny(call, action, STR("*"), ROLE_IMPOSSIBLE);
     return call->ticket.is_proven && !is_in_body ? rights_check(call) : 0;
+}
+
+int rights_may(struct call *call, const char *action, struct str resource)
+{
+    if (rights_are_all(call))
+        return 0;
+    enum role_answer answer = call->identity ? ask_sandbox(call, action, resource)
+                                             : ask_person(call, action, resource, 0);
+    return answer == ROLE_ALLOWED ? 0 : deny(call, action, resource, answer);
 }
 
 int rights_check_invoke(struct call *call, struct str name, struct str qualifier)
 {
-    if (may_everything(call))
+    if (rights_are_all(call))
         return 0;
     struct resource resource = resource_new();
     name_function(&resource, call, name, qualifier);
     int r = check(call, "lambda:InvokeFunction", &resource);
+    buf_done(&resource.arn);
+    return r;
+}
+
+int rights_check_layer(struct call *call, const char *name, uint64_t number)
+{
+    if (rights_are_all(call))
+        return 0;
+    struct resource resource = resource_new();
+    layer_arn_append(&resource.arn, call->api, name, number);
+    int r = check(call, "lambda:GetLayerVersion", &resource);
     buf_done(&resource.arn);
     return r;
 }

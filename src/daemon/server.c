@@ -23,6 +23,7 @@
 #include "deploy/deploy.h"
 #include "fetch/spool.h"
 #include "function/catalog.h"
+#include "function/layer.h"
 #include "function/scheduler.h"
 #include "http/server.h"
 #include "http/tls.h"
@@ -51,6 +52,7 @@ struct server {
     struct queue *queue;
     struct log_writer *log_writer;
     struct catalog *catalog;
+    struct layers *layers;
     struct instance_host *host;
     struct scheduler *scheduler;
     struct async *async;
@@ -90,6 +92,16 @@ static void live_add(void *arg, const struct version *version)
 {
     const struct version_code *code = &version->code;
     deploy_live_add(arg, code->has_tree ? code->tree_id : NULL, code->zip_sha256);
+    if (version->has_opt_tree)
+        deploy_live_add(arg, version->opt_tree_id, NULL);
+    /* Of a layer version that was deleted too: it may be merged anew beside another. */
+    for (size_t i = 0; i < version->n_layers; i++)
+        deploy_live_add(arg, version->layers[i].tree_id, NULL);
+}
+
+static void live_add_layer(void *arg, const struct layer_version *version)
+{
+    deploy_live_add(arg, version->tree_id, version->zip_sha256);
 }
 
 static void live_add_model(struct deploy_live *live, struct store_live_models *models,
@@ -128,6 +140,7 @@ static void on_live(void *arg, struct deploy_live *live)
     struct server *server = arg;
     catalog_each_version(server->catalog, live_add_known, live);
     scheduler_each_version(server->scheduler, live_add_running, live);
+    layers_each_version(server->layers, live_add_layer, live);
 }
 
 static void on_forget(void *arg, const struct digest *tree_id)
@@ -153,14 +166,24 @@ static int check_model(struct server *server, const struct version *version, str
     return r < 0 ? error_wrap(err, r, "the model '%s'", model->name) : 0;
 }
 
+static int check_one_tree(struct server *server, const uint8_t *bytes, bool *is_rebuilt,
+                          struct error *err)
+{
+    struct digest tree_id;
+    bool is_new = false;
+    memcpy(tree_id.bytes, bytes, sizeof(tree_id.bytes));
+    int r = store_tree_check(server->store, &tree_id, &is_new, err);
+    *is_rebuilt = *is_rebuilt || is_new;
+    return r;
+}
+
 static int check_tree(void *arg, const struct version *version, struct error *err)
 {
     struct server *server = arg;
-    struct digest tree_id;
     bool is_rebuilt = false;
-    int r = 0;
-    memcpy(tree_id.bytes, version->code.tree_id, sizeof(tree_id.bytes));
-    r = store_tree_check(server->store, &tree_id, &is_rebuilt, err);
+    int r = check_one_tree(server, version->code.tree_id, &is_rebuilt, err);
+    if (r == 0 && version->has_opt_tree)
+        r = check_one_tree(server, version->opt_tree_id, &is_rebuilt, err);
     if (r == 0 && is_rebuilt)
         log_info("store.rebuilt", "function=%s version=%s", version->name, version->qualifier);
     if (r == 0)
@@ -260,6 +283,12 @@ static int share_descriptors(struct server *server, struct error *err)
     return r;
 }
 
+static int open_file_pool(struct server *server, struct error *err)
+{
+    int r = job_pool_new(server->loop, "files", FILE_THREADS, FILE_JOBS_MAX, &server->file_pool);
+    return r < 0 ? error_set_errno(err, r, "start the threads that read files") : 0;
+}
+
 static int open_data(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -295,7 +324,7 @@ static int open_catalog(struct server *server, struct error *err)
     if (r < 0)
         return r;
     (void) catalog_check(server->catalog, check_tree, server); /* logged one by one */
-    return 0;
+    return layers_new(server->registry, &server->layers, err);
 }
 
 static int open_instances(struct server *server, struct error *err)
@@ -304,6 +333,7 @@ static int open_instances(struct server *server, struct error *err)
     const struct instance_host_config host = {.loop = server->loop,
                                               .spawn_fd = TAKE_FD(server->spawn_fd),
                                               .log_writer = server->log_writer,
+                                              .file_pool = server->file_pool,
                                               .region = config->region,
                                               .lost = on_spawn_lost,
                                               .arg = server};
@@ -398,6 +428,7 @@ static int open_api(struct server *server, struct error *err)
     const struct api_config api = {.loop = server->loop,
                                    .auth = server->auth,
                                    .catalog = server->catalog,
+                                   .layers = server->layers,
                                    .scheduler = server->scheduler,
                                    .registry = server->registry,
                                    .roles = server->roles,
@@ -410,7 +441,13 @@ static int open_api(struct server *server, struct error *err)
                                    .limits = api_limits_of(server->config),
                                    .concurrency = (uint32_t) server->config->concurrency,
                                    .is_tls = server->tls != NULL};
-    return api_new(&api, &server->api, err);
+    int r = api_new(&api, &server->api, err);
+    if (r < 0)
+        return r;
+    const struct instance_platform platform = {
+        .on_head = api_on_platform_head, .format_fault = api_format_fault, .arg = server->api};
+    instance_host_set_platform(server->host, &platform);
+    return 0;
 }
 
 /* "127.0.0.1:4566", "[::1]:4566" */
@@ -444,10 +481,8 @@ static int open_http(struct server *server, struct error *err)
     int r = listen_split(server->config->listen, address, &port);
     if (r < 0)
         return error_set(err, r, "listen: '%s' is not address:port", server->config->listen);
-    r = job_pool_new(server->loop, "files", FILE_THREADS, FILE_JOBS_MAX, &server->file_pool);
     http.file_pool = server->file_pool;
-    if (r == 0)
-        r = http_server_new(server->loop, &http, &server->http);
+    r = http_server_new(server->loop, &http, &server->http);
     if (r < 0)
         return error_set_errno(err, r, "start the HTTP server");
     r = http_listen_tcp(server->http, address, port, &server->listener, err);
@@ -461,8 +496,8 @@ static int open_http(struct server *server, struct error *err)
 static int open_all(struct server *server, struct error *err)
 {
     int (*const steps[])(struct server *, struct error *) = {
-        open_data,   open_roles, open_catalog, open_instances, open_async,
-        open_deploy, open_auth,  open_tls,     open_api,
+        open_data,  open_file_pool, open_roles, open_catalog, open_instances,
+        open_async, open_deploy,    open_auth,  open_tls,     open_api,
     };
     server->loop = loop_new();
     if (!server->loop)

@@ -117,7 +117,7 @@ static int read_array(yyjson_val *root, const char *name, char **ret, struct err
 static int read_all(yyjson_val *root, struct layer_version *version, struct error *err)
 {
     int64_t schema;
-    uint64_t created;
+    uint64_t created = 0;
     struct str revision;
     if (json_member_i64(root, "Schema", SCHEMA, SCHEMA, &schema) < 0)
         return bad(err, "Schema");

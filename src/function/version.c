@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/uuid.h"
+#include "function/runtime.h"
 
 #define DEFAULT_MEMORY_MB 128
 #define DEFAULT_TIMEOUT_S 3
@@ -223,6 +224,24 @@ uint64_t version_number(const struct version *version)
     return number;
 }
 
+bool version_is_snap_start(const struct version *version)
+{
+    return version->has_snap_start && !version_is_latest(version);
+}
+
+bool version_is_forked(const struct version *version)
+{
+    const struct runtime *runtime = runtime_find(str_of(version->runtime ? version->runtime : ""));
+    if (!runtime || !version->code.has_tree)
+        return false;
+    if (runtime->kind == RUNTIME_PYTHON)
+        return version_is_snap_start(version);
+    if (runtime->kind != RUNTIME_PROVIDED)
+        return false;
+    return version->code.forking == VERSION_FORKING_ALWAYS ||
+           (version->code.forking == VERSION_FORKING_ABLE && version_is_snap_start(version));
+}
+
 bool version_is_invocable(const struct version *version)
 {
     return version->state == VERSION_ACTIVE && version->code.has_tree &&
@@ -274,6 +293,7 @@ bool version_is_same_content(const struct version *latest, const struct version 
                   sizeof(latest->code.zip_sha256)) == 0 &&
            latest->memory_mb == published->memory_mb && latest->timeout_s == published->timeout_s &&
            latest->tmp_mb == published->tmp_mb &&
+           latest->has_snap_start == published->has_snap_start &&
            is_same_text(latest->runtime, published->runtime) &&
            is_same_text(latest->handler, published->handler) &&
            is_same_text(latest->role, published->role) &&

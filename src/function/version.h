@@ -61,8 +61,17 @@ struct version_variable {
  * lamina-spawn mounts at /var/task); it is valid only if `has_tree`, which every ACTIVE version
  * has. `zip_sha256` is the digest of the package's bytes (CodeSha256, and the store's object id,
  * from which Code.Location is served). */
+/* Whether instances of a version may be forks of a template (docs/templates.md). */
+enum version_forking {
+    VERSION_FORKING_UNKNOWN, /* nobody has looked at its bootstrap: a row of an earlier release */
+    VERSION_FORKING_NONE,
+    VERSION_FORKING_ABLE,   /* its runtime can: with SnapStart */
+    VERSION_FORKING_ALWAYS, /* lamina-model: without being asked */
+};
+
 struct version_code {
     bool has_tree;
+    enum version_forking forking; /* of a provided runtime's bootstrap */
     uint8_t tree_id[32];
     uint8_t zip_sha256[32];
     uint64_t zip_bytes;
@@ -93,7 +102,7 @@ struct version {
 
     char *runtime;     /* provided | provided.al2 | provided.al2023 */
     char *handler;     /* _HANDLER */
-    char *role;        /* ARN of the role; its rights are not looked at yet */
+    char *role;        /* ARN of the role: what it may do on the platform (role/roles.h) */
     char *description; /* "" if none */
     /* Of a published version: the description that $LATEST had then. A version may get one of its own,
      * which must not make it look changed. NULL for $LATEST. */
@@ -126,9 +135,14 @@ struct version {
     struct version_model previous_model;
     char refused_mark[VERSION_MODEL_MARK_MAX + 1];
 
+    bool has_snap_start; /* SnapStart.ApplyOn is PublishedVersions */
+    /* Of a published version with it: OptimizationStatus, as its template turned out. Off and ACTIVE: state_reason
+     * says why its instances are started one by one. */
+    bool is_optimized;
+
     enum version_state state;
-    char *state_reason;      /* NULL when ACTIVE */
-    char *state_reason_code; /* NULL when ACTIVE */
+    char *state_reason;      /* NULL when ACTIVE, but see is_optimized */
+    char *state_reason_code; /* the same */
     enum version_update update;
     char *update_reason;      /* NULL unless in progress or failed */
     char *update_reason_code; /* the same */
@@ -168,6 +182,11 @@ uint64_t version_layers_bytes(const struct version *version);
 
 /* Says that code or configuration changed: instances of the earlier snapshot must not serve it. */
 void version_renew_execution(struct version *draft);
+
+/* SnapStart applies to it: a published version of a function that has it on. */
+bool version_is_snap_start(const struct version *version);
+/* Its instances are to be forks of a template, if one can be made. */
+bool version_is_forked(const struct version *version);
 
 bool version_is_latest(const struct version *version);
 /* The number of a published version, 0 for $LATEST. */

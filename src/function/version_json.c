@@ -11,6 +11,8 @@
  *    "Layers":[{"Name":..., "Number":n, "ZipBytes":n, "TreeBytes":n, "TreeId":"<hex>"}, ...],
  *    "OptTreeId":"<hex>",                           both absent without layers
  *    "Model":{...}, "PreviousModel":{...}, "RefusedMark":..., absent if there is none (version_model.h),
+ *    "Forking":"none|able|always",                  absent: nobody has looked
+ *    "SnapStart":"On|Off",                          OptimizationStatus; absent without SnapStart
  *    "State":"Active", "StateReason":..., "StateReasonCode":...,
  *    "LastUpdateStatus":"Successful", "LastUpdateStatusReason":..., "LastUpdateStatusReasonCode":...,
  *    "RevisionId":"<uuid>", "ModifiedMs":n}
@@ -33,6 +35,13 @@
 #define SCHEMA 1
 /* A version is at most 4 KB of environment, escaped, and short texts. */
 #define JSON_MAX (1 << 20)
+
+static const char *const forking_names[] = {
+    [VERSION_FORKING_UNKNOWN] = NULL,
+    [VERSION_FORKING_NONE] = "none",
+    [VERSION_FORKING_ABLE] = "able",
+    [VERSION_FORKING_ALWAYS] = "always",
+};
 
 static void append_member(struct buf *out, const char *name, const char *text)
 {
@@ -119,6 +128,9 @@ char *version_to_json(const struct version *version, size_t *ret_length)
         append_digest(&out, "TreeId", version->code.tree_id);
         append_number(&out, "TreeBytes", version->code.tree_bytes);
     }
+    append_member(&out, "Forking", forking_names[version->code.forking]);
+    if (version->has_snap_start)
+        append_member(&out, "SnapStart", version->is_optimized ? "On" : "Off");
     append_layers(&out, version);
     append_model(&out, "Model", &version->model);
     append_model(&out, "PreviousModel", &version->previous_model);
@@ -269,6 +281,29 @@ static int read_code(struct reader *reader)
         return r;
     code->has_tree = true;
     return read_u64(reader, "TreeBytes", &code->tree_bytes);
+}
+
+/* Both may be absent. */
+static int read_forking(struct reader *reader)
+{
+    struct version *version = reader->version;
+    struct str text = {0};
+    int r = json_member_str(reader->root, "Forking", &text);
+    if (r < 0 && r != -ENOENT)
+        return bad_member(reader, "Forking");
+    for (size_t i = VERSION_FORKING_NONE; r == 0 && i < ARRAY_SIZE(forking_names); i++)
+        if (str_equal_text(text, forking_names[i]))
+            version->code.forking = (enum version_forking) i;
+    if (r == 0 && version->code.forking == VERSION_FORKING_UNKNOWN)
+        return bad_member(reader, "Forking");
+    r = json_member_str(reader->root, "SnapStart", &text);
+    if (r == -ENOENT)
+        return 0;
+    version->has_snap_start = true;
+    version->is_optimized = r == 0 && str_equal_text(text, "On");
+    return r == 0 && (version->is_optimized || str_equal_text(text, "Off"))
+               ? 0
+               : bad_member(reader, "SnapStart");
 }
 
 static int read_layer(struct reader *reader, yyjson_val *object, struct version_layer *layer)
@@ -425,6 +460,8 @@ static int read_all(struct reader *reader)
         r = read_passive(reader);
     if (r == 0)
         r = read_code(reader);
+    if (r == 0)
+        r = read_forking(reader);
     if (r == 0)
         r = read_layers(reader);
     if (r == 0)

@@ -22,6 +22,11 @@
 //                named (may be empty); total is the reason's number (entry, byte offset or size)
 //
 // Anything else, in any other order, is -EPROTO: the worker is broken or was taken over.
+//
+// PREPARE takes a model for the package and answers with two files: WORK_PREPARED_REPORT, one struct
+// work_prepared, and WORK_PREPARED_MODEL, the prepared form; or REFUSED with one of the PREPARE_
+// reasons and, as the path, words of the engine. The reader shows the report and believes the form
+// for this model alone: whoever takes over the worker was that model.
 
 #ifndef LAMINA_WIRE_WORK_H
 #define LAMINA_WIRE_WORK_H
@@ -31,15 +36,47 @@
 #define WORK_MAGIC UINT32_C(0x4b57414c) // "LAWK"
 #define WORK_VERSION UINT32_C(1)
 
-enum work_kind { WORK_KIND_UNZIP = 1 };
+enum work_kind { WORK_KIND_UNZIP = 1, WORK_KIND_PREPARE = 2 };
 
-// Positions of the numbers in struct spawn_work's arg[], and on the command line.
+// Positions of the numbers in struct spawn_work's arg[], and on the command line. UNZIP's:
 enum work_argument {
     WORK_ARGUMENT_ENTRIES_MAX = 0,
     WORK_ARGUMENT_BYTES_MAX = 1, // sum of all files; 0: no limit
     WORK_ARGUMENT_RESERVED_2 = 2,
     WORK_ARGUMENT_RESERVED_3 = 3,
 };
+
+// PREPARE's:
+enum work_prepare_argument {
+    WORK_PREPARE_BYTES_MAX = 0, // of the prepared form; 0: no limit
+    WORK_PREPARE_TIME_MS = 1,   // for looking and measuring, beside loading; more is not begun
+    WORK_PREPARE_RESERVED_2 = 2,
+    WORK_PREPARE_RESERVED_3 = 3,
+};
+
+#define WORK_PREPARE_TIME_MS_MAX UINT64_C(600000)
+
+#define WORK_PREPARED_REPORT "report"
+#define WORK_PREPARED_MODEL "model.ort"
+
+// Two outputs are equal when they differ by at most this part.
+#define WORK_PREPARED_TOLERANCE 1e-3
+
+// What was measured, with one thread.
+struct work_measured {
+    uint64_t cold_us; // session and first inference
+    uint64_t warm_us; // one inference, the median
+    uint64_t private_bytes;
+    double difference; // the largest from the original's answers, relative; not finite: no answers
+};
+
+struct work_prepared {
+    struct work_measured off, on; // without pre-packed weights, and with them
+    uint32_t checked;             // inputs whose answers were compared
+    uint32_t reserved;            // 0
+};
+
+_Static_assert(sizeof(struct work_prepared) == 72, "work_prepared has a fixed size");
 
 #define WORK_PATH_MAX 4000 // bytes of a path; with "/var/task/" it stays below PATH_MAX
 #define WORK_NAME_MAX 255  // bytes of one name in it
@@ -102,7 +139,12 @@ _Static_assert(sizeof(struct work_frame) == 32, "work_frame has a fixed size");
     X(CHECKSUM, "the content does not have the checksum that is recorded")                         \
     X(SIZE, "the content does not have the size that is recorded")                                 \
     X(COMPRESSED_DATA, "the compressed content is damaged")                                        \
-    X(READ, "it could not be read")
+    X(READ, "it could not be read")                                                                \
+    X(PREPARE_ENGINE, "there is no engine to prepare it with")                                     \
+    X(PREPARE_LOAD, "the engine could not prepare it")                                             \
+    X(PREPARE_TOO_LARGE, "its prepared form is too large")                                         \
+    X(PREPARE_RUN, "no inputs were found that it runs on, so nothing could be compared")           \
+    X(PREPARE_DIFFERS, "its prepared form answers otherwise than it does itself")
 
 enum work_reason {
 #define WORK_REASON_ENUM(name, text) WORK_REASON_##name,

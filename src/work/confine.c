@@ -71,6 +71,20 @@ static int limit_at_most(int resource, rlim_t value)
     return limit(resource, now.rlim_max < value ? now.rlim_max : value);
 }
 
+int confine_engine(void)
+{
+    int r = limit(RLIMIT_CORE, 0);
+    if (r == 0)
+        r = limit(RLIMIT_NPROC, 0);
+    if (r == 0)
+        r = limit_at_most(RLIMIT_NOFILE, CONFINE_ENGINE_FILES);
+    if (r == 0)
+        r = limit_at_most(RLIMIT_CPU, CONFINE_CPU_SECONDS);
+    if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        r = -errno;
+    return r;
+}
+
 int confine_self(void)
 {
     int r = limit(RLIMIT_CORE, 0);

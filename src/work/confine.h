@@ -15,8 +15,13 @@
 
 #define CONFINE_MEMORY_BYTES (256ull * 1024 * 1024)
 #define CONFINE_CPU_SECONDS 3600
+#define CONFINE_ENGINE_FILES 32
 
 // -errno; the job must not run then.
 int confine_self(void) MUST_CHECK;
+
+// For a job with an inference library in it: resource limits only. What it may ask of the kernel is
+// lamina-spawn's filter; it can read the host's /usr and write to memory and its output.
+int confine_engine(void) MUST_CHECK;
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "fetch/spool.h"
 #include "function/catalog.h"
+#include "instance/identity.h"
 #include "loop/loop.h"
 
 #define JOB_THREADS 2
@@ -331,6 +332,9 @@ static int route_call(struct call *call)
     const struct route *table = lambda_routes;
     if (call->ticket.service == AUTH_SERVICE_STS)
         table = sts_routes;
+    else if (call->identity && call->ticket.service != AUTH_SERVICE_LAMBDA)
+        return aws_error_set(&call->error, AWS_ACCESS_DENIED,
+                             "This function's role allows no operation of that service");
     else if (call->ticket.service != AUTH_SERVICE_LAMBDA)
         return aws_error_set(&call->error, AWS_NOT_IMPLEMENTED,
                              "This service does not implement the API that the signature names");
@@ -351,6 +355,20 @@ static int route_call(struct call *call)
                              "The operation %s is not implemented by Lamina",
                              match.route->operation);
     return 0;
+}
+
+/* A signed request, of whichever service. */
+static void serve(struct call *call)
+{
+    int r = auth_begin(call->api->config.auth, call->request, &call->ticket, &call->error);
+    if (r == 0)
+        r = route_call(call);
+    if (r == 0 && call->identity)
+        r = rights_check_head(call);
+    if (r < 0)
+        call_fail(call);
+    else
+        take_body(call);
 }
 
 void api_on_head(struct http_request *request, void *user)
@@ -374,11 +392,23 @@ void api_on_head(struct http_request *request, void *user)
         return;
     }
     call->ticket.takes_people = true; /* run() looks at their rights */
-    int r = auth_begin(api->config.auth, request, &call->ticket, &call->error);
-    if (r == 0)
-        r = route_call(call);
-    if (r < 0)
-        call_fail(call);
-    else
-        take_body(call);
+    serve(call);
+}
+
+void api_on_platform_head(void *arg, struct http_request *request,
+                          struct instance_identity *identity, unsigned depth)
+{
+    struct call *call = call_new(arg, request);
+    if (!call) {
+        http_respond_text(request, 503, NULL, STR(""));
+        return;
+    }
+    call->identity = instance_identity_ref(identity);
+    call->depth = depth + 1;
+    call->temporary = (struct auth_temporary){.access_key = str_of(identity->access_key),
+                                              .secret = str_of(identity->secret),
+                                              .token = str_of(identity->token),
+                                              .is_ended = &identity->is_ended};
+    call->ticket.temporary = &call->temporary;
+    serve(call);
 }

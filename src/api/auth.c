@@ -16,6 +16,7 @@ static const struct {
 } services[] = {
     {"lambda", AUTH_SERVICE_LAMBDA},
     {"sts", AUTH_SERVICE_STS},
+    {"iam", AUTH_SERVICE_IAM},
     {"s3", AUTH_SERVICE_S3},
     {"sagemaker", AUTH_SERVICE_SAGEMAKER},
 };
@@ -132,6 +133,14 @@ static struct str secret_of(const struct auth *auth, struct str access_key)
     return key ? key->secret : (struct str){0};
 }
 
+static struct str ticket_secret(const struct auth *auth, const struct auth_ticket *ticket)
+{
+    const struct auth_temporary *temporary = ticket->temporary;
+    if (!temporary)
+        return secret_of(auth, ticket->claim.access_key);
+    return *temporary->is_ended ? (struct str){0} : temporary->secret;
+}
+
 bool auth_is_own_key(const struct auth *auth, struct str access_key)
 {
     return str_equal(access_key, auth->access_key);
@@ -178,10 +187,22 @@ static int refuse_key(struct auth *auth, struct aws_error *error)
                   "The security token included in the request is invalid.");
 }
 
+// The token is no secret beside the key's own, which the signature proves; all the same it is compared as one.
+static bool is_temporary(const struct auth_ticket *ticket)
+{
+    const struct auth_temporary *temporary = ticket->temporary;
+    struct str token = ticket->claim.token;
+    return !*temporary->is_ended && str_equal(ticket->claim.access_key, temporary->access_key) &&
+           token.data && token.size == temporary->token.size &&
+           mem_equal_secret(token.data, temporary->token.data, token.size);
+}
+
 // Access keys are public, so compared plainly.
 static int check_key(struct auth *auth, const struct auth_ticket *ticket, struct aws_error *error)
 {
     struct str access_key = ticket->claim.access_key;
+    if (ticket->temporary)
+        return is_temporary(ticket) ? 0 : refuse_key(auth, error);
     bool is_known = str_equal(access_key, auth->access_key) ||
                     (ticket->takes_people && find_key(auth, access_key));
     return is_known && !ticket->claim.token.data ? 0 : refuse_key(auth, error);
@@ -200,12 +221,13 @@ static int find_service(struct auth *auth, const struct sigv4_claim *claim,
                   "Credential should be scoped to correct service: 'lambda'.");
 }
 
-// STS has one global endpoint, whose signatures say us-east-1 wherever they come from.
+// STS and IAM have one global endpoint, whose signatures say us-east-1 wherever they come from.
 static int check_region(struct auth *auth, const struct sigv4_claim *claim,
                         enum auth_service service, struct aws_error *error)
 {
     if (str_equal(claim->region, auth->region) ||
-        (service == AUTH_SERVICE_STS && str_equal(claim->region, STR("us-east-1"))))
+        ((service == AUTH_SERVICE_STS || service == AUTH_SERVICE_IAM) &&
+         str_equal(claim->region, STR("us-east-1"))))
         return 0;
     auth->stats.refused_total++;
     return aws_error_set(error, AWS_INVALID_SIGNATURE,
@@ -221,16 +243,30 @@ static int check_time(struct auth *auth, const struct sigv4_claim *claim, struct
     return refuse(auth, error, AWS_INVALID_SIGNATURE, err.text);
 }
 
+// Those of sandboxes are derived each time: there are as many as sandboxes, and the cache is for keys that last.
+static const struct sigv4_key *signing_key(struct auth *auth, const struct auth_ticket *ticket,
+                                           struct str secret, struct sigv4_key *derived)
+{
+    const struct sigv4_claim *claim = &ticket->claim;
+    if (!ticket->temporary)
+        return sigv4_keys_get(auth->keys, claim, secret);
+    sigv4_key_derive(secret, claim->date, claim->region, claim->service, derived);
+    return derived;
+}
+
 static int verify(struct auth *auth, const struct http_request *request,
-                  const struct sigv4_claim *claim, struct str payload_hash, struct aws_error *error)
+                  const struct auth_ticket *ticket, struct str payload_hash,
+                  struct aws_error *error)
 {
     struct error err = {0};
     struct sigv4_request what = signed_request(request);
-    struct str secret = secret_of(auth, claim->access_key);
+    struct sigv4_key derived = {0};
+    struct str secret = ticket_secret(auth, ticket);
     if (!secret.data) // removed since the request began
         return refuse_key(auth, error);
-    const struct sigv4_key *key = sigv4_keys_get(auth->keys, claim, secret);
-    int r = sigv4_verify(&what, claim, payload_hash, key, &err);
+    const struct sigv4_key *key = signing_key(auth, ticket, secret, &derived);
+    int r = sigv4_verify(&what, &ticket->claim, payload_hash, key, &err);
+    mem_wipe(&derived, sizeof(derived));
     if (r == 0)
         return 0;
     return refuse(auth, error, r == -ENOMEM ? AWS_SERVICE_UNAVAILABLE : AWS_INVALID_SIGNATURE,
@@ -245,9 +281,9 @@ static int examine(struct auth *auth, const struct http_request *request,
     struct sigv4_request what = signed_request(request);
     if (sigv4_parse(&what, &ticket->claim, &err) < 0)
         return refuse_claim(auth, error, &err);
-    int r = check_key(auth, ticket, error);
+    int r = find_service(auth, &ticket->claim, &ticket->service, error);
     if (r == 0)
-        r = find_service(auth, &ticket->claim, &ticket->service, error);
+        r = check_key(auth, ticket, error);
     if (r == 0)
         r = check_region(auth, &ticket->claim, ticket->service, error);
     if (r == 0)
@@ -286,7 +322,7 @@ int auth_begin(struct auth *auth, struct http_request *request, struct auth_tick
     if (claim->payload_hash.data) {
         r = check_named_hash(auth, claim->payload_hash, &named, error);
         if (r == 0)
-            r = verify(auth, request, claim, claim->payload_hash, error);
+            r = verify(auth, request, ret_ticket, claim->payload_hash, error);
         if (r < 0)
             return r;
         ret_ticket->is_proven = true;
@@ -300,11 +336,11 @@ int auth_finish(struct auth *auth, struct http_request *request, const struct au
 {
     struct digest body, named;
     char hex[DIGEST_HEX_SIZE];
-    if (!secret_of(auth, ticket->claim.access_key).data)
+    if (!ticket_secret(auth, ticket).data)
         return refuse_key(auth, error);
     memcpy(body.bytes, http_request_body_sha256(request), sizeof(body.bytes));
     if (!ticket->is_proven) {
-        int r = verify(auth, request, &ticket->claim, str_of(digest_hex(&body, hex)), error);
+        int r = verify(auth, request, ticket, str_of(digest_hex(&body, hex)), error);
         auth->stats.accepted_total += r == 0;
         return r;
     }
@@ -329,7 +365,7 @@ int auth_check_presigned(struct auth *auth, struct http_request *request, struct
         return r;
     if (!ticket.claim.is_presigned || request->has_body || ticket.service != AUTH_SERVICE_LAMBDA)
         return refuse(auth, error, AWS_INVALID_SIGNATURE, "This URL must be presigned.");
-    r = verify(auth, request, &ticket.claim, STR(SIGV4_UNSIGNED_PAYLOAD), error);
+    r = verify(auth, request, &ticket, STR(SIGV4_UNSIGNED_PAYLOAD), error);
     auth->stats.accepted_total += r == 0;
     return r;
 }

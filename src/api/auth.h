@@ -49,14 +49,26 @@ struct str auth_secret(const struct auth *auth, struct str access_key) MUST_CHEC
 enum auth_service {
     AUTH_SERVICE_LAMBDA, // Lambda's API and Lamina's own
     AUTH_SERVICE_STS,
+    AUTH_SERVICE_IAM,
     AUTH_SERVICE_S3, // known names whose API does not exist yet: the router answers that
     AUTH_SERVICE_SAGEMAKER,
+};
+
+// Keys that are valid for one request's listener only, with a session token: a sandbox's.
+struct auth_temporary {
+    struct str access_key;
+    struct str secret;
+    struct str token;
+    const bool *is_ended; // borrowed: true once they are valid no more
 };
 
 struct auth_ticket {
     bool
         takes_people; // set before auth_begin by who will look at the caller's rights; otherwise only
                       // the service's own key is accepted
+    // Set before auth_begin: these keys are accepted and no others. NULL: the service's and people's,
+    // which come without a token. Borrowed: lives as long as the request.
+    const struct auth_temporary *temporary;
     enum auth_service service;
     bool is_proven;           // the signature is right; only the body's hash is still to check
     struct sigv4_claim claim; // views into the request: lives as long as it

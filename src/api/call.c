@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/query.h"
 #include "api/validation.h"
 #include "base/base64.h"
 #include "base/limits.h"
@@ -17,6 +18,7 @@
 #include "base/mem.h"
 #include "base/uuid.h"
 #include "fetch/spool.h"
+#include "instance/identity.h"
 #include "store/store.h"
 
 #define HEADERS_MAX 8
@@ -55,6 +57,7 @@ void call_free(struct call *call)
     spool_cancel(call->spool);
     store_file_free(call->zip);
     yyjson_doc_free(call->doc);
+    instance_identity_unref(call->identity);
     free(call);
 }
 
@@ -119,7 +122,25 @@ void call_answer_json(struct call *call, unsigned status, struct buf *json)
     call_answer(call, &response, headers, 1, HEADERS_MAX);
 }
 
-void call_fail(struct call *call)
+/* S3's form, for where no more of S3 is there. */
+static void fail_xml(struct call *call)
+{
+    struct http_header headers[HEADERS_MAX] = {{STR("Content-Type"), STR("application/xml")}};
+    struct buf body = BUF_INIT(CALL_JSON_MAX);
+    buf_append_text(&body, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
+    query_append_element(&body, "Code",
+                         str_of(call->error.code == AWS_ACCESS_DENIED
+                                    ? "AccessDenied"
+                                    : aws_error_name(call->error.code)));
+    query_append_element(&body, "Message", str_of(call->error.message));
+    query_append_element(&body, "RequestId", str_of(call->request_id));
+    buf_append_text(&body, "</Error>");
+    struct http_response response = {
+        .status = aws_error_status(call->error.code), .body_kind = HTTP_BODY_BUF, .buf = body};
+    call_answer(call, &response, headers, 1, HEADERS_MAX);
+}
+
+static void fail_json(struct call *call)
 {
     const struct aws_error *error = &call->error;
     struct http_header headers[HEADERS_MAX] = {
@@ -137,6 +158,23 @@ void call_fail(struct call *call)
     struct http_response response = {
         .status = aws_error_status(error->code), .body_kind = HTTP_BODY_BUF, .buf = body};
     call_answer(call, &response, headers, n, HEADERS_MAX);
+}
+
+void call_fail(struct call *call)
+{
+    switch (call->ticket.service) {
+    case AUTH_SERVICE_STS:
+    case AUTH_SERVICE_IAM:
+        query_fail(call);
+        return;
+    case AUTH_SERVICE_S3:
+        fail_xml(call);
+        return;
+    case AUTH_SERVICE_LAMBDA:
+    case AUTH_SERVICE_SAGEMAKER:
+        fail_json(call);
+        return;
+    }
 }
 
 void call_fail_with(struct call *call, enum aws_error_code code, const char *format, ...)

@@ -33,6 +33,7 @@
 #include "http/server.h"
 #include "loop/job.h"
 
+struct instance_identity;
 struct spool;
 struct users;
 struct store_file;
@@ -45,8 +46,8 @@ struct api {
     struct api_config config;
     struct http_server *server; /* borrowed, may be NULL */
     struct users *users;
-    struct job_pool *jobs;      /* what blocks and is nobody else's: store reads, package uploads */
-    const char *region;         /* borrowed from the catalog */
+    struct job_pool *jobs; /* what blocks and is nobody else's: store reads, package uploads */
+    const char *region;    /* borrowed from the catalog */
     const char *account;
     bool is_ready;
     int64_t started_ms;
@@ -60,6 +61,10 @@ struct call {
     char request_id[CALL_REQUEST_ID_SIZE];
     struct str labels[ROUTE_LABELS_MAX]; /* in the request's arena */
     struct auth_ticket ticket;
+    /* Of a sandbox that calls on its platform listener; NULL: a client outside. A reference. */
+    struct instance_identity *identity;
+    struct auth_temporary temporary; /* its keys */
+    unsigned depth;         /* functions that called one another before this call; 0: a client's */
     struct aws_error error; /* for checks: aws_error_set(&call->error, ...), then call_fail */
 
     int retry_after_s;      /* of a 429; 0: 1 */

@@ -98,6 +98,18 @@ static int read_client_context(struct call *call, struct invoking *invoking)
     return 0;
 }
 
+/* Functions that call one another without end are stopped here, as AWS stops them: whichever way they call, since
+ * the depth is this service's own count and not what a function says. */
+static int refuse_loop(struct call *call)
+{
+    if (call->depth <= LIMIT_INVOKE_DEPTH)
+        return 0;
+    return aws_error_set(&call->error, AWS_RECURSIVE_INVOCATION,
+                         "Lambda detected the function being invoked in a recursive loop: %d "
+                         "functions have called one another before this call",
+                         LIMIT_INVOKE_DEPTH);
+}
+
 /* What an event may carry. (The limit of a synchronous call is the route's.) */
 static int refuse_size(struct call *call, const struct invoking *invoking)
 {
@@ -221,6 +233,7 @@ static void start(struct call *call)
         .client_context = str_of(invoking->client_context),
         .trace_id = invoking_trace_id(call),
         .invoked_arn = str_of(invoking->arn),
+        .depth = call->depth,
         .wants_log_tail = invoking->wants_log_tail,
         .stream = invoking->stream,
         .stream_arg = call,
@@ -337,7 +350,9 @@ void invoking_begin(struct call *call, invocation_cb *done, const struct invocat
     call->work = invoking;
     invoking->done = done;
     invoking->stream = stream;
-    int r = call_function_name(call, FUNCTION_NAME_NAMESPACED, &invoking->name);
+    int r = refuse_loop(call);
+    if (r == 0)
+        r = call_function_name(call, FUNCTION_NAME_NAMESPACED, &invoking->name);
     if (r == 0)
         r = read_type(call, invoking);
     if (r == 0)

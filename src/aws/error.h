@@ -88,6 +88,15 @@
     X(AWS_KMS_NOT_FOUND, "KMSNotFoundException", 502)                                              \
     X(AWS_RESOURCE_NOT_READY, "ResourceNotReadyException", 502)                                    \
     X(AWS_SERVICE_UNAVAILABLE, "ServiceUnavailableException", 503)                                 \
+    /* The query services: STS, IAM */                                                             \
+    X(AWS_INVALID_ACTION, "InvalidAction", 400)                                                    \
+    X(AWS_IAM_INVALID_INPUT, "InvalidInput", 400)                                                  \
+    X(AWS_IAM_MALFORMED_POLICY, "MalformedPolicyDocument", 400)                                    \
+    X(AWS_IAM_NO_SUCH_ENTITY, "NoSuchEntity", 404)                                                 \
+    X(AWS_IAM_ENTITY_ALREADY_EXISTS, "EntityAlreadyExists", 409)                                   \
+    X(AWS_IAM_LIMIT_EXCEEDED, "LimitExceeded", 409)                                                \
+    X(AWS_IAM_DELETE_CONFLICT, "DeleteConflict", 409)                                              \
+    X(AWS_IAM_CONCURRENT_MODIFICATION, "ConcurrentModification", 409)                              \
     /* Authentication, all JSON services */                                                        \
     X(AWS_MISSING_AUTHENTICATION_TOKEN, "MissingAuthenticationTokenException", 403)                \
     X(AWS_INCOMPLETE_SIGNATURE, "IncompleteSignatureException", 400)                               \

@@ -54,6 +54,10 @@
 #define LIMIT_CLIENT_CONTEXT_MAX 3583   // base64 characters of X-Amz-Client-Context
 #define LIMIT_LOG_TAIL_MAX 4096         // last bytes of the log in X-Amz-Log-Result
 
+// How many functions may have called one another before a call is refused as a loop; AWS stops at about
+// as many.
+#define LIMIT_INVOKE_DEPTH 16
+
 // Time (ms)
 #define LIMIT_INIT_MS 10000 // init phase; after it init is repeated within the invocation's time
 

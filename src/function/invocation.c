@@ -115,6 +115,7 @@ struct invocation *invocation_new(struct scheduler *scheduler, const struct vers
     invocation->request.id = invocation->id;
     invocation->request.payload = &invocation->payload;
     invocation->request.timeout_ms = version->timeout_s * 1000;
+    invocation->request.depth = spec->depth;
     invocation->request.wants_log_tail = spec->wants_log_tail;
     invocation->stream = spec->stream;
     invocation->stream_arg = spec->stream_arg;

@@ -74,6 +74,7 @@ struct invocation_spec {
     struct str request_id;  /* of an event that is tried again: 36 characters; empty: a new one */
     struct str invoked_arn; /* what Lambda-Runtime-Invoked-Function-Arn says: qualified if the */
                             /* caller qualified it, unqualified if not */
+    unsigned depth; /* functions that called one another before this call: 0 for a client's */
     bool wants_log_tail;
     const struct invocation_stream *stream; /* borrowed: static; NULL: the answer comes whole */
     void *stream_arg;

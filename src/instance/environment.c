@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
+#include "instance/identity.h"
 #include "wire/spawn.h"
 
 #define VALUE_MAX 512
@@ -92,31 +92,11 @@ static void block_add_customers(struct buf *block, const struct instance_spec *s
     }
 }
 
-/* `count` characters out of `alphabet`, which has 32 or 64 of them, so that no letter is more likely. */
-static void random_text(char *to, size_t count, const char *alphabet)
+static void block_add_credentials(struct buf *block, const struct instance_identity *identity)
 {
-    size_t mask = strlen(alphabet) - 1;
-    unsigned char bytes[128];
-    mem_random(bytes, count);
-    for (size_t i = 0; i < count; i++)
-        to[i] = alphabet[bytes[i] & mask];
-    to[count] = '\0';
-}
-
-/* Credentials of this instance alone, made for the form: SDKs refuse to start without any. Nobody keeps a copy,
- * so they cannot be valid anywhere, least of all on the public API. */
-static void block_add_credentials(struct buf *block)
-{
-    static const char base32[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char text[129];
-    char key_id[21] = "ASIA";
-    random_text(key_id + 4, 16, base32);
-    block_add(block, "AWS_ACCESS_KEY_ID", key_id);
-    random_text(text, 40, base64);
-    block_add(block, "AWS_SECRET_ACCESS_KEY", text);
-    random_text(text, 128, base64);
-    block_add(block, "AWS_SESSION_TOKEN", text);
+    block_add(block, "AWS_ACCESS_KEY_ID", identity->access_key);
+    block_add(block, "AWS_SECRET_ACCESS_KEY", identity->secret);
+    block_add(block, "AWS_SESSION_TOKEN", identity->token);
 }
 
 /* AWS sets it for managed runtimes only. */
@@ -159,13 +139,14 @@ static size_t block_count(const struct buf *block)
     return count;
 }
 
-int environment_build(const struct instance_spec *spec, const char *region, const char *log_stream,
-                      struct buf *block, struct error *err)
+int environment_build(const struct instance_spec *spec, const struct instance_identity *identity,
+                      const char *region, const char *log_stream, struct buf *block,
+                      struct error *err)
 {
     int r = 0;
     block_add_defaults(block, spec);
     block_add_customers(block, spec);
-    block_add_credentials(block);
+    block_add_credentials(block, identity);
     block_add_reserved(block, spec, region, log_stream);
     r = buf_status(block);
     if (r == -EFBIG || (r == 0 && block->size > SPAWN_ENV_MAX))

@@ -22,7 +22,8 @@ bool environment_is_reserved(const char *name);
 
 /* Appends NAME=value\0... for all variables; at most SPAWN_ENV_MAX bytes and SPAWN_ENV_VARIABLES_MAX
  * variables, -E2BIG beyond. Variables whose name is empty or holds '=' are left out. */
-MUST_CHECK int environment_build(const struct instance_spec *spec, const char *region,
+MUST_CHECK int environment_build(const struct instance_spec *spec,
+                                 const struct instance_identity *identity, const char *region,
                                  const char *log_stream, struct buf *block, struct error *err);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "http/server.h"
+#include "instance/platform_api.h"
 #include "instance/runtime_api.h"
 #include "loop/loop.h"
 
@@ -44,6 +45,8 @@ int instance_host_new(const struct instance_host_config *config, struct instance
         host->log_writer = config->log_writer;
         host->region = mem_copy_text(config->region);
         r = host->region ? host_server_new(config->loop, &host->server) : -ENOMEM;
+        if (r == 0)
+            r = platform_api_server_new(host, config->file_pool);
     }
     if (r < 0)
         error_set_errno(err, r, "set up the instances' host");
@@ -63,6 +66,7 @@ void instance_host_free(struct instance_host *host)
     if (!host)
         return;
     http_server_free(host->server);
+    http_server_free(host->platform_server);
     spawn_client_free(host->spawn);
     free(host->region);
     free(host);
@@ -71,6 +75,12 @@ void instance_host_free(struct instance_host *host)
 bool instance_host_is_connected(const struct instance_host *host)
 {
     return spawn_client_is_connected(host->spawn);
+}
+
+void instance_host_set_platform(struct instance_host *host,
+                                const struct instance_platform *platform)
+{
+    host->platform = *platform;
 }
 
 unsigned instance_host_count(const struct instance_host *host)

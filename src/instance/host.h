@@ -14,7 +14,9 @@ struct instance_host {
     struct loop *loop;             /* borrowed */
     struct log_writer *log_writer; /* borrowed; may be NULL */
     struct spawn_client *spawn;
-    struct http_server *server; /* for the listeners of all sandboxes */
+    struct http_server *server;          /* for the runtime APIs of all sandboxes */
+    struct http_server *platform_server; /* for their platform APIs */
+    struct instance_platform platform;
     char *region;
     unsigned count; /* instances not DEAD */
 };

@@ -61,6 +61,7 @@ static void instance_free(void *arg)
     instance_failure_done(&instance->failure);
     instance_failure_done(&instance->call.failure);
     log_stream_done(&instance->log);
+    instance_identity_unref(instance->identity);
     free(instance->function);
     free(instance->version);
     free(instance->runtime);
@@ -88,6 +89,7 @@ void instance_die(struct instance *instance, bool is_init_failure)
     loop_timer_stop(&instance->exit_timer);
     extensions_done(&instance->extensions);
     runtime_api_close(&instance->runtime_api);
+    instance->identity->is_ended = true;
     platform_api_close(&instance->platform_api);
     instance->peak_fd = fd_close(instance->peak_fd);
     spawn_client_remove(instance->host->spawn, &instance->peer);
@@ -110,7 +112,8 @@ static int start_send(struct instance *instance, const struct instance_spec *spe
                                 .tmp_bytes = (uint64_t) spec->tmp_mb << 20,
                                 .flags = SPAWN_START_HOT};
     AUTO_BUF struct buf block = BUF_INIT(SPAWN_ENV_MAX);
-    int r = environment_build(spec, instance->host->region, instance->log.name, &block, err);
+    int r = environment_build(spec, instance->identity, instance->host->region, instance->log.name,
+                              &block, err);
     if (r < 0)
         return r;
     start.bootstrap = spec->bootstrap;
@@ -137,7 +140,9 @@ struct instance *instance_new(struct instance_host *host, const struct instance_
     instance->version = mem_copy_text(spec->version);
     instance->runtime = mem_copy_text(spec->runtime);
     instance->handler = mem_copy_text(spec->handler);
-    if (!instance->function || !instance->version || !instance->runtime || !instance->handler) {
+    instance->identity = instance_identity_new(spec);
+    if (!instance->function || !instance->version || !instance->runtime || !instance->handler ||
+        !instance->identity) {
         instance_free(instance);
         return NULL;
     }
@@ -180,7 +185,8 @@ void instance_invoke(struct instance *instance, const struct instance_request *r
         spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_THAW);
     instance_move(instance, INSTANCE_BUSY);
     instance_failure_done(&call->failure);
-    *call = (struct call){.request = request, .begun_ns = clock_monotonic_ns()};
+    *call = (struct call){
+        .request = request, .begun_ns = clock_monotonic_ns(), .depth = request->depth};
     snprintf(call->id, sizeof(call->id), "%s", request->id);
     if (instance->requests++ > 0)
         log_stream_begin(&instance->log);

@@ -27,8 +27,12 @@
 #include "base/error.h"
 #include "base/str.h"
 
+struct http_fault;
+struct http_request;
 struct instance;
 struct instance_host;
+struct instance_identity;
+struct job_pool;
 struct log_writer;
 struct loop;
 
@@ -37,8 +41,10 @@ struct instance_host_config {
     struct loop *loop;             /* borrowed */
     int spawn_fd;                  /* taken: the instance channel (wire/spawn.h), fd 3 of laminad */
     struct log_writer *log_writer; /* borrowed; NULL: lines are only kept for the tail */
-    const char *region;            /* copied */
-    void (*lost)(void *arg);       /* lamina-spawn is gone: the daemon must end */
+    struct job_pool
+        *file_pool; /* borrowed; reads the files that platform APIs answer with; NULL: none do */
+    const char *region;      /* copied */
+    void (*lost)(void *arg); /* lamina-spawn is gone: the daemon must end */
     void *arg;
 };
 
@@ -52,6 +58,19 @@ unsigned instance_host_count(const struct instance_host *host);
 /* No version runs this tree any more: lamina-spawn drops what it prepared for it. */
 void instance_host_forget_tree(struct instance_host *host, const uint8_t *tree_id);
 
+/* Who answers the requests that come from inside sandboxes, for 127.0.0.1:4566 there. `identity` (identity.h) says
+ * which sandbox: take a reference to keep it past the call. `depth`: how many functions, one calling the other, led to
+ * the call that it serves now or served last; 0: none of them was called by a function. */
+struct instance_platform {
+    void (*on_head)(void *arg, struct http_request *request, struct instance_identity *identity,
+                    unsigned depth);
+    void (*format_fault)(struct http_fault *fault, void *arg); /* as http_server_config's */
+    void *arg;
+};
+/* Copied; before the first instance. */
+void instance_host_set_platform(struct instance_host *host,
+                                const struct instance_platform *platform);
+
 struct instance_variable {
     const char *name;
     const char *value;
@@ -63,6 +82,7 @@ struct instance_spec {
     const char *version;  /* "$LATEST" or a number */
     const char *handler;
     const char *runtime;
+    const char *role;       /* ARN: what it may do on the platform; NULL: nothing */
     uint32_t bootstrap;     /* enum spawn_bootstrap: the package's, or one of Lamina's */
     const uint8_t *tree_id; /* 32 bytes, or NULL: /var/task is empty (tests of the sandbox) */
     const uint8_t
@@ -96,6 +116,7 @@ struct instance_request {
     struct str trace_id;
     struct str invoked_arn;
     uint32_t timeout_ms;
+    unsigned depth; /* functions that called one another before this call */
     bool wants_log_tail;
     const struct instance_stream *stream; /* NULL: the answer comes whole */
     void *stream_arg;

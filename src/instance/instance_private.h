@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "instance/extensions.h"
+#include "instance/identity.h"
 #include "instance/instance.h"
 #include "instance/log_stream.h"
 #include "instance/platform_api.h"
@@ -70,6 +71,7 @@ struct call {
     const struct instance_request *request; /* borrowed; NULL: answered, or none yet */
     char id[40]; /* kept after the answer, to tell a late post from a wrong one */
     int64_t begun_ns;
+    unsigned depth;     /* as the request's; kept after the answer */
     bool is_too_large;  /* it was refused with 413: an error for its id is still taken */
     bool is_report_due; /* answered, END and REPORT are not yet written */
     struct report report;
@@ -99,6 +101,7 @@ struct instance {
     struct log_stream log;
     struct runtime_api runtime_api;
     struct platform_api platform_api;
+    struct instance_identity *identity;
     struct extensions extensions;
 
     int64_t start_ns, started_ns, ready_ns; /* START sent, STARTED read, first `next` */

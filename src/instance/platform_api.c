@@ -1,51 +1,53 @@
 /* SPDX-License-Identifier: MIT */
 #include "instance/platform_api.h"
 
-#include "base/fd.h"
 #include "http/server.h"
+#include "instance/host.h"
+#include "instance/instance_private.h"
 
-static const char denied_json[] =
-    "{\"Type\":\"User\",\"message\":\"This function's role allows no operation.\","
-    "\"Message\":\"This function's role allows no operation.\"}";
-static const char denied_xml[] =
-    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code>"
-    "<Message>This function's role allows no operation.</Message></Error>";
+#define BODIES_BYTES_TOTAL_MAX ((size_t) 256 << 20)
+#define CONNECTIONS_TOTAL_MAX 16384
 
-/* S3's clients read XML only. The service stands in the signature's scope: .../us-east-1/s3/aws4_request */
-static bool is_for_s3(const struct http_request *request)
+static void platform_on_head(struct http_request *request, void *user)
 {
-    struct str authorization = http_request_header(request, "authorization");
-    struct str needle = STR("/s3/aws4_request");
-    for (size_t i = 0; i + needle.size <= authorization.size; i++)
-        if (str_equal(str_part(authorization, i, needle.size), needle))
-            return true;
-    return false;
+    struct platform_api *api = user;
+    struct instance *instance = api->instance;
+    const struct instance_platform *platform = &instance->host->platform;
+    if (platform->on_head)
+        platform->on_head(platform->arg, request, instance->identity, instance->call.depth);
+    else
+        http_respond_text(request, 503, NULL, STR(""));
 }
 
-static void answer(struct http_request *request, struct sandbox_listener *listener)
+static void platform_format_fault(struct http_fault *fault, void *user)
 {
-    bool is_s3 = is_for_s3(request);
-    const struct http_header headers[] = {
-        {STR("Content-Type"), is_s3 ? STR("application/xml") : STR("application/json")},
-        {STR("x-amzn-ErrorType"), STR("AccessDeniedException")},
-    };
-    struct http_response response = {
-        .status = 403,
-        .headers = headers,
-        .header_count = is_s3 ? 1 : ARRAY_SIZE(headers),
-        .body_kind = HTTP_BODY_COPY,
-        .text = str_of(is_s3 ? denied_xml : denied_json),
-    };
-    (void) listener;
-    http_respond(request, &response);
+    const struct instance_host *host = user;
+    if (host->platform.format_fault)
+        host->platform.format_fault(fault, host->platform.arg);
 }
 
-int platform_api_open(struct platform_api *api, struct http_server *server, int fd,
+int platform_api_server_new(struct instance_host *host, struct job_pool *file_pool)
+{
+    const struct http_server_config config = {
+        .connections_max = CONNECTIONS_TOTAL_MAX,
+        .bodies_bytes_total_max = BODIES_BYTES_TOTAL_MAX,
+        .idle_timeout_ms =
+            -1, /* a frozen function keeps its connections for as long as it is kept */
+        .has_date = true,
+        .file_pool = file_pool,
+        .on_head = platform_on_head,
+        .format_fault = platform_format_fault,
+        .user = host, /* of faults; each listener has its own for its requests */
+    };
+    return http_server_new(host->loop, &config, &host->platform_server);
+}
+
+int platform_api_open(struct platform_api *api, struct instance *instance, int fd,
                       struct error *err)
 {
-    api->head.on_head = answer;
-    return http_listen_fd(server, fd, PLATFORM_API_CONNECTIONS_MAX, &api->head, &api->listener,
-                          err);
+    api->instance = instance;
+    return http_listen_fd(instance->host->platform_server, fd, PLATFORM_API_CONNECTIONS_MAX, api,
+                          &api->listener, err);
 }
 
 void platform_api_close(struct platform_api *api)

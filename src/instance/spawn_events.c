@@ -31,8 +31,8 @@ static int started_open(struct instance *instance, int *fds, struct error *err)
                          &instance->extensions, err);
     if (r < 0)
         return error_wrap(err, r, "open the Runtime API");
-    r = platform_api_open(&instance->platform_api, instance->host->server,
-                          TAKE_FD(fds[SPAWN_STARTED_PLATFORM]), err);
+    r = platform_api_open(&instance->platform_api, instance, TAKE_FD(fds[SPAWN_STARTED_PLATFORM]),
+                          err);
     if (r < 0)
         return error_wrap(err, r, "open the platform API");
     return 0;

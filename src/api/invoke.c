@@ -196,6 +196,15 @@ bool invoking_has_run(struct call *call, struct invocation_result *result)
                              "%s.",
                              call->request_id);
         break;
+    case INVOCATION_RESTORE_FAILED:
+        (void) aws_error_set(&call->error, AWS_SNAP_START,
+                             "The afterRestore() runtime hook encountered an error: %.200s",
+                             result->error->text);
+        break;
+    case INVOCATION_RESTORE_TIMEOUT:
+        (void) aws_error_set(&call->error, AWS_SNAP_START_TIMEOUT,
+                             "Lambda couldn't restore the snapshot within the timeout limit.");
+        break;
     }
     fail(call);
     return false;

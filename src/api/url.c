@@ -131,6 +131,9 @@ static void invoked(void *arg, struct invocation_result *result)
         log_error("url.fault", "url=%s request=%s error=%s", url->url_id, call->request_id,
                   LOG_TEXT(result->error ? result->error->text : ""));
         url_refuse(url, 500, "ServiceException", "Internal Server Error");
+    } else if (result->outcome == INVOCATION_RESTORE_FAILED ||
+               result->outcome == INVOCATION_RESTORE_TIMEOUT) {
+        url_refuse(url, 502, "SnapStartException", "Internal Server Error");
     } else if (url->is_streaming) {
         url_stream_finish(url, result);
     } else {

@@ -57,6 +57,8 @@ static const struct setting settings[] = {
     {"sandbox-uids", "LAMINA_SANDBOX_UIDS", "", TEXT(sandbox_uids),
      "FIRST-LAST: the uids of sandboxes (900000-999999)"},
     {"log-level", "LAMINA_LOG_LEVEL", "info", TEXT(log_level), "error, warn, info or debug"},
+    {"s3-origins", "LAMINA_S3_ORIGINS", "", TEXT(s3_origins),
+     "other object stores, as the configuration file's [s3_origin NAME] sections"},
     {"aws-limits", "LAMINA_AWS_LIMITS", "enforce", CHOICE(aws_limits, aws_limits_choices),
      "AWS's size limits: enforce, warn or off"},
     {"concurrency", "LAMINA_CONCURRENCY", "1000", NUMBER(concurrency, 1, 2000),
@@ -77,6 +79,10 @@ static const struct setting settings[] = {
      "idle time after which an instance is ended"},
     {"memory-reserve-mb", "LAMINA_MEMORY_RESERVE_MB", "256", NUMBER(memory_reserve_mb, 0, 1048576),
      "available memory, in MB, that no new instance may take"},
+    {"template-memory", "LAMINA_TEMPLATE_MEMORY", "2048", NUMBER(template_mb, 0, 1048576),
+     "MB that templates may keep of their own; 0: instances are never forked"},
+    {"spares", "LAMINA_SPARES", "1", NUMBER(spares, 0, 16),
+     "forks of a template that wait ahead of their calls"},
     {"drain-s", "LAMINA_DRAIN_S", "20", NUMBER(drain_s, 0, 3600),
      "longest wait for running invocations at SIGTERM"},
     {"connections", "LAMINA_CONNECTIONS", "10000", NUMBER(connections, 16, 100000),
@@ -87,6 +93,8 @@ static const struct setting settings[] = {
 struct loader {
     struct config *config;
     enum source from[ARRAY_SIZE(settings)];
+    bool is_in_section; /* of the configuration file */
+    struct buf sections;
     struct error *err;
 };
 
@@ -220,6 +228,12 @@ static int load_line(struct loader *loader, struct str line, unsigned number)
     line = str_trim(line);
     if (line.size == 0 || line.data[0] == '#')
         return 0;
+    if (line.data[0] == '[' || loader->is_in_section) {
+        loader->is_in_section = true; /* fetch/origin.c reads them */
+        buf_append_str(&loader->sections, line);
+        buf_append_byte(&loader->sections, '\n');
+        return 0;
+    }
     if (!str_cut(line, '=', &key, &value))
         return error_set(loader->err, -EINVAL, "%s, line %u: not `key = value`",
                          loader->config->config_file, number);
@@ -248,7 +262,12 @@ static int load_file(struct loader *loader)
         if (r < 0)
             return r;
     }
-    return 0;
+    if (buf_status(&loader->sections) < 0)
+        return error_set(loader->err, -E2BIG, "%s: too many sections", path);
+    return loader->sections.size > 0
+               ? loader_assign(loader, setting_find(STR("s3-origins")), SOURCE_FILE,
+                               buf_str(&loader->sections), "configuration file: ")
+               : 0;
 }
 
 static bool is_account_id(const char *text)
@@ -304,7 +323,8 @@ static int config_check(const struct config *config, struct error *err)
 int config_load(struct config *config, int argc, char *const *argv, char *const *environment,
                 enum config_outcome *ret_outcome, struct error *err)
 {
-    struct loader loader = {.config = config, .err = err};
+    struct loader loader = {
+        .config = config, .sections = BUF_INIT(CONFIG_FILE_BYTES_MAX), .err = err};
     enum config_outcome outcome = CONFIG_RUN;
     int r = 0;
     *config = (struct config){0};
@@ -315,6 +335,7 @@ int config_load(struct config *config, int argc, char *const *argv, char *const 
         r = load_environment(&loader, environment);
     if (r == 0 && outcome == CONFIG_RUN)
         r = load_file(&loader);
+    buf_done(&loader.sections);
     if (r == 0 && outcome == CONFIG_RUN)
         r = config_check(config, err);
     if (r < 0) {

@@ -32,6 +32,7 @@ struct config {
     char *user;         /* whom laminad runs as: NAME or UID[:GID]; "" leaves it to lamina-spawn */
     char *sandbox_uids; /* FIRST-LAST; "" leaves it to lamina-spawn */
     char *log_level;
+    char *s3_origins; /* the text of the [s3_origin NAME] sections: fetch/origin.h */
     uint64_t aws_limits;      /* enum aws_limits_mode */
     uint64_t insecure_listen; /* 1: beyond loopback without TLS, too */
     uint64_t concurrency;
@@ -43,6 +44,8 @@ struct config {
     uint64_t freeze_after_ms;
     uint64_t keepalive_s;
     uint64_t memory_reserve_mb;
+    uint64_t template_mb;
+    uint64_t spares;
     uint64_t drain_s;
     uint64_t connections;
 };

@@ -21,6 +21,8 @@
 #include "daemon/notify.h"
 #include "daemon/paths.h"
 #include "deploy/deploy.h"
+#include "fetch/fetcher.h"
+#include "fetch/origin.h"
 #include "fetch/spool.h"
 #include "function/catalog.h"
 #include "function/layer.h"
@@ -59,6 +61,8 @@ struct server {
     struct deploy *deploy;
     struct spooler *spooler;
     struct roles *roles;
+    struct origins origins;
+    struct fetcher *fetcher;
     struct auth *auth;
     struct api *api;
     struct job_pool *file_pool;
@@ -346,6 +350,8 @@ static int open_instances(struct server *server, struct error *err)
                    .queue_wait_ms = (uint32_t) config->queue_wait_ms,
                    .starts_at_once = (uint32_t) config->starts_at_once,
                    .memory_reserve = config->memory_reserve_mb << 20,
+                   .template_bytes = config->template_mb << 20,
+                   .spares = (uint32_t) config->spares,
                    .freeze_after_ms = (uint32_t) config->freeze_after_ms,
                    .keepalive_s = (uint32_t) config->keepalive_s}};
     int r = instance_host_new(&host, &server->host, err);
@@ -383,6 +389,34 @@ static int open_deploy(struct server *server, struct error *err)
     server->spooler = spooler_new(server->loop, server->store);
     if (!server->spooler)
         return error_set(err, -ENOMEM, "start the spooling threads");
+    return 0;
+}
+
+static void remember_model(void *arg, const struct version *version)
+{
+    const struct version_model *model = &version->model;
+    const char *uri = version_model_uri(version);
+    struct server *server = arg;
+    struct digest tree_id;
+    if (!uri || !model->has_tree)
+        return;
+    memcpy(tree_id.bytes, model->tree_id, DIGEST_BYTES);
+    fetcher_remember(server->fetcher, uri, model->mark, &tree_id);
+}
+
+static int open_fetcher(struct server *server, struct error *err)
+{
+    struct fetcher_config fetcher = {.loop = server->loop,
+                                     .store = server->store,
+                                     .roles = server->roles,
+                                     .origins = &server->origins};
+    int r = origins_parse(str_of(server->config->s3_origins), &server->origins, err);
+    if (r < 0)
+        return r;
+    r = fetcher_new(&fetcher, &server->fetcher);
+    if (r < 0)
+        return error_set_errno(err, r, "start the fetching threads");
+    catalog_each_version(server->catalog, remember_model, server);
     return 0;
 }
 
@@ -432,6 +466,7 @@ static int open_api(struct server *server, struct error *err)
                                    .scheduler = server->scheduler,
                                    .registry = server->registry,
                                    .roles = server->roles,
+                                   .fetcher = server->fetcher,
                                    .queue = server->queue,
                                    .async = server->async,
                                    .spooler = server->spooler,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "function/invocation.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -228,6 +229,19 @@ void invocation_finish_failed(struct invocation *invocation, struct instance_fai
                                        .error_type = str_of(failure->type),
                                        .log_tail = log_tail};
     instance_failure_payload(failure, invocation->id, &result.payload);
+    finish(invocation, &result);
+}
+
+void invocation_finish_restore_failed(struct invocation *invocation,
+                                      const struct instance_failure *failure)
+{
+    struct error error = {0};
+    bool is_timeout = strcmp(failure->status, "timeout") == 0;
+    struct invocation_result result = {.outcome = is_timeout ? INVOCATION_RESTORE_TIMEOUT
+                                                             : INVOCATION_RESTORE_FAILED,
+                                       .error_type = str_of(failure->type),
+                                       .error = &error};
+    error_set(&error, -EIO, "%s", failure->text[0] ? failure->text : failure->type);
     finish(invocation, &result);
 }
 

@@ -85,6 +85,9 @@ void invocation_run(struct invocation *invocation);
 void invocation_finish_answered(struct invocation *invocation, struct instance_answer *answer);
 void invocation_finish_failed(struct invocation *invocation, struct instance_failure *failure,
                               struct str log_tail);
+/* SnapStart: a fork told of an error in its hooks, or they took too long. */
+void invocation_finish_restore_failed(struct invocation *invocation,
+                                      const struct instance_failure *failure);
 void invocation_finish_throttled(struct invocation *invocation);
 void invocation_finish_fault(struct invocation *invocation, const struct error *error);
 

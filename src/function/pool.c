@@ -9,10 +9,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "function/invocation.h"
-#include "function/runtime.h"
 #include "function/scheduler_private.h"
+#include "function/start_spec.h"
 #include "function/version.h"
 #include "instance/instance.h"
+#include "template/cache.h"
 
 /* Instances that are made to end for others at the same moment. */
 #define EVICTIONS_MAX 8
@@ -20,7 +21,12 @@
 #define FAULTS_MAX 2
 #define INIT_FAILURES_MAX 2
 
+/* What a fork is thought to need of which none has run yet. */
+#define FORK_GUESS_BYTES (UINT64_C(1) << 20)
+#define SPARE_AFTER_MS 5
+
 static const struct instance_events worker_events;
+static void spare_arm(struct pool *pool);
 
 struct pool *pool_new(struct scheduler *scheduler, const struct version *version)
 {
@@ -32,14 +38,17 @@ struct pool *pool_new(struct scheduler *scheduler, const struct version *version
     list_init(&pool->queue);
     list_init(&pool->idle);
     list_init(&pool->settling);
+    pool_template_init(&pool->template);
     return pool;
 }
 
 void pool_release(struct pool *pool)
 {
     if (pool->worker_count > 0 || pool->queue_count > 0 || pool->is_scheduling ||
-        pool->provisioned > 0)
+        pool->provisioned > 0 || pool->template.alive > 0 ||
+        (pool->template.reason[0] && !pool->is_retired)) /* it remembers why there is none */
         return;
+    loop_timer_stop(&pool->spare_timer);
     list_remove(&pool->blocked_link);
     scheduler_pool_gone(pool->scheduler, pool);
     version_unref(pool->version);
@@ -58,6 +67,7 @@ void pool_enqueue(struct pool *pool, struct invocation *invocation)
 {
     invocation->pool = pool;
     pool->has_failed = false; /* this call tries its init phase anew */
+    pool->called_ms = loop_now_ms(pool->scheduler->loop);
     list_add_last(&pool->queue, &invocation->link);
     pool->queue_count++;
     pool->scheduler->totals.queued_bytes += invocation->payload_bytes;
@@ -84,84 +94,59 @@ static struct function_stats *pool_stats(struct pool *pool)
     return pool->is_retired ? NULL : stats_table_get(&pool->scheduler->stats, pool->version->name);
 }
 
-/* The customer's, and MODEL_PATH where Lamina brought the model: the later of two counts. */
-static struct instance_variable *spec_variables(const struct version *version,
-                                                const char *model_path, size_t *ret_count)
-{
-    struct instance_variable *variables = calloc(version->n_environment + 1, sizeof(*variables));
-    size_t n = 0;
-    for (; variables && n < version->n_environment; n++) {
-        variables[n].name = version->environment[n].name;
-        variables[n].value = version->environment[n].value;
-    }
-    if (variables && version->model.has_tree)
-        variables[n++] = (struct instance_variable){"MODEL_PATH", model_path};
-    *ret_count = n;
-    return variables;
-}
-
-/* Who starts the function: enum runtime_kind is enum spawn_bootstrap. */
-static uint32_t bootstrap_of(const struct version *version)
-{
-    const struct runtime *runtime = runtime_find(str_of(version->runtime));
-    return runtime ? (uint32_t) runtime->kind : RUNTIME_PROVIDED;
-}
-
-static uint32_t init_limit_ms(const struct pool *pool, bool is_repeated)
+static uint32_t init_limit_ms(const struct pool *pool, bool is_repeated,
+                              const struct template *template)
 {
     uint32_t timeout_ms = pool->version->timeout_s * 1000;
+    if (template)
+        return LIMIT_INIT_MS; /* AWS's for a restore, too */
     if (pool->provisioned > 0)
         return timeout_ms > SCHEDULER_INIT_PROVISIONED_MS ? timeout_ms
                                                           : SCHEDULER_INIT_PROVISIONED_MS;
     return is_repeated ? timeout_ms : LIMIT_INIT_MS;
 }
 
-static struct instance *worker_instance(struct worker *worker)
+static struct instance *worker_instance(struct worker *worker, struct template *template)
 {
-    const struct version *version = worker->pool->version;
-    const struct invocation *first = pool_first(worker->pool);
+    struct pool *pool = worker->pool;
+    const struct invocation *first = pool_first(pool);
     bool is_repeated = first && first->init_failures > 0;
-    char model_path[VERSION_MODEL_PATH_SIZE];
-    size_t n_variables;
-    version_model_path(&version->model, model_path);
-    AUTO_FREE struct instance_variable *variables =
-        spec_variables(version, model_path, &n_variables);
-    struct digest models = version_models_set(version);
     struct instance_events events = worker_events;
-    const struct instance_spec spec = {
-        .function = version->name,
-        .version = version->qualifier,
-        .handler = version->handler ? version->handler : "",
-        .runtime = version->runtime ? version->runtime : "",
-        .bootstrap = bootstrap_of(version),
-        .tree_id = version->code.has_tree ? version->code.tree_id : NULL,
-        .models_id = models.bytes,
-        .memory_mb = version->memory_mb,
-        .tmp_mb = version->tmp_mb,
-        .variables = variables,
-        .n_variables = n_variables,
-        .init_limit_ms = init_limit_ms(worker->pool, is_repeated),
-        .is_init_repeated = is_repeated,
-        .is_provisioned = worker->pool->provisioned > 0,
-    };
+    struct instance *instance = NULL;
+    struct start_spec start;
     events.arg = worker;
-    return variables ? instance_new(worker->pool->scheduler->host, &spec, &events) : NULL;
+    if (start_spec_init(&start, pool->version) == 0) {
+        start.spec.init_limit_ms = init_limit_ms(pool, is_repeated, template);
+        start.spec.is_init_repeated = is_repeated;
+        start.spec.is_provisioned = pool->provisioned > 0;
+        start.spec.is_spare = worker->is_spare;
+        start.spec.template_id = template ? instance_id(template->instance) : 0;
+        instance = instance_new(pool->scheduler->host, &start.spec, &events);
+    }
+    start_spec_done(&start);
+    return instance;
 }
 
-static bool worker_new(struct pool *pool, uint64_t need)
+static bool worker_new(struct pool *pool, uint64_t need, bool is_spare)
 {
     struct scheduler *scheduler = pool->scheduler;
+    struct template *template = pool_template_ready(pool);
     struct worker *worker = mem_new(struct worker);
     if (!worker)
         return false;
     worker->pool = pool;
     worker->need = need;
+    worker->is_spare = is_spare;
     worker->created_ms = loop_now_ms(scheduler->loop);
     worker->created_ns = clock_monotonic_ns();
-    worker->instance = worker_instance(worker);
+    worker->instance = worker_instance(worker, template);
     if (!worker->instance) {
         free(worker);
         return false;
+    }
+    if (template) {
+        worker->template_id = template_fork(template);
+        worker->forking = template;
     }
     list_add_last(&scheduler->workers, &worker->all_link);
     scheduler->totals.instances++;
@@ -188,7 +173,7 @@ bool worker_is_idle(const struct worker *worker)
 }
 
 /* Makes room by ending the instance that was idle longest, whosever it is. */
-static void evict_oldest(struct scheduler *scheduler)
+void scheduler_make_room(struct scheduler *scheduler)
 {
     struct worker *oldest = NULL;
     if (scheduler->ending >= EVICTIONS_MAX)
@@ -199,22 +184,35 @@ static void evict_oldest(struct scheduler *scheduler)
             oldest = each;
     if (oldest)
         worker_stop(oldest);
+    else if (scheduler->ending == 0 && scheduler->totals.instances < scheduler->limits.concurrency)
+        (void) cache_evict_one(&scheduler->templates, loop_now_ms(scheduler->loop));
+}
+
+/* What its cgroup will be charged. Of a fork that is what it writes and its page tables: the model and what the template
+ * initialised are charged once, elsewhere. */
+static uint64_t pool_need(struct pool *pool)
+{
+    const struct function_stats *stats = pool_stats(pool);
+    uint64_t peak = 0;
+    if (stats)
+        peak = pool_template_ready(pool) ? stats->fork_peak_bytes : stats->memory_peak_bytes;
+    if (!peak && pool_template_ready(pool))
+        peak = FORK_GUESS_BYTES;
+    return admission_need(peak, (uint64_t) pool->version->memory_mb << 20);
 }
 
 static bool pool_start_one(struct pool *pool)
 {
     struct scheduler *scheduler = pool->scheduler;
-    const struct function_stats *stats = pool_stats(pool);
-    uint64_t need = admission_need(stats ? stats->memory_peak_bytes : 0,
-                                   (uint64_t) pool->version->memory_mb << 20);
+    uint64_t need = pool_need(pool);
     if (scheduler->starting >= scheduler->limits.starts_at_once)
         return false;
     if (scheduler->totals.instances >= scheduler->limits.concurrency ||
         !admission_take(&scheduler->admission, need)) {
-        evict_oldest(scheduler);
+        scheduler_make_room(scheduler);
         return false;
     }
-    if (!worker_new(pool, need)) {
+    if (!worker_new(pool, need, false)) {
         admission_settle(&scheduler->admission, need);
         return false;
     }
@@ -223,19 +221,30 @@ static bool pool_start_one(struct pool *pool)
 
 /* ---- giving calls to instances */
 
+/* It is one no more. */
+static void spare_use(struct worker *worker)
+{
+    worker->pool->spare_count -= worker->is_spare;
+    worker->is_spare = false;
+}
+
 static void worker_run(struct worker *worker, struct invocation *invocation)
 {
     struct pool *pool = worker->pool;
     list_remove(&worker->link);
     keepalive_remove(&pool->scheduler->keepalive, &worker->keep);
+    spare_use(worker);
     pool_dequeue(pool, invocation);
     invocation_run(invocation);
     if (worker->is_fresh) {
         int64_t queued_ns = worker->created_ns - invocation->accepted_ns;
+        uint64_t queued_us = queued_ns > 0 ? (uint64_t) queued_ns / 1000 : 0;
+        uint64_t made_us = pool_template_waited_us(pool, invocation->accepted_ns);
         invocation->is_cold = true;
-        invocation->phase_us[COLD_QUEUE] = queued_ns > 0 ? (uint64_t) queued_ns / 1000 : 0;
+        made_us = made_us < queued_us ? made_us : queued_us;
+        invocation->phase_us[COLD_QUEUE] = queued_us - made_us;
         invocation->phase_us[COLD_SANDBOX] = instance_sandbox_us(worker->instance);
-        invocation->phase_us[COLD_LOAD] = instance_load_us(worker->instance);
+        invocation->phase_us[COLD_LOAD] = made_us + instance_load_us(worker->instance);
         invocation->phase_us[COLD_WARM] = instance_warm_us(worker->instance);
     }
     worker->invocation = invocation;
@@ -282,22 +291,86 @@ static uint32_t pool_soon_idle(struct pool *pool)
     return count;
 }
 
+static bool wants_provisioned(const struct pool *pool)
+{
+    return !pool->has_failed && pool_live(pool) < pool->provisioned;
+}
+
+/* Its template is being made: then all that wait are served at once. */
+static bool pool_waits_for_template(struct pool *pool)
+{
+    enum pool_start start = POOL_START_LATER;
+    bool is_needed = pool->starting + pool_soon_idle(pool) < pool->queue_count ||
+                     wants_provisioned(pool) || !list_is_empty(&pool->template.waits);
+    if (!is_needed)
+        return false;
+    start = pool_template_start(pool);
+    if (start == POOL_START_BLOCKED)
+        scheduler_block(pool->scheduler, pool);
+    return start == POOL_START_BLOCKED || start == POOL_START_LATER;
+}
+
+/* ---- spares: forks that wait ahead of their calls */
+
+static uint32_t pool_spares(const struct pool *pool)
+{
+    return pool->spare_count;
+}
+
+/* They are worth their memory where somebody called lately, and nobody is short of anything. */
+static bool spare_is_wanted(const struct pool *pool)
+{
+    const struct scheduler *scheduler = pool->scheduler;
+    int64_t since_ms =
+        loop_now_ms(scheduler->loop) - (int64_t) scheduler->limits.keepalive_s * 1000;
+    return pool_template_ready(pool) && !pool->is_retired && !pool->has_failed &&
+           !scheduler->is_draining && pool->queue_count == 0 &&
+           pool_spares(pool) < scheduler->limits.spares && pool->called_ms >= since_ms &&
+           scheduler->totals.instances + scheduler->limits.spares < scheduler->limits.concurrency &&
+           scheduler->starting < scheduler->limits.starts_at_once;
+}
+
+static void spare_start(void *arg)
+{
+    struct pool *pool = arg;
+    struct scheduler *scheduler = pool->scheduler;
+    uint64_t need = pool_need(pool);
+    if (!spare_is_wanted(pool) || !admission_take(&scheduler->admission, need))
+        return;
+    if (worker_new(pool, need, true))
+        pool->spare_count++;
+    else
+        admission_settle(&scheduler->admission, need);
+    spare_arm(pool);
+}
+
+/* A little later, so that it takes no time from the calls that used the last one up. */
+static void spare_arm(struct pool *pool)
+{
+    if (spare_is_wanted(pool) && !loop_timer_is_running(&pool->spare_timer) &&
+        loop_timer_start(pool->scheduler->loop, &pool->spare_timer, SPARE_AFTER_MS, spare_start,
+                         pool) < 0)
+        log_error("pool.timer", "error=memory");
+}
+
 static void pool_start(struct pool *pool)
 {
     uint32_t expected = pool->starting + pool_soon_idle(pool);
+    if (pool_waits_for_template(pool))
+        return;
     while (expected < pool->queue_count) {
         if (!pool_start_one(pool))
             break;
         expected++;
     }
-    while (!pool->has_failed && pool_live(pool) < pool->provisioned && pool_start_one(pool))
+    while (wants_provisioned(pool) && pool_start_one(pool))
         continue;
     /* More waits than is being started: somebody must come back to it. */
-    if (pool->starting < pool->queue_count ||
-        (!pool->has_failed && pool_live(pool) < pool->provisioned))
+    if (pool->starting < pool->queue_count || wants_provisioned(pool))
         scheduler_block(pool->scheduler, pool);
     else
         list_remove(&pool->blocked_link);
+    spare_arm(pool);
 }
 
 void pool_schedule(struct pool *pool)
@@ -318,7 +391,8 @@ void pool_schedule_since(struct pool *pool, int64_t since_ms)
     if (pool->is_scheduling)
         return;
     pool->is_scheduling = true; /* the pool must outlive what the answers set off */
-    while (pool->starting == 0 && (first = pool_first(pool)) && first->accepted_ms < since_ms) {
+    while (pool->starting == 0 && !pool_template_is_coming(pool) && (first = pool_first(pool)) &&
+           first->accepted_ms < since_ms) {
         pool_dequeue(pool, first);
         invocation_finish_throttled(first);
     }
@@ -334,6 +408,11 @@ static void on_started(void *arg, struct instance *instance)
     (void) instance;
     worker->is_sandboxed = true;
     worker->pool->scheduler->starting--;
+    if (worker->forking) {
+        pool_template_fork_stood(worker->pool);
+        template_forked(worker->forking, true);
+        worker->forking = NULL;
+    }
     scheduler_unblock(worker->pool->scheduler);
 }
 
@@ -342,8 +421,12 @@ static void worker_settle(struct worker *worker)
 {
     struct pool *pool = worker->pool;
     struct function_stats *stats = pool_stats(pool);
-    if (stats && instance_memory_peak(worker->instance) > stats->memory_peak_bytes)
-        stats->memory_peak_bytes = instance_memory_peak(worker->instance);
+    uint64_t peak = instance_memory_peak(worker->instance);
+    uint64_t *known = NULL;
+    if (stats)
+        known = worker->template_id ? &stats->fork_peak_bytes : &stats->memory_peak_bytes;
+    if (known && peak > *known)
+        *known = peak;
     if (worker->is_ready)
         return;
     worker->is_ready = true;
@@ -364,7 +447,10 @@ static void on_idle(void *arg, struct instance *instance)
         worker_stop(worker);
         return;
     }
-    list_add_first(&pool->idle, &worker->link);
+    if (worker->is_spare) /* the last to be used */
+        list_add_last(&pool->idle, &worker->link);
+    else
+        list_add_first(&pool->idle, &worker->link);
     keepalive_add(&pool->scheduler->keepalive, &worker->keep);
     pool_schedule(pool);
     worker->is_fresh = false;
@@ -404,15 +490,20 @@ static void on_answered(void *arg, struct instance *instance, struct instance_an
 
 /* Its init phase failed: the oldest call answers for it. */
 static void pool_fail_first(struct pool *pool, struct instance *instance,
-                            const struct instance_end *end)
+                            const struct instance_end *end, bool is_fork)
 {
     struct invocation *first = pool_first(pool);
     struct str tail = {0};
     struct error error = {0};
-    pool->has_failed |= pool->provisioned > 0;
+    pool->has_failed |= pool->provisioned > 0 || !first; /* a spare */
     if (!first)
         return;
-    if (end->is_sandbox_fault && ++first->faults >= FAULTS_MAX) {
+    if (end->is_restore_failure) {
+        pool_dequeue(pool, first);
+        invocation_finish_restore_failed(first, end->failure);
+    } else if (end->is_sandbox_fault && is_fork) {
+        return; /* not the call's fault: the pool gives up the template in the end */
+    } else if (end->is_sandbox_fault && ++first->faults >= FAULTS_MAX) {
         error_set(&error, -EIO, "%s", end->failure->text);
         pool_dequeue(pool, first);
         invocation_finish_fault(first, &error);
@@ -428,9 +519,13 @@ static void worker_forget(struct worker *worker)
     struct pool *pool = worker->pool;
     struct scheduler *scheduler = pool->scheduler;
     worker_settle(worker);
+    spare_use(worker);
     keepalive_remove(&scheduler->keepalive, &worker->keep);
     list_remove(&worker->link);
     list_remove(&worker->all_link);
+    if (worker->forking)
+        template_forked(worker->forking, false);
+    worker->forking = NULL;
     pool->worker_count--;
     scheduler->totals.instances--;
     if (!worker->is_sandboxed)
@@ -451,10 +546,15 @@ static void on_ended(void *arg, struct instance *instance, const struct instance
     struct pool *pool = worker->pool;
     struct scheduler *scheduler = pool->scheduler;
     bool counts = end->is_init_failure && !worker->is_stopping;
+    uint64_t template_id = worker->template_id;
     worker_forget(worker);
     pool->is_scheduling = true; /* it must outlive what the callbacks below set off */
+    if (template_id && end->is_crash)
+        pool_template_fork_crashed(pool, template_id);
+    if (template_id && counts && end->is_sandbox_fault)
+        pool_template_fork_fault(pool, end->failure->text);
     if (counts)
-        pool_fail_first(pool, instance, end);
+        pool_fail_first(pool, instance, end, template_id != 0);
     pool->is_scheduling = false;
     free(worker);
     pool_schedule(pool);
@@ -480,8 +580,9 @@ void pool_retire(struct pool *pool)
 {
     pool->is_retired = true;
     pool->provisioned = 0;
+    pool_template_retire(pool);
     if (pool->queue_count > 0)
-        return; /* they are still served; idle instances end afterwards */
+        return; /* they are still served, by processes; idle instances end afterwards */
     LIST_FOR_EACH_SAFE (struct worker, each, &pool->scheduler->workers, all_link)
         if (each->pool == pool && !each->is_stopping && (!each->is_ready || worker_is_idle(each)))
             worker_stop(each);

@@ -11,7 +11,7 @@
  * When an instance fails its init phase, the oldest call answers for it: the first time the phase is repeated
  * within the call's own time-out (as Lambda does), the second time the call fails.
  *
- * A pool is made by the first call and goes with its last instance. Thread: loop only. Private to src/function.
+ * A pool is made by the first call, or for its template, and goes with its last instance (and template: pool_template.h). Thread: loop only. Private to src/function.
  */
 #ifndef LAMINA_FUNCTION_POOL_H
 #define LAMINA_FUNCTION_POOL_H
@@ -21,6 +21,7 @@
 
 #include "base/list.h"
 #include "function/keepalive.h"
+#include "function/pool_template.h"
 #include "function/scheduler.h"
 
 /* How long an instance that has answered is waited for rather than starting another: as long as this function's last cold
@@ -48,6 +49,9 @@ struct worker {
     bool is_ready;            /* first idle */
     bool is_fresh;            /* it becomes idle for the first time in this very call */
     bool is_stopping;
+    bool is_spare;             /* a fork that waits ahead of its first call */
+    struct template *forking;  /* while the fork was asked for and does not stand; borrowed */
+    uint64_t template_id;      /* it is a fork of that one; 0: a process of its own */
     struct stopping *stopping; /* whom to tell when it has ended; borrowed */
 };
 
@@ -62,6 +66,10 @@ struct pool {
     uint32_t starting; /* workers not yet ready */
     uint32_t stopping; /* workers that were told to end */
     struct list blocked_link;
+    struct pool_template template;
+    uint32_t spare_count;
+    struct loop_timer spare_timer;
+    int64_t called_ms;
     uint32_t provisioned; /* instances to be kept, whether called or not */
     bool has_failed;      /* one of those failed its init phase: no more are started ahead */
     bool is_retired;

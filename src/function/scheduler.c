@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -56,6 +57,7 @@ int scheduler_new(const struct scheduler_config *config, struct scheduler **ret_
     list_init(&scheduler->rejected);
     list_init(&scheduler->blocked);
     stats_table_init(&scheduler->stats);
+    cache_init(&scheduler->templates, config->limits.template_bytes);
     admission_init(&scheduler->admission, config->loop, config->limits.memory_reserve);
     keepalive_init(&scheduler->keepalive, config->loop, config->limits.freeze_after_ms,
                    (uint64_t) config->limits.keepalive_s * 1000, &events);
@@ -371,6 +373,60 @@ void scheduler_provisioned(const struct scheduler *scheduler, const struct versi
                                                           .has_failed = pool->has_failed};
 }
 
+/* ---- templates */
+
+void scheduler_prepare(struct scheduler *scheduler, const struct version *version,
+                       scheduler_prepared_cb *cb, void *arg)
+{
+    const struct scheduler_prepared none = {.reason = ""};
+    struct pool *pool = version_is_forked(version) ? pool_get(scheduler, version) : NULL;
+    if (!pool) {
+        cb(arg, &none);
+        return;
+    }
+    pool_template_wait(pool, cb, arg);
+    pool_release(pool);
+}
+
+static void template_fill(const struct pool *pool, struct template_info *ret_info)
+{
+    const struct template *current = pool->template.current;
+    *ret_info = (struct template_info){.function = str_of(pool->version->name),
+                                       .version = str_of(pool->version->qualifier),
+                                       .state = pool_template_state(pool),
+                                       .reason = pool->template.reason,
+                                       .spares = pool->spare_count};
+    if (!current)
+        return;
+    ret_info->id = instance_id(current->instance);
+    ret_info->pid = instance_pid(current->instance);
+    ret_info->memory_bytes = current->memory_bytes;
+    ret_info->start_us = current->start_us;
+    ret_info->forks = current->forks;
+    ret_info->age_ms = (uint64_t) (clock_monotonic_ns() - current->created_ns) / 1000000;
+}
+
+bool scheduler_template(const struct scheduler *scheduler, const struct version *version,
+                        struct template_info *ret_info)
+{
+    const struct pool *pool = pool_find(scheduler, version);
+    if (!pool || !version_is_forked(version))
+        return false;
+    template_fill(pool, ret_info);
+    return true;
+}
+
+void scheduler_each_template(struct scheduler *scheduler, template_info_cb *cb, void *arg)
+{
+    MAP_FOR_EACH (struct pool, each, &scheduler->pools) {
+        struct template_info info;
+        if (!version_is_forked(each->version))
+            continue;
+        template_fill(each, &info);
+        cb(arg, &info);
+    }
+}
+
 /* ---- versions and instances */
 
 void scheduler_retire(struct scheduler *scheduler, const struct version *version)
@@ -466,6 +522,9 @@ void scheduler_instance_memory(struct scheduler *scheduler, uint64_t id, instanc
 void scheduler_totals(const struct scheduler *scheduler, struct scheduler_totals *ret_totals)
 {
     *ret_totals = scheduler->totals;
+    ret_totals->templates = scheduler->templates.count;
+    ret_totals->template_bytes = scheduler->templates.bytes;
+    ret_totals->templates_evicted = scheduler->templates.evicted;
     ret_totals->is_spawn_alive = instance_host_is_connected(scheduler->host);
 }
 

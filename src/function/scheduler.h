@@ -85,6 +85,8 @@ enum invocation_outcome {
     INVOCATION_FUNCTION_ERROR, /* 200 with X-Amz-Function-Error: Unhandled; payload is the error JSON */
     INVOCATION_THROTTLED,      /* 429; throttle_reason, retry_after_s */
     INVOCATION_FAULT, /* 500 ServiceException: no sandbox could be made; `error` says why */
+    INVOCATION_RESTORE_FAILED,  /* SnapStartException: a hook after restoring failed; `error` */
+    INVOCATION_RESTORE_TIMEOUT, /* SnapStartTimeoutException; `error` */
 };
 
 struct invocation_result {
@@ -134,6 +136,8 @@ struct scheduler_limits {
     uint64_t memory_reserve;  /* bytes of MemAvailable that no new instance may take */
     uint32_t freeze_after_ms; /* LAMINA_FREEZE_AFTER_MS */
     uint32_t keepalive_s;     /* LAMINA_KEEPALIVE_S */
+    uint64_t template_bytes;  /* LAMINA_TEMPLATE_MEMORY; 0: no templates */
+    uint32_t spares;          /* LAMINA_SPARES: forks that wait ahead, a version */
 };
 
 struct scheduler_config {
@@ -170,6 +174,39 @@ struct scheduler_provisioned {
 };
 void scheduler_provisioned(const struct scheduler *scheduler, const struct version *version,
                            struct scheduler_provisioned *ret_provisioned);
+
+/* Makes the template of a version ahead of its calls, if it is one that has a template. Calls once, perhaps before it
+ * returns, when there is one, or when it is known that there is none. */
+struct scheduler_prepared {
+    bool is_ready;
+    bool is_init_failure; /* its init phase failed: the function's own doing */
+    const char
+        *reason; /* not ready: why; "" if templates are off or this version has none; borrowed */
+};
+typedef void scheduler_prepared_cb(void *arg, const struct scheduler_prepared *prepared);
+void scheduler_prepare(struct scheduler *scheduler, const struct version *version,
+                       scheduler_prepared_cb *cb, void *arg);
+
+/* The template of a version, for people. Strings are borrowed until the call returns. */
+struct template_info {
+    struct str function, version;
+    const char
+        *state; /* STARTING INIT READY; NONE OFF REFUSED FAILED: there is none, `reason` says why */
+    const char *reason;
+    uint64_t id;           /* 0: none */
+    uint64_t memory_bytes; /* its own and its page tables; 0: not measured */
+    uint64_t start_us;     /* what making it took */
+    uint64_t age_ms;
+    uint64_t forks;
+    uint32_t spares; /* that wait */
+    int32_t pid;
+};
+typedef void template_info_cb(void *arg, const struct template_info *info);
+/* All that are there, and all versions that run and should have one. */
+void scheduler_each_template(struct scheduler *scheduler, template_info_cb *cb, void *arg);
+/* Of one version. False: its instances are no forks, or nothing of it runs and none was made. */
+bool scheduler_template(const struct scheduler *scheduler, const struct version *version,
+                        struct template_info *ret_info);
 
 /* Every version that runs or will run something: its tree must stay in the store, although the catalog may know it
  * no more. */
@@ -221,6 +258,9 @@ struct scheduler_totals {
     uint64_t errors;
     uint64_t throttles;
     uint64_t cold_starts;
+    uint32_t templates; /* in any state but DEAD */
+    uint64_t template_bytes;
+    uint64_t templates_evicted;
     bool is_spawn_alive;
 };
 void scheduler_totals(const struct scheduler *scheduler, struct scheduler_totals *ret_totals);

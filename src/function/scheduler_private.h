@@ -15,6 +15,7 @@
 #include "function/scheduler.h"
 #include "function/stats_table.h"
 #include "loop/loop.h"
+#include "template/cache.h"
 
 struct invocation;
 struct pool;
@@ -32,6 +33,7 @@ struct scheduler {
     struct loop_deferred reject_deferred, drain_deferred;
     struct keepalive keepalive;
     struct admission admission;
+    struct template_cache templates;
     struct stats_table stats;
     struct scheduler_totals totals;
     uint64_t invocations;        /* not DONE */
@@ -48,6 +50,8 @@ struct scheduler {
 void scheduler_invocation_done(struct scheduler *scheduler, struct invocation *invocation);
 /* Something ended, settled or was started: blocked pools may go on. */
 void scheduler_unblock(struct scheduler *scheduler);
+/* Ends the instance that was idle longest, whosever it is; without one, the template that is worth least. */
+void scheduler_make_room(struct scheduler *scheduler);
 /* The pool's queue cannot move by itself; it is tried again. */
 void scheduler_block(struct scheduler *scheduler, struct pool *pool);
 void scheduler_pool_gone(struct scheduler *scheduler, struct pool *pool);

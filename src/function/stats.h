@@ -41,6 +41,7 @@ struct function_stats {
     uint32_t running;           /* calls with a permit */
     int64_t reserved;           /* reserved concurrency, -1: none */
     uint64_t memory_peak_bytes; /* most that one instance used so far */
+    uint64_t fork_peak_bytes;   /* most that a fork of its template used beyond what that has */
     uint64_t log_lines_dropped;
     uint64_t last_cold_us[COLD_PHASES]; /* for `lamina describe` */
     uint64_t last_cold_at_ms;           /* epoch; 0: none yet */

@@ -82,6 +82,26 @@ static void block_add_defaults(struct buf *block, const struct instance_spec *sp
             block_add(block, defaults[i].name, defaults[i].value);
 }
 
+/* Where AWS's managed runtimes look for modules, layers' first. The Python runtime adds /opt/python itself, as
+ * AWS's does: it goes before what PYTHONPATH names. */
+static void block_add_module_paths(struct buf *block, const struct instance_spec *spec)
+{
+    static const char node[] = "nodejs";
+    char value[VALUE_MAX];
+    if (strncmp(spec->runtime, node, sizeof(node) - 1) == 0 &&
+        !variable_is_in(spec->variables, spec->n_variables, "NODE_PATH")) {
+        const char *number = spec->runtime + sizeof(node) - 1;
+        snprintf(value, sizeof(value),
+                 "/opt/nodejs/node%.*s/node_modules:/opt/nodejs/node_modules:"
+                 "/var/runtime/node_modules:/var/runtime:/var/task",
+                 (int) strcspn(number, "."), number);
+        block_add(block, "NODE_PATH", value);
+    }
+    if (strncmp(spec->runtime, "python", strlen("python")) == 0 &&
+        !variable_is_in(spec->variables, spec->n_variables, "PYTHONPATH"))
+        block_add(block, "PYTHONPATH", "/var/runtime");
+}
+
 static void block_add_customers(struct buf *block, const struct instance_spec *spec)
 {
     for (size_t i = 0; i < spec->n_variables; i++) {
@@ -109,6 +129,13 @@ static void block_add_execution_env(struct buf *block, const char *runtime)
     block_add(block, "AWS_EXECUTION_ENV", value);
 }
 
+static const char *initialization_type(const struct instance_spec *spec)
+{
+    if (spec->is_snap_start)
+        return "snap-start";
+    return spec->is_provisioned ? "provisioned-concurrency" : "on-demand";
+}
+
 static void block_add_reserved(struct buf *block, const struct instance_spec *spec,
                                const char *region, const char *log_stream)
 {
@@ -120,8 +147,7 @@ static void block_add_reserved(struct buf *block, const struct instance_spec *sp
     block_add(block, "AWS_LAMBDA_FUNCTION_NAME", spec->function);
     block_add(block, "AWS_LAMBDA_FUNCTION_VERSION", spec->version);
     block_add_number(block, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", spec->memory_mb);
-    block_add(block, "AWS_LAMBDA_INITIALIZATION_TYPE",
-              spec->is_provisioned ? "provisioned-concurrency" : "on-demand");
+    block_add(block, "AWS_LAMBDA_INITIALIZATION_TYPE", initialization_type(spec));
     snprintf(value, sizeof(value), "/aws/lambda/%s", spec->function);
     block_add(block, "AWS_LAMBDA_LOG_GROUP_NAME", value);
     block_add(block, "AWS_LAMBDA_LOG_STREAM_NAME", log_stream);
@@ -145,6 +171,7 @@ int environment_build(const struct instance_spec *spec, const struct instance_id
 {
     int r = 0;
     block_add_defaults(block, spec);
+    block_add_module_paths(block, spec);
     block_add_customers(block, spec);
     block_add_credentials(block, identity);
     block_add_reserved(block, spec, region, log_stream);

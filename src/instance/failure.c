@@ -66,6 +66,11 @@ void failure_set_sandbox(struct instance_failure *failure, const char *text)
     failure_set(failure, "error", "Sandbox.Failure", "%s", text);
 }
 
+void failure_set_refused(struct instance_failure *failure, struct str reason)
+{
+    failure_set(failure, "error", "Sandbox.TemplateRefused", STR_FORMAT, STR_ARGUMENTS(reason));
+}
+
 /* What Go's os.ProcessState prints for a signal, since Lambda's supervisor is written in Go. */
 static const char *signal_text(int number)
 {

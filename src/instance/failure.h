@@ -29,6 +29,8 @@ void failure_set_response_mode(struct instance_failure *failure);
 void failure_set_exit(struct instance_failure *failure, const struct spawn_exit *message);
 /* Not the function's doing. */
 void failure_set_sandbox(struct instance_failure *failure, const char *text);
+/* A template that may not be forked: `reason` names what of it. */
+void failure_set_refused(struct instance_failure *failure, struct str reason);
 /* The runtime reported it itself: `body` (moved) is what the caller gets. A type that the Runtime API does not
  * allow becomes `fallback`. */
 void failure_set_posted(struct instance_failure *failure, struct str type, const char *fallback,

@@ -72,6 +72,11 @@ void instance_host_free(struct instance_host *host)
     free(host);
 }
 
+bool instance_host_can_template(const struct instance_host *host)
+{
+    return spawn_client_can_template(host->spawn);
+}
+
 bool instance_host_is_connected(const struct instance_host *host)
 {
     return spawn_client_is_connected(host->spawn);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -16,27 +17,33 @@
 #include "instance/instance_private.h"
 #include "loop/state.h"
 
-static const struct state_machine machine = {
-    .name = "instance",
-    .states =
-        {
-            [INSTANCE_STARTING] = {"STARTING", STATE_TO(INSTANCE_INIT) | STATE_TO(INSTANCE_ENDING) |
-                                                   STATE_TO(INSTANCE_DEAD)},
-            [INSTANCE_INIT] = {"INIT", STATE_TO(INSTANCE_IDLE) | STATE_TO(INSTANCE_ENDING) |
-                                           STATE_TO(INSTANCE_DEAD)},
-            [INSTANCE_IDLE] = {"IDLE", STATE_TO(INSTANCE_BUSY) | STATE_TO(INSTANCE_FROZEN) |
-                                           STATE_TO(INSTANCE_SETTLING) | STATE_TO(INSTANCE_ENDING) |
-                                           STATE_TO(INSTANCE_DEAD)},
-            [INSTANCE_BUSY] = {"BUSY", STATE_TO(INSTANCE_SETTLING) | STATE_TO(INSTANCE_ENDING) |
-                                           STATE_TO(INSTANCE_DEAD)},
-            [INSTANCE_SETTLING] = {"SETTLING", STATE_TO(INSTANCE_IDLE) | STATE_TO(INSTANCE_ENDING) |
-                                                   STATE_TO(INSTANCE_DEAD)},
-            [INSTANCE_FROZEN] = {"FROZEN", STATE_TO(INSTANCE_BUSY) | STATE_TO(INSTANCE_IDLE) |
+static const struct state_machine machine =
+    {
+        .name = "instance",
+        .states =
+            {
+                [INSTANCE_STARTING] = {"STARTING", STATE_TO(INSTANCE_INIT) |
+                                                       STATE_TO(INSTANCE_ENDING) |
+                                                       STATE_TO(INSTANCE_DEAD)},
+                [INSTANCE_INIT] = {"INIT", STATE_TO(INSTANCE_IDLE) | STATE_TO(INSTANCE_TEMPLATE) |
+                                               STATE_TO(INSTANCE_ENDING) | STATE_TO(INSTANCE_DEAD)},
+                [INSTANCE_IDLE] = {"IDLE", STATE_TO(INSTANCE_BUSY) | STATE_TO(INSTANCE_FROZEN) |
                                                STATE_TO(INSTANCE_SETTLING) |
                                                STATE_TO(INSTANCE_ENDING) | STATE_TO(INSTANCE_DEAD)},
-            [INSTANCE_ENDING] = {"ENDING", STATE_TO(INSTANCE_DEAD)},
-            [INSTANCE_DEAD] = {"DEAD", 0},
-        },
+                [INSTANCE_BUSY] = {"BUSY", STATE_TO(INSTANCE_SETTLING) | STATE_TO(INSTANCE_ENDING) |
+                                               STATE_TO(INSTANCE_DEAD)},
+                [INSTANCE_SETTLING] = {"SETTLING", STATE_TO(INSTANCE_IDLE) |
+                                                       STATE_TO(INSTANCE_ENDING) |
+                                                       STATE_TO(INSTANCE_DEAD)},
+                [INSTANCE_FROZEN] = {"FROZEN", STATE_TO(INSTANCE_BUSY) | STATE_TO(INSTANCE_IDLE) |
+                                                   STATE_TO(INSTANCE_SETTLING) |
+                                                   STATE_TO(INSTANCE_ENDING) |
+                                                   STATE_TO(INSTANCE_DEAD)},
+                [INSTANCE_TEMPLATE] = {"TEMPLATE",
+                                       STATE_TO(INSTANCE_ENDING) | STATE_TO(INSTANCE_DEAD)},
+                [INSTANCE_ENDING] = {"ENDING", STATE_TO(INSTANCE_DEAD)},
+                [INSTANCE_DEAD] = {"DEAD", 0},
+            },
 };
 
 #define STARTING_LIMIT_MS 120000
@@ -76,12 +83,22 @@ void instance_timer_start(struct instance *instance, int64_t after_ms)
         log_error("instance.timer", "function=%s error=memory", instance->function);
 }
 
+/* Of an EXIT that has not come yet all is zero. */
+static bool exit_is_crash(const struct spawn_exit *message)
+{
+    return WIFSIGNALED(message->status) && !(message->flags & (SPAWN_EXIT_KILLED | SPAWN_EXIT_OOM));
+}
+
 /* All that reaches into the sandbox is closed; the memory lives until the end of the turn. */
 void instance_die(struct instance *instance, bool is_init_failure)
 {
     const struct instance_usage gone = {.error = -ESRCH};
     struct instance_end end = {.is_init_failure = is_init_failure,
                                .is_sandbox_fault = instance->is_sandbox_fault,
+                               .is_refused = instance->is_refused,
+                               .is_restore_failure =
+                                   is_init_failure && instance->is_restore_failure,
+                               .is_crash = exit_is_crash(&instance->exit),
                                .failure = &instance->failure,
                                .memory_peak_bytes = instance->memory_peak};
     instance_move(instance, INSTANCE_DEAD);
@@ -117,6 +134,13 @@ static int start_send(struct instance *instance, const struct instance_spec *spe
     if (r < 0)
         return r;
     start.bootstrap = spec->bootstrap;
+    start.template_id = spec->template_id;
+    if (spec->is_template)
+        start.flags |= SPAWN_START_TEMPLATE;
+    if (spec->opt_tree_id)
+        memcpy(start.opt_tree_id, spec->opt_tree_id, sizeof(start.opt_tree_id));
+    if (spec->models_id)
+        memcpy(start.models_id, spec->models_id, sizeof(start.models_id));
     start.cpu_millis = spec->memory_mb * CPU_MILLIS_PER_1769_MB / MEMORY_MB_PER_CPU;
     if (spec->tree_id)
         memcpy(start.tree_id, spec->tree_id, sizeof(start.tree_id));
@@ -149,6 +173,9 @@ struct instance *instance_new(struct instance_host *host, const struct instance_
     instance->memory_mb = spec->memory_mb;
     instance->init_limit_ms = spec->init_limit_ms;
     instance->is_init_repeated = spec->is_init_repeated;
+    instance->is_template = spec->is_template;
+    instance->is_snap_start = spec->is_snap_start;
+    instance->is_fork = spec->template_id != 0;
     instance->peak_fd = -1;
     list_init(&instance->usage_waits);
     extensions_init(&instance->extensions, &instance_extension_events, instance);
@@ -196,6 +223,11 @@ void instance_invoke(struct instance *instance, const struct instance_request *r
     runtime_api_give(&instance->runtime_api, request, deadline_ms);
 }
 
+bool instance_is_restored(const struct instance *instance)
+{
+    return instance->is_snap_start && instance->is_fork;
+}
+
 void instance_freeze(struct instance *instance)
 {
     assert(instance->state == INSTANCE_IDLE);
@@ -212,6 +244,13 @@ void instance_kill(struct instance *instance)
     spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_KILL);
 }
 
+void instance_refuse(struct instance *instance, struct str reason)
+{
+    instance->is_refused = true;
+    failure_set_refused(&instance->failure, reason);
+    instance_kill(instance);
+}
+
 static void call_timed_out(struct instance *instance)
 {
     struct call *call = &instance->call;
@@ -223,6 +262,7 @@ static void call_timed_out(struct instance *instance)
 static void init_timed_out(struct instance *instance)
 {
     failure_set_timeout(&instance->failure, instance->init_limit_ms);
+    instance->is_restore_failure = instance_is_restored(instance);
     instance_kill(instance);
 }
 

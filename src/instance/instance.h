@@ -53,6 +53,8 @@ MUST_CHECK int instance_host_new(const struct instance_host_config *config,
 /* No instance may live. Accepts NULL. */
 void instance_host_free(struct instance_host *host);
 bool instance_host_is_connected(const struct instance_host *host);
+/* Can lamina-spawn make templates here? False until it has said so. */
+bool instance_host_can_template(const struct instance_host *host);
 /* How many instances are in any state but DEAD. */
 unsigned instance_host_count(const struct instance_host *host);
 /* No version runs this tree any more: lamina-spawn drops what it prepared for it. */
@@ -97,6 +99,8 @@ struct instance_spec {
     size_t n_variables;
     uint32_t init_limit_ms; /* START sent -> first `next` */
     bool is_provisioned;    /* started ahead: AWS_LAMBDA_INITIALIZATION_TYPE says so */
+    bool is_snap_start;     /* SnapStart: the same, and the Runtime API has restore/next */
+    bool is_spare;          /* nobody waits for it: a fork may warm itself first */
     bool is_init_repeated;  /* the init phase is redone within a call: "Phase: invoke" */
 };
 
@@ -148,8 +152,11 @@ struct instance_answer {
 
 /* How an instance ended. */
 struct instance_end {
-    bool is_init_failure;             /* it never reached its first `next` */
-    bool is_sandbox_fault;            /* not the function's doing: the sandbox could not be made */
+    bool is_init_failure;    /* it never reached its first `next` */
+    bool is_sandbox_fault;   /* not the function's doing: the sandbox could not be made */
+    bool is_refused;         /* a template that may not be forked; `failure` names what of it */
+    bool is_restore_failure; /* a fork's restore/error, or it took longer than it may */
+    bool is_crash;           /* a signal that nobody sent it ended it */
     struct instance_failure *failure; /* filled if is_init_failure; borrowed */
     uint64_t memory_peak_bytes;
 };
@@ -157,6 +164,8 @@ struct instance_end {
 struct instance_events {
     /* lamina-spawn has made the sandbox; the runtime begins. Once, before the first idle. */
     void (*started)(void *arg, struct instance *instance);
+    /* A template: checked, it may be forked from now on. It is never idle. */
+    void (*templated)(void *arg, struct instance *instance);
     /* It waits for work: after its first `next`, and again after each call. */
     void (*idle)(void *arg, struct instance *instance);
     /* It no longer does, though it got none: its `next` broke off, or it is dying. */
@@ -208,6 +217,8 @@ struct instance_usage {
     int error;
     uint64_t pss_bytes;
     uint64_t private_bytes;
+    uint64_t page_table_bytes;
+    uint64_t anonymous_bytes; /* its share of the pages that no file has */
     uint64_t cgroup_bytes;
     uint64_t cgroup_peak_bytes;
     uint64_t cpu_us;

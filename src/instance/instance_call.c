@@ -41,6 +41,7 @@ void instance_call_answer(struct instance *instance, struct buf *payload, uint64
                         .duration_us = duration_us,
                         .memory_mb = instance->memory_mb,
                         .has_init = instance->requests == 1,
+                        .is_restored = instance_is_restored(instance),
                         .init_us = instance_us_between(instance->started_ns, instance->ready_ns),
                         .model_digest = answer.model_digest,
                         .failure = answer.failure};

@@ -41,6 +41,7 @@
  *                        |                |      |   error          |              |
  *                        |                |      +-------------> SETTLING ---------+
  *                        |                |                         ^ `next` broke off (from IDLE)
+ *                        |                +--- TEMPLATE_READY ---> TEMPLATE
  *                        v                v
  *                   stop, a limit reached, init/error: any state -> ENDING --+
  *                                                                            | EXIT, START_FAILED
@@ -49,6 +50,7 @@
  * What each state waits for, and until when:
  *   STARTING  lamina-spawn                         STARTING_LIMIT_MS, then a fault of the sandbox
  *   INIT      the runtime's first `next`           spec.init_limit_ms, then a failed init
+ *   TEMPLATE  forks are lamina-spawn's business    its owner's instance_stop
  *   IDLE      instance_invoke, instance_freeze     the scheduler's keep-alive
  *   FROZEN    instance_invoke                      the scheduler's keep-alive
  *   BUSY      the runtime's response or error      the call's time-out
@@ -62,6 +64,7 @@ enum instance_state {
     INSTANCE_BUSY,
     INSTANCE_SETTLING,
     INSTANCE_FROZEN,
+    INSTANCE_TEMPLATE,
     INSTANCE_ENDING,
     INSTANCE_DEAD
 };
@@ -92,7 +95,7 @@ struct instance {
     int state;
     char *function, *version, *runtime, *handler;
     uint32_t memory_mb, init_limit_ms;
-    bool is_init_repeated;
+    bool is_init_repeated, is_template, is_snap_start, is_fork;
     struct loop_timer timer;
     struct loop_timer exit_timer;
     struct spawn_exit exit;
@@ -114,7 +117,7 @@ struct instance {
 
     struct call call;
     uint64_t requests;
-    bool is_sandbox_fault;
+    bool is_sandbox_fault, is_refused, is_restore_failure;
     struct instance_failure failure; /* of the init phase, or why it is being ended */
     struct list usage_waits;
 };
@@ -125,8 +128,12 @@ void instance_move(struct instance *instance, enum instance_state state);
 void instance_timer_start(struct instance *instance, int64_t after_ms);
 /* It waits for EXIT. */
 void instance_kill(struct instance *instance);
+/* The same of a template that may not be forked, for `reason`. */
+void instance_refuse(struct instance *instance, struct str reason);
 /* Nothing of it is left: tells its owner. */
 void instance_die(struct instance *instance, bool is_init_failure);
+/* A fork of a function with SnapStart: its start is a restore, in AWS's words. */
+bool instance_is_restored(const struct instance *instance);
 /* 0 if `from` has not happened. */
 uint64_t instance_us_between(int64_t from_ns, int64_t to_ns);
 

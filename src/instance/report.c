@@ -8,11 +8,34 @@
 #include "instance/failure.h"
 
 /* The region of AWS's own runtimes is the function's, the account is empty. */
+static void report_begin(struct log_stream *log, const char *word, const char *runtime,
+                         const char *region)
+{
+    log_stream_line(log,
+                    "%s Runtime Version: %s\tRuntime Version ARN: arn:aws:lambda:%s::runtime:%s",
+                    word, runtime, region, runtime);
+}
+
 void report_init_start(struct log_stream *log, const char *runtime, const char *region)
 {
-    log_stream_line(
-        log, "INIT_START Runtime Version: %s\tRuntime Version ARN: arn:aws:lambda:%s::runtime:%s",
-        runtime, region, runtime);
+    report_begin(log, "INIT_START", runtime, region);
+}
+
+void report_restore_start(struct log_stream *log, const char *runtime, const char *region)
+{
+    report_begin(log, "RESTORE_START", runtime, region);
+}
+
+void report_restore(struct log_stream *log, uint64_t restore_us,
+                    const struct instance_failure *failure)
+{
+    bool is_timeout = failure && strcmp(failure->status, "timeout") == 0;
+    char status[192] = "";
+    if (failure)
+        snprintf(status, sizeof(status), "\tStatus: %s%s%s", failure->status,
+                 is_timeout ? "" : "\tError Type: ", is_timeout ? "" : failure->type);
+    log_stream_line(log, "RESTORE_REPORT Restore Duration: %.2f ms%s", (double) restore_us / 1000.0,
+                    status);
 }
 
 void report_init_failed(struct log_stream *log, uint64_t init_us, bool is_repeated,
@@ -55,8 +78,13 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
 static void report_rest(const struct report *report, char *text, size_t size)
 {
     const struct instance_failure *failure = report->failure;
-    char init[64] = "", digest[96] = "", status[192] = "";
-    if (report->has_init)
+    char init[96] = "", digest[96] = "", status[192] = "";
+    if (report->has_init && report->is_restored)
+        snprintf(init, sizeof(init),
+                 "Restore Duration: %.2f ms\tBilled Restore Duration: %llu ms\t",
+                 (double) report->init_us / 1000.0,
+                 (unsigned long long) round_up(report->init_us, 1000));
+    else if (report->has_init)
         snprintf(init, sizeof(init), "Init Duration: %.2f ms\t", (double) report->init_us / 1000.0);
     if (report->model_digest.size > 0)
         snprintf(digest, sizeof(digest), "Model Digest: " STR_FORMAT "\t",

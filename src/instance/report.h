@@ -20,7 +20,8 @@ struct report {
     uint64_t duration_us;
     uint32_t memory_mb;
     uint64_t memory_peak_bytes;
-    bool has_init; /* the call paid for a cold start */
+    bool has_init;    /* the call paid for a cold start */
+    bool is_restored; /* which was a restore (SnapStart) */
     uint64_t init_us;
     struct str model_digest;                /* may be empty */
     const struct instance_failure *failure; /* NULL: it answered */
@@ -29,6 +30,10 @@ struct report {
 void report_init_start(struct log_stream *log, const char *runtime, const char *region);
 void report_init_failed(struct log_stream *log, uint64_t init_us, bool is_repeated,
                         const struct instance_failure *failure);
+/* The same lines of a fork, which AWS calls a restore. `failure` NULL: it went well. */
+void report_restore_start(struct log_stream *log, const char *runtime, const char *region);
+void report_restore(struct log_stream *log, uint64_t restore_us,
+                    const struct instance_failure *failure);
 void report_start(struct log_stream *log, const char *request_id, const char *version);
 /* What went wrong (if `failure`), END and REPORT. */
 void report_end(struct log_stream *log, const struct report *report);

@@ -20,7 +20,7 @@
 #define CAUSE_TYPE "application/vnd.aws.lambda.error.cause+json"
 
 /* What a request is for, remembered in request->user while its body arrives. */
-enum post_kind { POST_RESPONSE, POST_ERROR, POST_INIT_ERROR };
+enum post_kind { POST_RESPONSE, POST_ERROR, POST_INIT_ERROR, POST_RESTORE_ERROR };
 
 struct post {
     enum post_kind kind;
@@ -85,6 +85,11 @@ static bool verdict_passes(struct http_request *request, enum runtime_api_verdic
     return verdict == RUNTIME_API_ACCEPTED;
 }
 
+static bool post_is_of_call(enum post_kind kind)
+{
+    return kind == POST_RESPONSE || kind == POST_ERROR;
+}
+
 static const char *post_wanted(const struct post *post)
 {
     switch (post->kind) {
@@ -92,6 +97,8 @@ static const char *post_wanted(const struct post *post)
         return "InvocationResponse";
     case POST_ERROR:
         return "InvocationErrorResponse";
+    case POST_RESTORE_ERROR:
+        return "RestoreError";
     default:
         return "InitError";
     }
@@ -204,6 +211,8 @@ static void post_finish(struct http_request *request, struct runtime_api *api,
         verdict = api->events->response(api->arg, post->id, content);
     else if (post->kind == POST_ERROR)
         verdict = api->events->error(api->arg, post->id, content);
+    else if (post->kind == POST_RESTORE_ERROR)
+        verdict = api->events->restore_error(api->arg, content);
     else
         verdict = api->events->init_error(api->arg, content);
     if (verdict_passes(request, verdict, post_wanted(post))) {
@@ -236,7 +245,7 @@ static void post_leave(struct runtime_api *api, struct http_request *request)
 static void post_too_large(struct http_request *request, struct runtime_api *api,
                            const struct post *post, uint64_t bytes)
 {
-    if (post->kind != POST_INIT_ERROR)
+    if (post_is_of_call(post->kind))
         (void) api->events->too_large(api->arg, post->id, bytes); /* moved on: 413 all the same */
     respond_too_large(request);
     api->events->posted(api->arg);
@@ -354,8 +363,8 @@ static void post_begin(struct http_request *request, enum post_kind kind, struct
     post->is_streamed = is_streamed;
     request->user = post;
     if (!api->receiving)
-        verdict = kind == POST_INIT_ERROR ? api->events->init_may_post(api->arg)
-                                          : api->events->may_post(api->arg, id);
+        verdict = post_is_of_call(kind) ? api->events->may_post(api->arg, id)
+                                        : api->events->init_may_post(api->arg);
     if (!verdict_passes(request, verdict, post_wanted(post)))
         return;
     if (kind == POST_RESPONSE && api->events->wants_stream(api->arg)) {
@@ -418,6 +427,25 @@ static void route_invocation(struct http_request *request, struct str rest)
         respond_not_found(request);
 }
 
+/* False: not for it. */
+static bool route_restore(struct http_request *request, struct runtime_api *api)
+{
+    struct str path = request->path;
+    if (!api->events->has_restore(api->arg))
+        return false;
+    if (str_equal_text(path, VERSION_PATH "/runtime/restore/next") &&
+        request->method == HTTP_METHOD_GET) {
+        if (verdict_passes(request, api->events->restore_next(api->arg), "Restored"))
+            respond(request, 200, (struct str){0});
+        return true;
+    }
+    if (!str_equal_text(path, VERSION_PATH "/runtime/restore/error") ||
+        request->method != HTTP_METHOD_POST)
+        return false;
+    post_begin(request, POST_RESTORE_ERROR, (struct str){0}, false);
+    return true;
+}
+
 static void not_supported(struct http_request *request, const char *type)
 {
     respond_error(request, 202, type, "not supported");
@@ -427,7 +455,7 @@ static void on_head(struct http_request *request, struct sandbox_listener *liste
 {
     struct runtime_api *api = container_of(listener, struct runtime_api, head);
     struct str path = request->path;
-    if (extensions_on_head(api->extensions, request))
+    if (extensions_on_head(api->extensions, request) || route_restore(request, api))
         return;
     if (str_has_prefix(path, STR(INVOCATION_PATH)))
         route_invocation(request, str_skip(path, strlen(INVOCATION_PATH)));

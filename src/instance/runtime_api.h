@@ -7,6 +7,8 @@
  *     POST /2018-06-01/runtime/invocation/{id}/response  -> response
  *     POST /2018-06-01/runtime/invocation/{id}/error     -> error
  *     POST /2018-06-01/runtime/init/error                -> init_error
+ *     GET  /2018-06-01/runtime/restore/next              -> restore_next; 404 without SnapStart
+ *     POST /2018-06-01/runtime/restore/error             -> restore_error; the same
  *     GET  /ping, /2018-06-01/ping                       -> pong
  *     PUT  /2022-07-01/telemetry, /2020-08-15/logs       -> 202 "not supported", which extensions accept
  *
@@ -74,6 +76,11 @@ struct runtime_api_events {
     void (*bad_mode)(void *arg, struct str id);
     enum runtime_api_verdict (*init_may_post)(void *arg);
     enum runtime_api_verdict (*init_error)(void *arg, struct runtime_api_post *post);
+    /* SnapStart: its hooks may run now. There is nothing to wait for: a fork is restored when it asks, and an instance
+     * without a template never was anywhere else. */
+    bool (*has_restore)(void *arg);
+    enum runtime_api_verdict (*restore_next)(void *arg);
+    enum runtime_api_verdict (*restore_error)(void *arg, struct runtime_api_post *post);
     /* The name of the state in "State transition from X to Y failed": Started, Ready, Running ... */
     const char *(*state)(void *arg);
     /* The answer of the last accepted post was handed to the connection. */

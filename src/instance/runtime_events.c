@@ -38,6 +38,9 @@ static void phases_take(struct instance *instance, struct str phases)
 static void init_passed(struct instance *instance)
 {
     instance->ready_ns = clock_monotonic_ns();
+    if (instance_is_restored(instance))
+        report_restore(&instance->log,
+                       instance_us_between(instance->started_ns, instance->ready_ns), NULL);
     usage_peak_read(instance);
     spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_INIT_DONE);
 }
@@ -62,6 +65,11 @@ static enum runtime_api_verdict on_next(void *arg, struct str phases)
     struct instance *instance = arg;
     if (instance->state != INSTANCE_INIT && instance->state != INSTANCE_SETTLING)
         return RUNTIME_API_WRONG_STATE;
+    if (instance->is_template) {
+        instance_refuse(instance, STR("its runtime asked for a call instead of waiting to be "
+                                      "forked: it does not know templates"));
+        return RUNTIME_API_WRONG_STATE;
+    }
     if (instance->state == INSTANCE_INIT)
         phases_take(instance, phases);
     become_idle(instance);
@@ -299,6 +307,27 @@ static enum runtime_api_verdict on_init_error(void *arg, struct runtime_api_post
     return RUNTIME_API_ACCEPTED;
 }
 
+static bool on_has_restore(void *arg)
+{
+    const struct instance *instance = arg;
+    return instance->is_snap_start;
+}
+
+static enum runtime_api_verdict on_restore_next(void *arg)
+{
+    const struct instance *instance = arg;
+    return instance->state == INSTANCE_INIT && !instance->is_template ? RUNTIME_API_ACCEPTED
+                                                                      : RUNTIME_API_WRONG_STATE;
+}
+
+static enum runtime_api_verdict on_restore_error(void *arg, struct runtime_api_post *post)
+{
+    struct instance *instance = arg;
+    enum runtime_api_verdict verdict = on_init_error(arg, post);
+    instance->is_restore_failure |= verdict == RUNTIME_API_ACCEPTED;
+    return verdict;
+}
+
 static const char *on_state(void *arg)
 {
     struct instance *instance = arg;
@@ -337,6 +366,9 @@ const struct runtime_api_events instance_api_events = {
     .bad_mode = on_bad_mode,
     .init_may_post = on_init_may_post,
     .init_error = on_init_error,
+    .has_restore = on_has_restore,
+    .restore_next = on_restore_next,
+    .restore_error = on_restore_error,
     .state = on_state,
     .posted = on_posted,
 };

@@ -24,7 +24,7 @@ struct spawn_client {
     struct loop *loop; /* borrowed */
     int fd;
     struct loop_poll *poll;
-    bool is_lost;
+    bool is_lost, can_template;
     void (*lost)(void *arg);
     void *arg;
     uint64_t last_id;
@@ -84,6 +84,11 @@ void spawn_client_free(struct spawn_client *client)
 bool spawn_client_is_connected(const struct spawn_client *client)
 {
     return !client->is_lost;
+}
+
+bool spawn_client_can_template(const struct spawn_client *client)
+{
+    return client->can_template;
 }
 
 static struct list *client_bucket(struct spawn_client *client, uint64_t id)
@@ -214,6 +219,10 @@ static size_t message_size(uint16_t type)
         return sizeof(struct spawn_done);
     case SPAWN_STATS_ARE:
         return sizeof(struct spawn_stats);
+    case SPAWN_TEMPLATE_READY:
+        return sizeof(struct spawn_template_ready);
+    case SPAWN_TEMPLATE_REFUSED:
+        return sizeof(struct spawn_template_refused);
     default:
         return 0;
     }
@@ -234,11 +243,15 @@ union message {
     struct spawn_exit exited;
     struct spawn_done done;
     struct spawn_stats stats;
+    struct spawn_template_ready template_ready;
+    struct spawn_template_refused template_refused;
 };
 
 static void client_dispatch(struct spawn_client *client, const union message *message, int *fds)
 {
     struct spawn_peer *peer = client_find(client, message->head.id);
+    if (message->head.type == SPAWN_HELLO)
+        client->can_template = message->hello.flags & SPAWN_HELLO_CAN_TEMPLATE;
     if (!peer)
         return; /* HELLO, or of an instance that is forgotten */
     switch (message->head.type) {
@@ -259,6 +272,15 @@ static void client_dispatch(struct spawn_client *client, const union message *me
         break;
     case SPAWN_STATS_ARE:
         peer->events->stats(peer, &message->stats);
+        break;
+    case SPAWN_TEMPLATE_READY:
+        peer->events->template_ready(peer);
+        break;
+    case SPAWN_TEMPLATE_REFUSED:
+        peer->events->template_refused(
+            peer, str_of_data(message->template_refused.text,
+                              strnlen(message->template_refused.text,
+                                      sizeof(message->template_refused.text))));
         break;
     default:
         break;

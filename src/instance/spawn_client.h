@@ -32,6 +32,8 @@ struct spawn_peer_events {
     void (*started)(struct spawn_peer *peer, const struct spawn_started *message, int *fds);
     void (*start_failed)(struct spawn_peer *peer, const struct spawn_start_failed *message);
     void (*exited)(struct spawn_peer *peer, const struct spawn_exit *message);
+    void (*template_ready)(struct spawn_peer *peer);
+    void (*template_refused)(struct spawn_peer *peer, struct str reason);
     void (*frozen)(struct spawn_peer *peer, int error);
     void (*thawed)(struct spawn_peer *peer, int error);
     void (*stats)(struct spawn_peer *peer, const struct spawn_stats *message);
@@ -48,6 +50,8 @@ MUST_CHECK int spawn_client_new(struct loop *loop, int fd, void (*lost)(void *ar
                                 struct spawn_client **ret_client, struct error *err);
 void spawn_client_free(struct spawn_client *client); /* accepts NULL */
 bool spawn_client_is_connected(const struct spawn_client *client);
+/* HELLO said so. */
+bool spawn_client_can_template(const struct spawn_client *client);
 
 /* Gives the peer a new id and listens for it. */
 void spawn_client_add(struct spawn_client *client, struct spawn_peer *peer,

@@ -50,7 +50,10 @@ static void on_started(struct spawn_peer *peer, const struct spawn_started *mess
     instance->started_ns = clock_monotonic_ns();
     instance->pid = (int32_t) message->pid;
     instance_move(instance, INSTANCE_INIT);
-    report_init_start(&instance->log, instance->runtime, instance->host->region);
+    if (instance_is_restored(instance))
+        report_restore_start(&instance->log, instance->runtime, instance->host->region);
+    else
+        report_init_start(&instance->log, instance->runtime, instance->host->region);
     instance_timer_start(instance, instance->init_limit_ms);
     instance->events.started(instance->events.arg, instance);
     if (started_open(instance, fds, &err) < 0) {
@@ -75,6 +78,16 @@ static void on_start_failed(struct spawn_peer *peer, const struct spawn_start_fa
     instance_die(instance, true);
 }
 
+static void start_report_failed(struct instance *instance)
+{
+    uint64_t passed_us = instance_us_between(instance->started_ns, clock_monotonic_ns());
+    if (instance_is_restored(instance))
+        report_restore(&instance->log, passed_us, &instance->failure);
+    else
+        report_init_failed(&instance->log, passed_us, instance->is_init_repeated,
+                           &instance->failure);
+}
+
 /* All its processes are gone, and all that they wrote was read. */
 static void exit_finish(struct instance *instance)
 {
@@ -92,9 +105,7 @@ static void exit_finish(struct instance *instance)
     }
     log_stream_drain(&instance->log);
     if (has_failed_init && !instance->is_sandbox_fault)
-        report_init_failed(&instance->log,
-                           instance_us_between(instance->started_ns, clock_monotonic_ns()),
-                           instance->is_init_repeated, &instance->failure);
+        start_report_failed(instance);
     instance_die(instance, has_failed_init);
 }
 
@@ -122,6 +133,28 @@ static void on_exited(struct spawn_peer *peer, const struct spawn_exit *message)
     usage_peak_take(instance, message->memory_peak_bytes);
     instance->exit = *message;
     exit_check(instance);
+}
+
+/* Checked from outside: forks of it may be asked for. */
+static void on_template_ready(struct spawn_peer *peer)
+{
+    struct instance *instance = peer_instance(peer);
+    if (instance->state != INSTANCE_INIT)
+        return; /* it is being ended */
+    instance->ready_ns = clock_monotonic_ns();
+    usage_peak_read(instance);
+    instance_move(instance, INSTANCE_TEMPLATE);
+    loop_timer_stop(&instance->timer);
+    instance->events.templated(instance->events.arg, instance);
+}
+
+/* Its EXIT follows. */
+static void on_template_refused(struct spawn_peer *peer, struct str reason)
+{
+    struct instance *instance = peer_instance(peer);
+    if (instance->state != INSTANCE_INIT)
+        return;
+    instance_refuse(instance, reason);
 }
 
 static void on_frozen(struct spawn_peer *peer, int error)
@@ -153,6 +186,8 @@ static void on_stats(struct spawn_peer *peer, const struct spawn_stats *message)
     const struct instance_usage usage = {.error = message->error ? -(int) message->error : 0,
                                          .pss_bytes = message->pss_bytes,
                                          .private_bytes = message->private_bytes,
+                                         .page_table_bytes = message->page_table_bytes,
+                                         .anonymous_bytes = message->anonymous_bytes,
                                          .cgroup_bytes = message->memory_bytes,
                                          .cgroup_peak_bytes = message->memory_peak_bytes,
                                          .cpu_us = message->cpu_us};
@@ -164,6 +199,8 @@ const struct spawn_peer_events instance_peer_events = {
     .started = on_started,
     .start_failed = on_start_failed,
     .exited = on_exited,
+    .template_ready = on_template_ready,
+    .template_refused = on_template_refused,
     .frozen = on_frozen,
     .thawed = on_thawed,
     .stats = on_stats,

@@ -51,6 +51,7 @@ static void add_process(int proc_fd, int pid, struct spawn_stats *stats)
     char text[4096];
     if (read_text(proc_fd, pid, "smaps_rollup", text, sizeof(text)) == 0) {
         stats->pss_bytes += kilobytes(text, "\nPss:");
+        stats->anonymous_bytes += kilobytes(text, "\nPss_Anon:");
         stats->private_bytes +=
             kilobytes(text, "\nPrivate_Clean:") + kilobytes(text, "\nPrivate_Dirty:");
     }

@@ -181,6 +181,34 @@ void fake_box_done(struct fake_box *box, enum spawn_type type, int error)
     spawn_send(box->spawn, &message, sizeof(message), type, box->id, NULL, 0);
 }
 
+void fake_spawn_hello(struct fake_spawn *spawn)
+{
+    struct spawn_hello hello = {.cgroup_version = 2, .flags = SPAWN_HELLO_CAN_TEMPLATE};
+    spawn_send(spawn, &hello, sizeof(hello), SPAWN_HELLO, 0, NULL, 0);
+    fake_turns(spawn);
+}
+
+void fake_box_template_ready(struct fake_box *box)
+{
+    struct spawn_template_ready message = {.check_us = 1};
+    spawn_send(box->spawn, &message, sizeof(message), SPAWN_TEMPLATE_READY, box->id, NULL, 0);
+    fake_turns(box->spawn);
+}
+
+void fake_box_template_refused(struct fake_box *box, const char *reason)
+{
+    struct spawn_template_refused message = {0};
+    snprintf(message.text, sizeof(message.text), "%s", reason);
+    spawn_send(box->spawn, &message, sizeof(message), SPAWN_TEMPLATE_REFUSED, box->id, NULL, 0);
+}
+
+void fake_box_stats(struct fake_box *box, uint64_t anonymous_bytes)
+{
+    struct spawn_stats message = {.anonymous_bytes = anonymous_bytes};
+    spawn_send(box->spawn, &message, sizeof(message), SPAWN_STATS_ARE, box->id, NULL, 0);
+    fake_turns(box->spawn);
+}
+
 void fake_box_close(struct fake_box *box)
 {
     box->http_fd = fd_close(box->http_fd);

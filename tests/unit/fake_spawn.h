@@ -62,6 +62,13 @@ bool fake_has_request_now(struct fake_spawn *spawn);
 void fake_box_start(struct fake_spawn *spawn, struct fake_box *box, uint64_t id);
 /* Waits for a START first. */
 void fake_box_expect(struct fake_spawn *spawn, struct fake_box *box);
+/* HELLO: it can make templates. */
+void fake_spawn_hello(struct fake_spawn *spawn);
+/* The box was asked for as a template; and is one that may be forked, or not. */
+void fake_box_template_ready(struct fake_box *box);
+void fake_box_template_refused(struct fake_box *box, const char *reason);
+/* Answers the STATS that was read before. */
+void fake_box_stats(struct fake_box *box, uint64_t anonymous_bytes);
 /* FROZEN or THAWED. */
 void fake_box_done(struct fake_box *box, enum spawn_type type, int error);
 /* Another connection to the Runtime API, non-blocking; the caller's. */

@@ -31,7 +31,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SPAWN_VERSION 1u
+#define SPAWN_VERSION 2u
 #define SPAWN_FD_INSTANCES 3
 #define SPAWN_FD_WORK 4
 
@@ -50,6 +50,7 @@ enum {
     SPAWN_INSTANCES_MAX = 2048,   /* alive at once; a START beyond it is refused with EAGAIN */
     SPAWN_WORK_MAX = 8,           /* jobs at once; one beyond it is answered with WORK_EXIT{error = EAGAIN} */
     SPAWN_MESSAGE_MAX = 8448,     /* no message is longer; receive buffers may be this size */
+    SPAWN_TEMPLATE_TEXT_MAX = 160,
     SPAWN_FDS_MAX = 4,            /* no message carries more descriptors */
     SPAWN_MEMORY_MIB_MAX = 131072,
     SPAWN_TMP_MIB_MAX = 10240,
@@ -75,6 +76,8 @@ enum spawn_type {
     SPAWN_FROZEN = 36,
     SPAWN_THAWED = 37,
     SPAWN_STATS_ARE = 38,
+    SPAWN_TEMPLATE_READY = 39,
+    SPAWN_TEMPLATE_REFUSED = 40,
     /* laminad -> lamina-spawn, on fd 4; and the answer, on the job's own status socket */
     SPAWN_WORK = 64,
     SPAWN_WORK_EXIT = 65,
@@ -100,7 +103,16 @@ enum spawn_start_flags {
     /* Do not use the pool or a waiter: for benchmarks and tests. */
     SPAWN_START_FROM_NOTHING = 1u << 1,
     SPAWN_START_NO_WAITER = 1u << 2,
+    /* Make a template, not an instance: refused (step REQUEST, ENOTSUP) until HELLO says can_template. */
+    SPAWN_START_TEMPLATE = 1u << 3,
+    /* One descriptor comes with START: a sealed memfd (F_SEAL_WRITE, SHRINK and GROW; else refused with EBADF). The
+     * bootstrap finds it at SPAWN_MODEL_FD. */
+    SPAWN_START_MODEL_FD = 1u << 4,
+    /* With template_id: nobody waits for it. The fork may touch ahead what a call will touch (wire/template.h). */
+    SPAWN_START_SPARE = 1u << 5,
 };
+
+enum { SPAWN_MODEL_FD = 4 };
 
 /* What is run: the first of these that is there. */
 enum spawn_bootstrap {
@@ -113,16 +125,22 @@ enum spawn_bootstrap {
 /*
  * START: make a sandbox, run its bootstrap. Answered by STARTED or START_FAILED, in any order among instances.
  *
- * Sees: host /usr read-only, a synthesised /etc, /opt/lamina (the built-in runtime), /var/task = the tree
- * (read-only; empty when tree_id is all zero), /tmp (tmpfs of tmp_bytes, the only writable place), /dev, /proc.
+ * Sees: host /usr read-only, a synthesised /etc, /var/task = the tree, /opt = the layers' tree with our runtime over its
+ * empty directory `lamina` (a tree without one is refused), /opt/lamina/models = DATA/models/<hex of models_id> (all
+ * three read-only; empty when the id is all zero; what laminad links into models later appears in what runs already),
+ * /tmp (tmpfs of tmp_bytes, the only writable place), /dev, /proc.
  * Runs the bootstrap, with cwd /var/task and argv[0] only; none that can be run: EXIT with exec_errno. Exactly the environment given (lamina-spawn adds nothing), stdin /dev/null, stdout and
  * stderr the log pipe. Has all of the CPU until INIT_DONE, then cpu_millis.
  *
- * Refused (START_FAILED): an unknown tree (step TREE, ENOENT), an id in use (EEXIST), too many (EAGAIN).
+ * Refused (START_FAILED): an unknown tree or models directory (step TREE, ENOENT), an id in use (EEXIST), too many
+ * (EAGAIN), a template that is not there or not ready (step TEMPLATE, ESRCH).
  */
 struct spawn_start {
     struct spawn_head head;
-    uint8_t tree_id[SPAWN_TREE_ID_SIZE]; /* raw bytes; all zero: no tree */
+    uint8_t tree_id[SPAWN_TREE_ID_SIZE];     /* raw bytes; all zero: no tree */
+    uint8_t opt_tree_id[SPAWN_TREE_ID_SIZE]; /* a tree too; all zero: /opt holds nothing but our runtime */
+    uint8_t models_id[SPAWN_TREE_ID_SIZE];   /* all zero: none */
+    uint64_t template_id;                    /* fork that live template, whose trees and limits must be these; 0: none */
     uint64_t memory_bytes;               /* hard limit of the sandbox, /tmp's content included; 16 MiB or more */
     uint64_t tmp_bytes;                  /* size of /tmp; 1 MiB or more */
     uint32_t cpu_millis;                 /* 1000 is one CPU; 0: no limit */
@@ -148,7 +166,7 @@ struct spawn_request {
     struct spawn_head head;
 };
 
-/* TREE_FORGET: drop prepared waiters of this tree; the store is about to remove it. No answer. Running
+/* TREE_FORGET: drop prepared waiters of this tree, be it at /var/task or /opt; the store is about to remove it. No answer. Running
  * instances keep their files (a mounted directory outlives its name). */
 struct spawn_tree_forget {
     struct spawn_head head;
@@ -164,6 +182,12 @@ struct spawn_hello {
     uint32_t instances_max;
     uint32_t uid_first; /* sandboxes of this service use these uids and no others */
     uint32_t uid_count;
+    uint32_t flags; /* enum spawn_hello_flags */
+    uint32_t reserved;
+};
+
+enum spawn_hello_flags {
+    SPAWN_HELLO_CAN_TEMPLATE = 1u << 0, /* START may ask for templates and their forks */
 };
 
 /* How a start was served. */
@@ -215,7 +239,8 @@ enum spawn_step {
     SPAWN_STEP_SECCOMP = 12,
     SPAWN_STEP_EXEC = 13, /* of lamina-init */
     SPAWN_STEP_DIED = 14, /* it ended without a word; error is its wait status */
-    SPAWN_STEP_COUNT = 15,
+    SPAWN_STEP_TEMPLATE = 15, /* of a fork: there is no such template that is ready */
+    SPAWN_STEP_COUNT = 16,
 };
 
 /* START_FAILED: nothing of the instance is left, and no EXIT will come. */
@@ -249,6 +274,38 @@ struct spawn_done {
     uint32_t reserved;
 };
 
+/*
+ * The answers to a START with SPAWN_START_TEMPLATE, after its STARTED: once the bootstrap has said that it is ready to be
+ * forked (wire/template.h) it is looked at from outside, and one of these two comes. After REFUSED it is killed: EXIT
+ * follows. A template that never says so is laminad's to KILL.
+ */
+struct spawn_template_ready {
+    struct spawn_head head;
+    uint32_t check_us; /* what the look took */
+    uint32_t files;    /* regular files that it holds open: each fork has them too */
+};
+
+enum spawn_template_reason {
+    SPAWN_REASON_NONE = 0,
+    SPAWN_REASON_THREADS = 1,    /* it has more than one */
+    SPAWN_REASON_PROCESSES = 2,  /* it has children */
+    SPAWN_REASON_DESCRIPTOR = 3, /* it holds one that cannot be shared: a socket, a pipe, a directory ... */
+    SPAWN_REASON_MAPPING = 4,    /* it maps memory that its forks would share and can write */
+    SPAWN_REASON_TIMER = 5,
+    SPAWN_REASON_PROTOCOL = 6, /* what it sent is not in wire/template.h */
+    SPAWN_REASON_LOOK = 7,     /* it could not be looked at: error */
+    SPAWN_REASON_COUNT = 8,
+};
+
+struct spawn_template_refused {
+    struct spawn_head head;
+    uint32_t reason; /* enum spawn_template_reason */
+    uint32_t error;  /* errno of looking, or 0 */
+    /* For the function's owner, NUL-terminated: `descriptor 7 is a socket`. Names in it come from the template; control
+     * characters are taken out. */
+    char text[SPAWN_TEMPLATE_TEXT_MAX];
+};
+
 struct spawn_stats {
     struct spawn_head head;
     uint64_t memory_bytes;      /* charged to its cgroup now, page cache that it touched first included */
@@ -256,6 +313,7 @@ struct spawn_stats {
     uint64_t pss_bytes;         /* over its processes: private memory and its share of what is shared */
     uint64_t private_bytes;     /* over its processes: what would be freed if it ended */
     uint64_t page_table_bytes;
+    uint64_t anonymous_bytes;   /* over its processes, of pss: without what is mapped from files */
     uint64_t cpu_us;
     uint32_t processes;
     uint32_t error;             /* not 0: it ended meanwhile or could not be read; the rest is 0 */
@@ -283,6 +341,14 @@ struct spawn_work {
     uint32_t cpu_seconds; /* RLIMIT_CPU; 1 to 3600 */
     uint64_t memory_bytes;
     uint64_t arg[4];
+    uint32_t flags;    /* enum spawn_work_flags; unknown bits are an error */
+    uint32_t reserved; /* 0 */
+};
+
+enum spawn_work_flags {
+    /* The job loads an inference library (/opt/lamina/lib): its filter also allows files in memory and looking at
+     * folders. */
+    SPAWN_WORK_ENGINE = 1u << 0,
 };
 
 /* WORK_EXIT: the job and all its processes are gone. */
@@ -296,16 +362,18 @@ struct spawn_work_exit {
 
 #define SPAWN_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " has a fixed size")
 SPAWN_ASSERT_SIZE(struct spawn_head, 16);
-SPAWN_ASSERT_SIZE(struct spawn_start, 88 + SPAWN_ENV_MAX);
+SPAWN_ASSERT_SIZE(struct spawn_start, 160 + SPAWN_ENV_MAX);
 SPAWN_ASSERT_SIZE(struct spawn_request, 16);
 SPAWN_ASSERT_SIZE(struct spawn_tree_forget, 48);
-SPAWN_ASSERT_SIZE(struct spawn_hello, 32);
+SPAWN_ASSERT_SIZE(struct spawn_hello, 40);
 SPAWN_ASSERT_SIZE(struct spawn_started, 56);
 SPAWN_ASSERT_SIZE(struct spawn_start_failed, 24);
 SPAWN_ASSERT_SIZE(struct spawn_exit, 48);
 SPAWN_ASSERT_SIZE(struct spawn_done, 24);
-SPAWN_ASSERT_SIZE(struct spawn_stats, 72);
-SPAWN_ASSERT_SIZE(struct spawn_work, 64);
+SPAWN_ASSERT_SIZE(struct spawn_stats, 80);
+SPAWN_ASSERT_SIZE(struct spawn_template_ready, 24);
+SPAWN_ASSERT_SIZE(struct spawn_template_refused, 24 + SPAWN_TEMPLATE_TEXT_MAX);
+SPAWN_ASSERT_SIZE(struct spawn_work, 72);
 SPAWN_ASSERT_SIZE(struct spawn_work_exit, 32);
 _Static_assert(sizeof(struct spawn_start) <= SPAWN_MESSAGE_MAX, "START fits the receive buffer");
 
@@ -314,7 +382,7 @@ static inline const char *spawn_step_name(uint32_t step)
 {
     static const char *const names[SPAWN_STEP_COUNT] = {
         "none", "request", "cgroup", "clone", "attach", "net",     "listen", "tree",
-        "mount", "root",   "limits", "user",  "seccomp", "exec", "died",
+        "mount", "root",   "limits", "user",  "seccomp", "exec", "died", "template",
     };
     return step < SPAWN_STEP_COUNT ? names[step] : "?";
 }

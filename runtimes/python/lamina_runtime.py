@@ -317,10 +317,18 @@ def serve_one(api, handler):
         raise OSError("the Runtime API answered %d to an answer" % status)
 
 
+def layer_paths():
+    """Where the function's layers have modules, in AWS's order; a function without layers looks nowhere."""
+    if not os.path.isdir("/opt/python"):
+        return []
+    return ["/opt/python/lib/python%d.%d/site-packages" % sys.version_info[:2], "/opt/python"]
+
+
 def main():
     """Never returns: the process ends when the platform says so, or with 1."""
     # The place of this file, which nobody but bootstrap needs, becomes the function's.
     sys.path[0] = os.environ.get("LAMBDA_TASK_ROOT", "/var/task")
+    sys.path[1:1] = layer_paths()
     api = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
     start_logging()
     try:

@@ -7,6 +7,7 @@
 #include "api/concurrency.h"
 #include "api/operations.h"
 #include "base/limits.h"
+#include "function/layer.h"
 
 uint64_t concurrency_reserved(const struct api *api, const struct function *except)
 {
@@ -27,6 +28,12 @@ static void add_code(void *arg, const struct version *version)
     *total += version->code.zip_bytes;
 }
 
+static void add_layer(void *arg, const struct layer_version *version)
+{
+    uint64_t *total = arg;
+    *total += version->zip_bytes;
+}
+
 void lambda_account_settings(struct call *call)
 {
     const struct api *api = call->api;
@@ -35,6 +42,7 @@ void lambda_account_settings(struct call *call)
     uint64_t account = api->config.concurrency;
     struct buf json = BUF_INIT(4096);
     catalog_each_version(api->config.catalog, add_code, &total);
+    layers_each_version(api->config.layers, add_layer, &total);
     buf_printf(&json,
                "{\"AccountLimit\":{\"TotalCodeSize\":%lld,\"CodeSizeUnzipped\":%lld,"
                "\"CodeSizeZipped\":%lld,\"ConcurrentExecutions\":%llu,"

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""kill -9, and a full disk, at each durable step of publishing a layer and of giving a function layers."""
+
+import os
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from faults import Faults, points, wait_end
+from store_reader import check
+
+from lambda_function import invoke, package, settings, zip_of
+
+ENOSPC = 28
+LAYER = "arn:aws:lambda:us-east-1:000000000000:layer:l"
+
+
+@pytest.fixture
+def struck(make_service):
+    service = make_service(start=False)
+    return service, Faults(service)
+
+
+def publish(client, marker):
+    return client.publish_layer_version(LayerName="l", Content={"ZipFile": zip_of({"marker": marker})})["Version"]
+
+
+def delete(client, number):
+    client.delete_layer_version(LayerName="l", VersionNumber=number)
+
+
+def take(client, numbers, marker):
+    """A function that has the layers: the merge is new each time."""
+    client.create_function(**settings("f", Code={"ZipFile": package(marker)}, Layers=[f"{LAYER}:{numbers[0]}"]))
+
+
+def grant(client, number):
+    client.add_layer_version_permission(LayerName="l", VersionNumber=number, StatementId="s", Principal="*",
+                                        Action="lambda:GetLayerVersion")
+
+
+def versions(client):
+    return [each["Version"] for each in client.list_layer_versions(LayerName="l")["LayerVersions"]]
+
+
+def check_whole(service, client):
+    """No staged file, every name tells the truth, what is listed can be read, and a function answers or is not there."""
+    assert os.listdir(service.data_dir / "tmp") == []
+    check(service.data_dir)
+    for number in versions(client):
+        client.get_layer_version(LayerName="l", VersionNumber=number)
+    for function in client.list_functions()["Functions"]:
+        client.get_waiter("function_active_v2").wait(FunctionName="f")
+        invoke(client, "f")
+        client.delete_function(FunctionName="f")
+
+
+STEPS = {
+    "publish": lambda client, marker: publish(client, marker),
+    "delete": lambda client, marker: delete(client, versions(client)[0]),
+    "policy": lambda client, marker: grant(client, versions(client)[0]),
+    "take": lambda client, marker: take(client, versions(client), marker),
+}
+
+
+def calls_of(service, faults, step):
+    faults.prepare("count")
+    service.start()
+    client = service.client()
+    publish(client, "before")
+    faults.arm()
+    STEPS[step](client, "counted")
+    faults.disarm()
+    calls = faults.calls()
+    service.stop()
+    return points(calls)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_each_call(struck, step):
+    service, faults = struck
+    highest = 1
+    for at, (name, nth) in enumerate(calls_of(service, faults, step)):
+        faults.prepare("kill", name, nth)
+        service.start()
+        client = service.client()
+        check_whole(service, client)
+        now = publish(client, f"fresh {at}")
+        assert now > highest, "a number was used twice"
+        highest = now
+        faults.arm()
+        with pytest.raises((BotoCoreError, ClientError)):
+            STEPS[step](client, f"{step} {at}")
+        wait_end(service)
+        faults.disarm()
+    faults.prepare("count")
+    service.start()
+    check_whole(service, service.client())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_full_disk_at_each_call(struck, step):
+    """The caller hears of it or it is done; nothing half-made is seen, also after a restart."""
+    service, faults = struck
+    for at, (name, nth) in enumerate(calls_of(service, faults, step)):
+        if name in ("fdatasync", "fsync"):
+            continue  # a failed sync of the registry ends the service's writing: test_fault_points.py
+        faults.prepare(str(ENOSPC), name, nth)
+        service.start()
+        client = service.client()
+        check_whole(service, client)  # what the full disk before left behind
+        publish(client, f"fresh {at}")
+        faults.arm()
+        try:
+            STEPS[step](client, f"{step} {at}")
+        except ClientError as error:
+            assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 500, error
+        faults.disarm()
+        service.stop()
+    service.start()
+    check_whole(service, service.client())

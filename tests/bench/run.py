@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import keepalive  # noqa: E402
 import peers  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -300,6 +301,7 @@ def main():
             model_rows(service, rows, model, options.smoke)
         finally:
             service.stop()
+    keepalive.measure(options.build.resolve(), rows, Row, options.smoke)
 
     machine = f"{os.cpu_count()} processors, Linux {os.uname().release}, load {os.getloadavg()[0]:.2f}"
     report(rows, machine)

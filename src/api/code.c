@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "api/function_layers.h"
+#include "api/model.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -149,14 +150,58 @@ int code_refused(struct call *call, const struct deploy_result *result)
     return aws_error_set(&call->error, code, "%s", result->err.text);
 }
 
+struct model_fetching {
+    struct call *call;
+    void (*done)(struct call *call, struct fetch_result *result);
+};
+
+static void model_fetched(void *arg, struct fetch_result *result)
+{
+    struct model_fetching fetching = *(struct model_fetching *) arg;
+    free(arg);
+    fetching.done(fetching.call, result);
+}
+
+int code_fetch_model(struct call *call, const struct version *version,
+                     void (*done)(struct call *call, struct fetch_result *result))
+{
+    struct model_fetching *fetching = mem_new(struct model_fetching);
+    int r = -ENOMEM;
+    if (fetching) {
+        *fetching = (struct model_fetching){call, done};
+        r = model_fetch(call->api, version, str_of(version_model_uri(version)), false,
+                        model_fetched, fetching);
+    }
+    if (r < 0) {
+        free(fetching);
+        return aws_error_set_reason(&call->error, AWS_TOO_MANY_REQUESTS, "CallerRateLimitExceeded",
+                                    "Rate Exceeded.");
+    }
+    return 0;
+}
+
+int code_model_refused(struct call *call, const struct fetch_result *result)
+{
+    if (result->code == 0)
+        return 0;
+    if (result->code == -EACCES)
+        return aws_error_set(&call->error, AWS_ACCESS_DENIED, "MODEL_URI: %s", result->err.text);
+    return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE, "MODEL_URI: %s",
+                         result->err.text);
+}
+
 void code_fill(struct version *draft, const struct deploy_result *result)
 {
+    static const enum version_forking forking[] = {[MARK_NONE] = VERSION_FORKING_NONE,
+                                                   [MARK_ABLE] = VERSION_FORKING_ABLE,
+                                                   [MARK_ALWAYS] = VERSION_FORKING_ALWAYS};
     struct version_code *code = &draft->code;
     code->has_tree = true;
     memcpy(code->tree_id, result->tree_id.bytes, DIGEST_BYTES);
     memcpy(code->zip_sha256, result->zip_sha256.bytes, DIGEST_BYTES);
     code->zip_bytes = result->zip_bytes;
     code->tree_bytes = result->tree_bytes;
+    code->forking = forking[result->mark];
 }
 
 int code_check_layers(struct call *call, const struct version *draft)

@@ -203,6 +203,8 @@ static int read_members(struct member_reader *reader,
         r = environment_read(reader, draft);
     if (r == 0)
         r = passive_read(reader, draft);
+    if (r == 0)
+        r = snap_start_read(reader, draft);
     return r;
 }
 

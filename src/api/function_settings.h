@@ -37,6 +37,9 @@ MUST_CHECK int function_settings_tags(yyjson_val *json, char **ret_tags, struct 
 MUST_CHECK int environment_read(struct member_reader *reader, struct version *draft);
 MUST_CHECK int passive_read(struct member_reader *reader, struct version *draft);
 /* Members that ask for what does not exist: InvalidParameterValueException and what to do. */
+/* SnapStart, after all that it depends on. */
+#define SNAP_START_TMP_MB_MAX 512
+MUST_CHECK int snap_start_read(struct member_reader *reader, struct version *draft);
 MUST_CHECK int passive_refuse(struct member_reader *reader, const struct version *draft);
 
 /* A runtime that AWS knows, whether or not this service has it. */

@@ -129,8 +129,10 @@ void function_shape_append(struct buf *json, const struct version *version, cons
     member(json, "Version", version->qualifier);
     member(json, "RevisionId", version->revision_id);
     member(json, "PackageType", "Zip");
-    buf_append_text(json, ",\"Architectures\":[\"x86_64\"]"
-                          ",\"SnapStart\":{\"ApplyOn\":\"None\",\"OptimizationStatus\":\"Off\"}");
+    buf_append_text(json, ",\"Architectures\":[\"x86_64\"]");
+    buf_printf(json, ",\"SnapStart\":{\"ApplyOn\":\"%s\",\"OptimizationStatus\":\"%s\"}",
+               version->has_snap_start ? "PublishedVersions" : "None",
+               version->is_optimized ? "On" : "Off");
     buf_printf(json, ",\"EphemeralStorage\":{\"Size\":%u}", version->tmp_mb);
     append_environment(json, version);
     append_layers(json, version);

@@ -128,6 +128,10 @@ static int find_version(struct call *call, struct invoking *invoking)
                          &version);
     if (r == -ENOENT)
         return call_no_function(call, &invoking->name);
+    if (r == -EAGAIN && version_is_snap_start(version))
+        return aws_error_set(&call->error, AWS_SNAP_START_NOT_READY,
+                             "Lambda is initializing your function. It will be ready to invoke "
+                             "once your function state becomes ACTIVE.");
     if (r < 0)
         return aws_error_set(&call->error, AWS_RESOURCE_CONFLICT,
                              "The operation cannot be performed at this time. The function is "

@@ -161,6 +161,10 @@ static int check_pair(struct call *call, const struct function *function, const 
         return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
                              "Provisioned Concurrency Configs cannot be applied to unpublished "
                              "function versions.");
+    if (version_is_snap_start(version))
+        return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
+                             "Provisioned Concurrency is not supported for SnapStart enabled "
+                             "functions.");
     for (const struct attachment *each =
              function_attachment_next(function, ATTACHMENT_PROVISIONED, NULL);
          each; each = function_attachment_next(function, ATTACHMENT_PROVISIONED, each->qualifier)) {

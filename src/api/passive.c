@@ -9,6 +9,7 @@
 
 #include "api/function_settings.h"
 #include "base/mem.h"
+#include "function/runtime.h"
 
 #define PASSIVE_MAX (64 * 1024)
 #define KMS_PATTERN "(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()"
@@ -219,13 +220,32 @@ int passive_read(struct member_reader *reader, struct version *draft)
 
 /* Refusals */
 
-static int refuse_snap_start(struct member_reader *reader, const struct version *draft)
+/* AWS's words. It has SnapStart for Python from 3.12 on only, and not for provided runtimes; here a fork is a fork. */
+static int check_snap_start(struct member_reader *reader, const struct version *draft)
+{
+    const struct runtime *runtime = draft->runtime ? runtime_find(str_of(draft->runtime)) : NULL;
+    if (!draft->has_snap_start)
+        return 0;
+    if (runtime && runtime->kind == RUNTIME_NODE)
+        return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
+                             "%s is not supported for SnapStart enabled functions.", runtime->name);
+    if (draft->tmp_mb > SNAP_START_TMP_MB_MAX)
+        return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
+                             "Ephemeral storage greater than %d MB is not supported for SnapStart "
+                             "enabled functions.",
+                             SNAP_START_TMP_MB_MAX);
+    return 0;
+}
+
+int snap_start_read(struct member_reader *reader, struct version *draft)
 {
     static const char *const choices[] = {"PublishedVersions", "None", NULL};
     yyjson_val *object;
     int r = member_object(reader, "SnapStart", &object);
-    if (r < 0 || !object)
+    if (r < 0)
         return r;
+    if (!object)
+        return check_snap_start(reader, draft);
     struct member_reader inner = MEMBER_READER_INIT(object, reader->error);
     struct str apply;
     r = member_choice(&inner, "ApplyOn", "snapStart.applyOn", choices, "[PublishedVersions, None]",
@@ -233,13 +253,11 @@ static int refuse_snap_start(struct member_reader *reader, const struct version 
     if (r == 0)
         r = validation_finish(&inner.validation, AWS_VALIDATION, reader->error);
     validation_done(&inner.validation);
-    if (r == 0 && str_equal(apply, STR("PublishedVersions"))) {
-        struct str runtime = json_str(json_member(reader->object, "Runtime"));
-        r = aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
-                          STR_FORMAT " is not supported for SnapStart enabled functions.",
-                          STR_ARGUMENTS(runtime.data ? runtime : str_of(draft->runtime)));
-    }
-    return r;
+    if (r < 0)
+        return r;
+    if (apply.data)
+        draft->has_snap_start = str_equal(apply, STR("PublishedVersions"));
+    return check_snap_start(reader, draft);
 }
 
 static int refuse_package_type(struct member_reader *reader)
@@ -274,8 +292,5 @@ int passive_refuse(struct member_reader *reader, const struct version *draft)
             return aws_error_set(reader->error, AWS_INVALID_PARAMETER_VALUE,
                                  "%s is not available in this service yet.", absent[i]);
     }
-    int r = refuse_package_type(reader);
-    if (r == 0)
-        r = refuse_snap_start(reader, draft);
-    return r;
+    return refuse_package_type(reader);
 }

@@ -19,6 +19,7 @@
 #include "base/compiler.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "deploy/mark.h"
 #include "loop/loop.h"
 #include "store/store.h"
 
@@ -58,6 +59,7 @@ struct deploy_result {
     struct digest zip_sha256;
     uint64_t zip_bytes;
     uint64_t tree_bytes; // sum of the files' sizes
+    enum mark mark;      // of its bootstrap
     size_t entries;
     // OK: keeps tree and package from collection. The receiver takes it (sets it to NULL) and calls
     // store_unpin when the registry has committed, or when it gives up.
@@ -82,6 +84,9 @@ struct deploy_config {
     // Each tree that is about to be removed, on the loop thread, before it is: SPAWN_TREE_FORGET.
     void (*forget)(void *arg, const struct digest *tree_id);
     void *arg;
+    // store_live.is_named: what buckets name stays. A thread. NULL: there are no buckets.
+    int (*is_named)(void *arg, const struct digest *digest);
+    void *is_named_arg;
 };
 
 int deploy_new(const struct deploy_config *config, struct deploy **ret_deploy) MUST_CHECK;

@@ -295,6 +295,8 @@ static int unpack_commit(struct unpack *unpack)
     result->tree_bytes = store_batch_bytes(unpack->batch);
     result->entries = store_batch_entries(unpack->batch);
     int r = store_batch_commit(unpack->batch, &result->tree_id, &result->pin, &unpack->err);
+    if (r == 0)
+        result->mark = mark_read(unpack->spec->store, &result->tree_id);
     return r < 0 ? finish_store(unpack, r, &unpack->err) : 0;
 }
 

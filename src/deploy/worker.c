@@ -9,13 +9,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define WORKER_MEMORY_BYTES (UINT64_C(512) * 1024 * 1024)
-#define WORKER_CPU_SECONDS 3600
 
 // While the service is busy with SPAWN_WORK_MAX other jobs.
 #define AGAIN_WAIT_MS 50
@@ -25,8 +23,9 @@ static int worker_ask(int channel, const struct worker_spec *spec, int output, i
     struct spawn_work work = {
         .head = {.version = SPAWN_VERSION, .type = SPAWN_WORK, .size = sizeof(work), .id = 1},
         .kind = spec->kind,
-        .cpu_seconds = WORKER_CPU_SECONDS,
-        .memory_bytes = WORKER_MEMORY_BYTES,
+        .cpu_seconds = spec->cpu_seconds ? spec->cpu_seconds : WORKER_CPU_SECONDS,
+        .memory_bytes = spec->memory_bytes ? spec->memory_bytes : WORKER_MEMORY_BYTES,
+        .flags = spec->flags,
     };
     memcpy(work.arg, spec->arguments, sizeof(work.arg));
     int fds[SPAWN_WORK_FDS];
@@ -100,10 +99,13 @@ static int exit_check(const struct spawn_work_exit *end, struct error *err)
                                spawn_step_name(end->step), error_name((int) end->error));
     if (WIFEXITED(end->status) && WEXITSTATUS(end->status) == 0)
         return 0;
+    if (end->flags & SPAWN_EXIT_OOM)
+        return error_set(err, -ENOMEM, "lamina-work passed the memory that it may use");
+    if (WIFSIGNALED(end->status) && (WTERMSIG(end->status) == SIGXCPU))
+        return error_set(err, -ETIME, "lamina-work passed the processor time that it may use");
     if (WIFSIGNALED(end->status))
-        return error_set(err, -ECHILD, "lamina-work was killed by signal %d%s",
-                         WTERMSIG(end->status),
-                         end->flags & SPAWN_EXIT_OOM ? ", out of memory" : "");
+        return error_set(err, -ECHILD, "lamina-work was killed by signal %d",
+                         WTERMSIG(end->status));
     return error_set(err, -ECHILD, "lamina-work ended with status %d", WEXITSTATUS(end->status));
 }
 

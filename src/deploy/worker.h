@@ -13,6 +13,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define WORKER_MEMORY_BYTES (UINT64_C(512) * 1024 * 1024)
+#define WORKER_CPU_SECONDS 3600
+
 struct worker {
     int output; // read end of its pipe; owned
     int status; // our end of its status socket; owned
@@ -21,7 +24,10 @@ struct worker {
 struct worker_spec {
     uint32_t kind; // enum work_kind
     uint64_t arguments[4];
-    int input; // borrowed: a regular file, open for reading only
+    int input;             // borrowed: a regular file, open for reading only
+    uint32_t flags;        // enum spawn_work_flags
+    uint32_t cpu_seconds;  // 0: WORKER_CPU_SECONDS
+    uint64_t memory_bytes; // 0: WORKER_MEMORY_BYTES
 };
 
 // -errno. *worker is closed on failure.
@@ -29,7 +35,8 @@ int worker_start(struct worker *worker, int channel, const struct worker_spec *s
                  struct error *err) MUST_CHECK;
 // The next bytes; 0 at end-of-file; -ETIME when none came for `stall_s` seconds; -errno.
 ssize_t worker_read(struct worker *worker, void *data, size_t size, int stall_s) MUST_CHECK;
-// After end-of-file: 0 if it ended well; -ECHILD with its end in words, -ETIME, -errno.
+// After end-of-file: 0 if it ended well; -ECHILD with its end in words, -ENOMEM when it passed its
+// memory, -ETIME when it passed its processor time or says nothing, -errno.
 int worker_wait(struct worker *worker, int stall_s, struct error *err) MUST_CHECK;
 // Kills it if it still runs. Harmless on a closed one.
 void worker_close(struct worker *worker);

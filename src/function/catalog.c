@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "function/catalog_data.h"
+#include "function/version.h"
 
 struct catalog *catalog_new(const struct catalog_config *config)
 {
@@ -46,6 +47,42 @@ void catalog_free(struct catalog *catalog)
 void catalog_set_listener(struct catalog *catalog, const struct catalog_listener *listener)
 {
     catalog->listener = *listener;
+}
+
+void catalog_set_preparer(struct catalog *catalog, const struct catalog_preparer *preparer)
+{
+    catalog->preparer = *preparer;
+}
+
+struct preparing {
+    struct version *draft; /* borrowed */
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static void prepared(void *arg, const struct version_prepared *prepared)
+{
+    struct preparing *preparing = arg;
+    preparing->draft->prepared = *prepared;
+    preparing->done(preparing->arg);
+    free(preparing);
+}
+
+int catalog_prepare(struct catalog *catalog, struct version *draft, void (*done)(void *arg),
+                    void *arg)
+{
+    const struct catalog_preparer *preparer = &catalog->preparer;
+    if (!version_prepared_is_wanted(draft))
+        return 0;
+    draft->prepared = (struct version_prepared){0}; /* it was for other code */
+    struct preparing *preparing = preparer->start ? mem_new(struct preparing) : NULL;
+    if (!preparing)
+        return 0;
+    *preparing = (struct preparing){draft, done, arg};
+    if (preparer->start(preparer->arg, draft, prepared, preparing) == 0)
+        return 1;
+    free(preparing);
+    return 0;
 }
 
 const char *catalog_region(const struct catalog *catalog)
@@ -155,6 +192,12 @@ void catalog_retire(struct catalog *catalog, const struct version *version)
 {
     if (version && catalog->listener.retired)
         catalog->listener.retired(catalog->listener.arg, version);
+}
+
+void catalog_appear(struct catalog *catalog, const struct version *version)
+{
+    if (catalog->listener.appeared)
+        catalog->listener.appeared(catalog->listener.arg, version);
 }
 
 struct function *catalog_next(const struct catalog *catalog, const char *after)

@@ -36,6 +36,20 @@ struct catalog_listener {
      * replaced or deleted. Busy instances may finish; idle ones should be ended now. The pointer is
      * valid during the call; keep a version_ref beyond it. */
     void (*retired)(void *arg, const struct version *version);
+    /* Calls may name `version` from now on, or will when it is prepared: it was published, or is what calls to
+     * $LATEST run. Not told of what was there at the start. */
+    void (*appeared)(void *arg, const struct version *version);
+    void *arg;
+};
+
+struct version_prepared;
+
+/* Who finds a version's model and makes the form that is used in place (version_prepared.h). */
+struct catalog_preparer {
+    /* One call of `done` later, never from inside; -errno and no call. The trees are kept by whoever commits. */
+    int (*start)(void *arg, const struct version *version,
+                 void (*done)(void *done_arg, const struct version_prepared *prepared),
+                 void *done_arg);
     void *arg;
 };
 
@@ -51,6 +65,15 @@ void catalog_free(struct catalog *catalog); /* accepts NULL; no change may be un
 
 /* Replaces the listener (the scheduler is made after the catalog). */
 void catalog_set_listener(struct catalog *catalog, const struct catalog_listener *listener);
+
+/* Without one no version has a prepared form. */
+void catalog_set_preparer(struct catalog *catalog, const struct catalog_preparer *preparer);
+
+/* Fills draft->prepared, if it is not up to date: before anything of the draft is started. change_commit does it by
+ * itself; whoever starts instances of a draft ahead calls it earlier. 0: nothing to do; 1: one call of `done` later, never
+ * from inside, and the draft is the preparer's until then. A failure leaves the draft without a prepared form. */
+MUST_CHECK int catalog_prepare(struct catalog *catalog, struct version *draft,
+                               void (*done)(void *arg), void *arg);
 
 /* Reads every function and version from the registry. Blocks: call it before the loop runs.
  * -EBADMSG if a row cannot be read: nothing is skipped silently. */

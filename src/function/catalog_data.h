@@ -21,6 +21,7 @@ struct catalog {
     char *account;
     struct registry *registry; /* borrowed */
     struct catalog_listener listener;
+    struct catalog_preparer preparer;
     struct function **functions; /* owned; sorted by name; those being created are among them */
     size_t n_functions;
     size_t capacity;
@@ -39,6 +40,7 @@ void catalog_attach(struct catalog *catalog, struct function *function,
 void catalog_detach(struct catalog *catalog, struct function *function, enum attachment_kind kind,
                     const char *qualifier);
 void catalog_retire(struct catalog *catalog, const struct version *version);
+void catalog_appear(struct catalog *catalog, const struct version *version);
 
 /* The registry's row of a function (function_json.c), malloc'ed; NULL without memory. */
 char *function_to_json(const struct version *latest, const struct version *live,

@@ -78,6 +78,7 @@ static void plan_done(struct change_plan *plan)
 {
     version_unref(plan->latest);
     version_unref(plan->publish);
+    version_unref(plan->replace);
     attachment_free(plan->attach);
     free((char *) (uintptr_t) plan->tags_json);
     free((char *) (uintptr_t) plan->detach_qualifier);
@@ -173,14 +174,16 @@ static int batch_put_function(struct batch *batch, const struct change *change)
     return 0;
 }
 
-static int batch_put_version(struct batch *batch, const struct change *change)
+static int batch_put_version(struct batch *batch, const struct change *change,
+                             const struct version *version, int64_t expected_revision)
 {
     size_t size;
-    batch->version_json = version_to_json(change->plan.publish, &size);
+    batch->version_json = version_to_json(version, &size);
     if (!batch->version_json)
         return -ENOMEM;
-    name_version(batch, change->function->name, change->function->next_number);
-    struct registry_operation *put = batch_add(batch, REGISTRY_PUT, KIND_VERSION, REGISTRY_ABSENT);
+    name_version(batch, change->function->name, version_number(version));
+    struct registry_operation *put =
+        batch_add(batch, REGISTRY_PUT, KIND_VERSION, expected_revision);
     put->value = batch->version_json;
     put->value_size = size;
     return 0;
@@ -256,7 +259,9 @@ static int batch_fill(struct batch *batch, const struct change *change)
     if (plan->latest || plan->publish || plan->tags_json)
         r = batch_put_function(batch, change);
     if (r == 0 && plan->publish)
-        r = batch_put_version(batch, change);
+        r = batch_put_version(batch, change, plan->publish, REGISTRY_ABSENT);
+    else if (r == 0 && plan->replace)
+        r = batch_put_version(batch, change, plan->replace, REGISTRY_ANY);
     return r;
 }
 
@@ -271,8 +276,13 @@ static void apply_versions(struct change *change)
 {
     struct function *function = change->function;
     struct change_plan *plan = &change->plan;
+    const struct version *published = plan->publish;
     if (plan->publish)
         function_add_published(function, TAKE_PTR(plan->publish));
+    if (plan->replace) {
+        version_unref(function_remove_published(function, version_number(plan->replace)));
+        function_add_published(function, TAKE_PTR(plan->replace));
+    }
     if (plan->is_detaching) {
         catalog_detach(change->catalog, function, plan->detach_kind, plan->detach_qualifier);
         if (plan->detach_kind == ATTACHMENT_ALIAS)
@@ -284,6 +294,8 @@ static void apply_versions(struct change *change)
         free(function->tags_json);
         function->tags_json = (char *) (uintptr_t) TAKE_PTR(plan->tags_json);
     }
+    if (published)
+        catalog_appear(change->catalog, published);
     if (!plan->latest)
         return;
     struct version *old_live = NULL;
@@ -293,6 +305,8 @@ static void apply_versions(struct change *change)
         old_live = function->live;
         function->live = version_ref(function->latest);
     }
+    if (plan->is_serving && (!old_live || old_live->execution_id != function->live->execution_id))
+        catalog_appear(change->catalog, function->live);
     if (old_live && old_live->execution_id != function->live->execution_id)
         catalog_retire(change->catalog, old_live);
     version_unref(old_live);
@@ -361,7 +375,8 @@ static int change_submit(struct change *change)
     struct batch batch = {0};
     const struct change_plan *plan = &change->plan;
     bool is_incomplete = (plan->latest && plan->latest->is_incomplete) ||
-                         (plan->publish && plan->publish->is_incomplete);
+                         (plan->publish && plan->publish->is_incomplete) ||
+                         (plan->replace && plan->replace->is_incomplete);
     int r = is_incomplete ? -ENOMEM : 0;
     if (r == 0 && plan->publish)
         r = function_reserve_published(change->function);
@@ -376,9 +391,38 @@ static int change_submit(struct change *change)
     return r;
 }
 
+static void change_prepared(void *arg)
+{
+    struct change *change = arg;
+    struct change_plan *plan = &change->plan;
+    struct error err = {0};
+    /* A version that is published in the same step is the same code. */
+    if (plan->publish)
+        plan->publish->prepared = plan->latest->prepared;
+    int r = change_submit(change);
+    if (r == 0)
+        return;
+    void (*done)(void *, const struct error *) = change->done;
+    void *done_arg = change->arg;
+    change_abort(change);
+    (void) error_set_errno(&err, r, "commit a prepared function");
+    done(done_arg, &err);
+}
+
+/* 1: the commit goes on when the model is prepared. */
+static int change_prepare(struct change *change)
+{
+    struct version *latest = change->plan.latest;
+    if (!latest || latest->refs != 1)
+        return 0;
+    return catalog_prepare(change->catalog, latest, change_prepared, change);
+}
+
 int change_commit(struct change *change, const struct change_plan *plan,
                   void (*done)(void *arg, const struct error *err), void *arg)
 {
+    assert(!plan->publish || !plan->replace);
+    assert(!plan->replace || function_published(change->function, version_number(plan->replace)));
     assert(!plan->publish || version_number(plan->publish) == change->function->next_number);
     change->plan = *plan;
     change->plan.tags_json = plan->tags_json ? mem_copy_text(plan->tags_json) : NULL;
@@ -388,8 +432,10 @@ int change_commit(struct change *change, const struct change_plan *plan,
     change->arg = arg;
     bool is_copied = (!plan->tags_json || change->plan.tags_json) &&
                      (!plan->detach_qualifier || change->plan.detach_qualifier);
-    int r = is_copied ? change_submit(change) : -ENOMEM;
+    int r = is_copied ? change_prepare(change) : -ENOMEM;
+    if (r == 0)
+        r = change_submit(change);
     if (r < 0)
         change_abort(change);
-    return r;
+    return r < 0 ? r : 0;
 }

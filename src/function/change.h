@@ -33,9 +33,11 @@ struct function *change_function(const struct change *change); /* borrowed */
 
 /* What shall be after the commit. Each member that is NULL or false leaves that part alone. */
 struct change_plan {
-    struct version *latest;    /* the new $LATEST snapshot; the reference is taken */
-    bool is_serving;           /* calls to $LATEST run `latest` from the commit on */
-    struct version *publish;   /* a new published version, numbered next_number; taken */
+    struct version *latest;  /* the new $LATEST snapshot; the reference is taken */
+    bool is_serving;         /* calls to $LATEST run `latest` from the commit on */
+    struct version *publish; /* a new published version, numbered next_number; taken */
+    struct version
+        *replace; /* a published version as it is now: another state, the same code; taken */
     const char *tags_json;     /* replaces the tags, "{}" by none; copied */
     struct attachment *attach; /* hung on, or in the place of the one with its key; taken */
     bool is_detaching; /* take off (detach_kind, detach_qualifier), which may be absent; of */

@@ -2,26 +2,51 @@
 #include "function/start_spec.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/str.h"
 #include "function/runtime.h"
 #include "function/version.h"
 
-/* The customer's, and MODEL_PATH where Lamina brought the model: the later of two counts. */
-static struct instance_variable *spec_variables(const struct version *version,
-                                                const char *model_path, size_t *ret_count)
+#define MODEL_VARIABLES 4
+
+/* The model and its prepared form, as lamina-model takes them (docs/prepared-models.md). */
+static size_t add_model(struct start_spec *start, const struct version *version, size_t n)
 {
-    struct instance_variable *variables = calloc(version->n_environment + 1, sizeof(*variables));
+    const struct version_prepared *prepared = &version->prepared;
+    char key[DIGEST_HEX_SIZE];
+    if (version->model.has_tree)
+        start->variables[n++] = (struct instance_variable){"MODEL_PATH", start->model_path};
+    else if (prepared->has_model)
+        start->variables[n++] = (struct instance_variable){"MODEL_PATH", prepared->path};
+    if (!prepared->has_model)
+        return n;
+    digest_hex(&prepared->model, start->model_sha256);
+    start->variables[n++] = (struct instance_variable){"LAMINA_MODEL_SHA256", start->model_sha256};
+    if (!version_prepared_is_usable(version) || version_has_own_engine(version))
+        return n;
+    (void) snprintf(start->prepared_path, sizeof(start->prepared_path),
+                    VERSION_MODELS_ROOT "/%s/prepared-%.16s/model.ort", start->model_sha256,
+                    digest_hex(&prepared->key, key));
+    start->variables[n++] =
+        (struct instance_variable){"LAMINA_MODEL_PREPARED", start->prepared_path};
+    start->variables[n++] =
+        (struct instance_variable){"LAMINA_MODEL_PREPACK", prepared->is_packed ? "on" : "off"};
+    return n;
+}
+
+/* The customer's, then ours: of two the later counts. */
+static size_t fill_variables(struct start_spec *start, const struct version *version)
+{
+    start->variables =
+        calloc(version->n_environment + MODEL_VARIABLES, sizeof(start->variables[0]));
     size_t n = 0;
-    for (; variables && n < version->n_environment; n++) {
-        variables[n].name = version->environment[n].name;
-        variables[n].value = version->environment[n].value;
+    for (; start->variables && n < version->n_environment; n++) {
+        start->variables[n].name = version->environment[n].name;
+        start->variables[n].value = version->environment[n].value;
     }
-    if (variables && version->model.has_tree)
-        variables[n++] = (struct instance_variable){"MODEL_PATH", model_path};
-    *ret_count = n;
-    return variables;
+    return start->variables ? add_model(start, version, n) : 0;
 }
 
 /* Who starts the function: enum runtime_kind is enum spawn_bootstrap. */
@@ -33,10 +58,9 @@ static uint32_t bootstrap_of(const struct version *version)
 
 int start_spec_init(struct start_spec *start, const struct version *version)
 {
-    size_t n_variables = 0;
     version_model_path(&version->model, start->model_path);
     start->models = version_models_set(version);
-    start->variables = spec_variables(version, start->model_path, &n_variables);
+    size_t n_variables = fill_variables(start, version);
     start->spec = (struct instance_spec){
         .function = version->name,
         .version = version->qualifier,

@@ -15,10 +15,15 @@
 
 struct version;
 
+/* "/opt/lamina/models/<sha256>/prepared-<16 digits>/model.ort" */
+#define START_SPEC_PREPARED_SIZE (sizeof(VERSION_MODELS_ROOT) + DIGEST_HEX_SIZE + 64)
+
 struct start_spec {
     struct instance_spec spec;
     struct instance_variable *variables; /* owned */
     char model_path[VERSION_MODEL_PATH_SIZE];
+    char model_sha256[DIGEST_HEX_SIZE];
+    char prepared_path[START_SPEC_PREPARED_SIZE];
     struct digest models;
 };
 

@@ -105,6 +105,11 @@ struct version *version_copy_as(const struct version *version, uint64_t number)
     (void) snprintf(qualifier, sizeof(qualifier), "%llu", (unsigned long long) number);
     qualify(draft, qualifier);
     version_set(draft, &draft->latest_description, version->description);
+    if (version_is_snap_start(draft)) { /* until its template is there: preparation.h */
+        draft->state = VERSION_PENDING;
+        version_set(draft, &draft->state_reason, "The function is being created.");
+        version_set(draft, &draft->state_reason_code, "Creating");
+    }
     version_renew_execution(draft);
     version_touch(draft, clock_wall_ms());
     if (draft->is_incomplete) {

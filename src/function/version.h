@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "base/uuid.h"
 #include "function/version_model.h"
+#include "function/version_prepared.h"
 
 #define VERSION_LATEST "$LATEST"
 
@@ -135,6 +136,8 @@ struct version {
     struct version_model previous_model;
     char refused_mark[VERSION_MODEL_MARK_MAX + 1];
 
+    struct version_prepared prepared; /* the model that it runs, in the form that is used in place */
+
     bool has_snap_start; /* SnapStart.ApplyOn is PublishedVersions */
     /* Of a published version with it: OptimizationStatus, as its template turned out. Off and ACTIVE: state_reason
      * says why its instances are started one by one. */
@@ -161,7 +164,7 @@ struct version *version_new(const char *name, const char *region, const char *ac
 struct version *version_copy(const struct version *version);
 
 /* The copy that is published as number `number`: the qualifier and the qualified ARN change, and
- * so do execution_id, RevisionId and LastModified. */
+ * so do execution_id, RevisionId and LastModified. With SnapStart it is PENDING: preparation.h. */
 struct version *version_copy_as(const struct version *version, uint64_t number);
 
 struct version *version_ref(const struct version *version);

@@ -11,6 +11,7 @@
  *    "Layers":[{"Name":..., "Number":n, "ZipBytes":n, "TreeBytes":n, "TreeId":"<hex>"}, ...],
  *    "OptTreeId":"<hex>",                           both absent without layers
  *    "Model":{...}, "PreviousModel":{...}, "RefusedMark":..., absent if there is none (version_model.h),
+ *    "Prepared":{...}, absent until it was looked for (version_prepared.h),
  *    "Forking":"none|able|always",                  absent: nobody has looked
  *    "SnapStart":"On|Off",                          OptimizationStatus; absent without SnapStart
  *    "State":"Active", "StateReason":..., "StateReasonCode":...,
@@ -136,6 +137,10 @@ char *version_to_json(const struct version *version, size_t *ret_length)
     append_model(&out, "PreviousModel", &version->previous_model);
     if (version->refused_mark[0])
         append_member(&out, "RefusedMark", version->refused_mark);
+    if (version->prepared.is_looked) {
+        buf_append_text(&out, ",\"Prepared\":");
+        version_prepared_append(&out, &version->prepared);
+    }
     append_member(&out, "State", version_state_name(version->state));
     append_member(&out, "StateReason", version->state_reason);
     append_member(&out, "StateReasonCode", version->state_reason_code);
@@ -360,6 +365,14 @@ static int read_models(struct reader *reader)
     return r;
 }
 
+static int read_prepared(struct reader *reader)
+{
+    yyjson_val *object = json_member(reader->root, "Prepared");
+    return object && version_prepared_read(object, &reader->version->prepared) < 0
+               ? bad_member(reader, "Prepared")
+               : 0;
+}
+
 static int read_state(struct reader *reader)
 {
     struct version *version = reader->version;
@@ -466,6 +479,8 @@ static int read_all(struct reader *reader)
         r = read_layers(reader);
     if (r == 0)
         r = read_models(reader);
+    if (r == 0)
+        r = read_prepared(reader);
     if (r == 0)
         r = read_state(reader);
     if (r == 0)

@@ -51,8 +51,8 @@ int instance_host_new(const struct instance_host_config *config, struct instance
     if (r < 0)
         error_set_errno(err, r, "set up the instances' host");
     else
-        r = spawn_client_new(config->loop, config->spawn_fd, config->lost, config->arg,
-                             &host->spawn, err);
+        r = spawn_client_new(config->loop, config->spawn_fd, config->lost, config->greeted,
+                             config->arg, &host->spawn, err);
     if (r < 0) {
         instance_host_free(host);
         return r;

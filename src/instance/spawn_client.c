@@ -25,7 +25,7 @@ struct spawn_client {
     int fd;
     struct loop_poll *poll;
     bool is_lost, can_template;
-    void (*lost)(void *arg);
+    void (*lost)(void *arg), (*greeted)(void *arg);
     void *arg;
     uint64_t last_id;
     struct list buckets[BUCKETS]; /* of spawn_peer */
@@ -47,8 +47,8 @@ static void client_lose(struct spawn_client *client, const char *why)
     client->lost(client->arg);
 }
 
-int spawn_client_new(struct loop *loop, int fd, void (*lost)(void *arg), void *arg,
-                     struct spawn_client **ret_client, struct error *err)
+int spawn_client_new(struct loop *loop, int fd, void (*lost)(void *arg), void (*greeted)(void *arg),
+                     void *arg, struct spawn_client **ret_client, struct error *err)
 {
     AUTO_FD int owned = fd;
     AUTO_FREE struct spawn_client *client = mem_new(struct spawn_client);
@@ -58,6 +58,7 @@ int spawn_client_new(struct loop *loop, int fd, void (*lost)(void *arg), void *a
     client->loop = loop;
     client->fd = fd;
     client->lost = lost;
+    client->greeted = greeted;
     client->arg = arg;
     list_init(&client->waiting);
     for (size_t i = 0; i < BUCKETS; i++)
@@ -247,11 +248,18 @@ union message {
     struct spawn_template_refused template_refused;
 };
 
+static void client_greet(struct spawn_client *client, const struct spawn_hello *hello)
+{
+    client->can_template = hello->flags & SPAWN_HELLO_CAN_TEMPLATE;
+    if (client->greeted)
+        client->greeted(client->arg);
+}
+
 static void client_dispatch(struct spawn_client *client, const union message *message, int *fds)
 {
     struct spawn_peer *peer = client_find(client, message->head.id);
     if (message->head.type == SPAWN_HELLO)
-        client->can_template = message->hello.flags & SPAWN_HELLO_CAN_TEMPLATE;
+        client_greet(client, &message->hello);
     if (!peer)
         return; /* HELLO, or of an instance that is forgotten */
     switch (message->head.type) {

@@ -45,8 +45,9 @@ struct spawn_peer {
     const struct spawn_peer_events *events;
 };
 
-/* `fd` is taken, also on failure. */
-MUST_CHECK int spawn_client_new(struct loop *loop, int fd, void (*lost)(void *arg), void *arg,
+/* `fd` is taken, also on failure. `greeted` (may be NULL): HELLO was read. */
+MUST_CHECK int spawn_client_new(struct loop *loop, int fd, void (*lost)(void *arg),
+                                void (*greeted)(void *arg), void *arg,
                                 struct spawn_client **ret_client, struct error *err);
 void spawn_client_free(struct spawn_client *client); /* accepts NULL */
 bool spawn_client_is_connected(const struct spawn_client *client);

@@ -69,6 +69,26 @@ static void everything_lands_in_the_draft(void **state)
     version_unref(draft);
 }
 
+static void snap_start_is_remembered(void **state)
+{
+    struct aws_error error;
+    struct version *draft = draft_new();
+    assert_int_equal(read_settings("{" BASE ",\"SnapStart\":{\"ApplyOn\":\"PublishedVersions\"}}",
+                                   true, draft, &error),
+                     0);
+    assert_true(draft->has_snap_start);
+    assert_int_equal(read_settings("{\"Timeout\":4}", false, draft, &error), 0);
+    assert_true(draft->has_snap_start);
+    /* What it does not go with is refused later, too. */
+    assert_int_not_equal(
+        read_settings("{\"EphemeralStorage\":{\"Size\":1024}}", false, draft, &error), 0);
+    draft->tmp_mb = 512;
+    assert_int_equal(read_settings("{\"SnapStart\":{\"ApplyOn\":\"None\"}}", false, draft, &error),
+                     0);
+    assert_false(draft->has_snap_start);
+    version_unref(draft);
+}
+
 /* Update: what is absent or null stays, what is given replaces. */
 static void updates_leave_the_rest_alone(void **state)
 {
@@ -220,16 +240,18 @@ static void refusals_are_awss(void **state)
          ",\"Environment\":{\"Variables\":{\"AWS_REGION\":\"x\",\"LAMBDA_TASK_ROOT\":\"\"}}}",
          AWS_INVALID_PARAMETER_VALUE,
          "Reserved keys used in this request: AWS_REGION, LAMBDA_TASK_ROOT"},
-        {"{" BASE ",\"Layers\":[\"arn:aws:lambda:us-east-1:000000000000:layer:l:1\"]}",
-         AWS_INVALID_PARAMETER_VALUE,
-         "Layer version arn:aws:lambda:us-east-1:000000000000:layer:l:1 does not exist."},
-        {"{" BASE ",\"Layers\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\"]}", AWS_INVALID_PARAMETER_VALUE,
-         "Cannot reference more than 5 layers."},
         {"{" BASE ",\"FileSystemConfigs\":[{\"Arn\":\"a\",\"LocalMountPath\":\"/mnt/x\"}]}",
          AWS_INVALID_PARAMETER_VALUE, "FileSystemConfigs"},
-        {"{" BASE ",\"SnapStart\":{\"ApplyOn\":\"PublishedVersions\"}}",
+        {"{\"Runtime\":\"nodejs20.x\",\"Handler\":\"h\",\"Role\":\"arn:aws:iam::000000000000:role/"
+         "r\""
+         ",\"SnapStart\":{\"ApplyOn\":\"PublishedVersions\"}}",
          AWS_INVALID_PARAMETER_VALUE,
-         "provided.al2023 is not supported for SnapStart enabled functions."},
+         "nodejs20.x is not supported for SnapStart enabled functions."},
+        {"{" BASE ",\"SnapStart\":{\"ApplyOn\":\"PublishedVersions\"},"
+         "\"EphemeralStorage\":{\"Size\":513}}",
+         AWS_INVALID_PARAMETER_VALUE, "Ephemeral storage greater than 512 MB"},
+        {"{" BASE ",\"SnapStart\":{\"ApplyOn\":\"Always\"}}", AWS_VALIDATION,
+         "[PublishedVersions, None]"},
         {"{" BASE ",\"CodeSigningConfigArn\":\"arn\"}", AWS_CODE_SIGNING_CONFIG_NOT_FOUND,
          "code signing"},
         {"{" BASE ",\"TracingConfig\":{\"Mode\":\"On\"}}", AWS_VALIDATION, "[Active, PassThrough]"},
@@ -316,6 +338,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_lands_in_the_draft),
         cmocka_unit_test(updates_leave_the_rest_alone),
+        cmocka_unit_test(snap_start_is_remembered),
         cmocka_unit_test(numbers_are_checked_at_each_bound),
         cmocka_unit_test(texts_are_checked_at_each_bound),
         cmocka_unit_test(environment_is_measured_as_json),

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+
+#include "deploy/prepare_job.h"
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "deploy/work_stream.h"
+#include "deploy/worker.h"
+#include "store/look.h"
+#include "store/stage.h"
+#include "wire/spawn.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_SIZE (256 * 1024)
+#define MIB (UINT64_C(1024) * 1024)
+
+// A form is about as large as its model; the optimiser may unfold constants.
+#define FORM_BYTES_MAX(bytes) (2 * (bytes) + 64 * MIB)
+// Engine, original, form, and what making one of the other takes (1.4 GB were seen for 470 MB).
+#define WORK_MEMORY(bytes) (4 * (bytes) + 640 * MIB)
+#define WORK_CPU_S(bytes) (20 + (uint32_t) ((bytes) / (8 * MIB)))
+#define WORK_TIME_MS 8000
+// The worker is silent until it is done; processor time that others have counts here as well.
+#define STALL_S(bytes) ((int) (4 * WORK_CPU_S(bytes)))
+
+// ---- which file
+
+struct search {
+    const char *path; // "": any
+    struct prepare_found found;
+    size_t count;
+};
+
+static bool ends_with(struct str path, const char *ending)
+{
+    size_t size = strlen(ending);
+    return path.size > size &&
+           str_equal_nocase(str_part(path, path.size - size, size), str_of(ending));
+}
+
+static bool is_model(struct str path)
+{
+    size_t depth = 1;
+    for (size_t i = 0; i < path.size; i++)
+        depth += path.data[i] == '/';
+    // As lamina-model looks: not in hidden files and folders, three folders deep.
+    bool is_hidden = path.size > 0 && path.data[0] == '.';
+    for (size_t i = 1; i < path.size; i++)
+        is_hidden = is_hidden || (path.data[i] == '.' && path.data[i - 1] == '/');
+    return depth <= 3 && !is_hidden && (ends_with(path, ".onnx") || ends_with(path, ".ort"));
+}
+
+static int look(void *arg, const struct store_entry *entry)
+{
+    struct search *search = arg;
+    bool is_it =
+        search->path[0] ? str_equal_text(entry->path, search->path) : is_model(entry->path);
+    if (!is_it || !entry->is_file || entry->path.size > PREPARE_PATH_MAX)
+        return 0;
+    search->count++;
+    memcpy(search->found.path, entry->path.data, entry->path.size);
+    search->found.path[entry->path.size] = '\0';
+    search->found.digest = entry->digest;
+    search->found.bytes = entry->bytes;
+    return 0;
+}
+
+int prepare_find(struct store *store, const struct digest *tree_id, const char *path,
+                 struct prepare_found *ret_found, struct error *err)
+{
+    struct search search = {.path = path};
+    int r = store_tree_each(store, tree_id, look, &search, err);
+    if (r < 0)
+        return r;
+    if (search.count != 1)
+        return error_set(err, -ENOENT, "%s",
+                         search.count == 0 ? "there is no model file" : "there are several models");
+    *ret_found = search.found;
+    return 0;
+}
+
+// ---- the worker's two files
+
+struct reading {
+    const struct prepare_job *job;
+    struct work_prepared report;
+    size_t report_size;
+    bool has_report, is_model;
+    struct store_file *file; // owned: the form, under way or finished
+    bool is_finished;
+    uint64_t form_bytes_max;
+    struct work_stream stream;
+    struct error err;
+    char buffer[READ_SIZE];
+};
+
+static int broken(struct reading *reading)
+{
+    return error_set(&reading->err, -EPROTO, "lamina-work broke the protocol");
+}
+
+static int sink_file(void *arg, struct str path, bool is_executable, int64_t mtime, uint64_t size)
+{
+    struct reading *reading = arg;
+    (void) is_executable;
+    (void) mtime;
+    if (!reading->has_report) {
+        bool is_it = str_equal_text(path, WORK_PREPARED_REPORT) && size == sizeof(reading->report);
+        return is_it ? 0 : broken(reading);
+    }
+    if (!str_equal_text(path, WORK_PREPARED_MODEL) || reading->file || size == 0 ||
+        size > reading->form_bytes_max)
+        return broken(reading);
+    reading->is_model = true;
+    return store_file_new(reading->job->store, &reading->file, &reading->err);
+}
+
+static int sink_data(void *arg, const void *data, size_t size)
+{
+    struct reading *reading = arg;
+    if (reading->is_model)
+        return store_file_write(reading->file, data, size, &reading->err);
+    memcpy((char *) &reading->report + reading->report_size, data, size); // the stream counts
+    reading->report_size += size;
+    return 0;
+}
+
+static int sink_file_end(void *arg)
+{
+    struct reading *reading = arg;
+    reading->has_report = true;
+    if (!reading->is_model)
+        return 0;
+    reading->is_finished = true;
+    return store_file_finish(reading->file, &reading->err);
+}
+
+static int sink_directory(void *arg, struct str path)
+{
+    (void) path;
+    return broken(arg);
+}
+
+static int sink_link(void *arg, struct str path, struct str target)
+{
+    (void) path;
+    (void) target;
+    return broken(arg);
+}
+
+static const struct work_sink sink = {
+    .directory = sink_directory,
+    .file = sink_file,
+    .data = sink_data,
+    .file_end = sink_file_end,
+    .link = sink_link,
+};
+
+static int read_stream(struct reading *reading, struct worker *worker, int stall_s)
+{
+    for (;;) {
+        ssize_t n = worker_read(worker, reading->buffer, READ_SIZE, stall_s);
+        if (n == 0)
+            return 0;
+        if (n == -ETIME)
+            return error_set(&reading->err, -ETIME, "it took more than %d s", stall_s);
+        if (n < 0)
+            return error_set_errno(&reading->err, (int) n, "read from lamina-work");
+        int r = work_stream_feed(&reading->stream, reading->buffer, (size_t) n);
+        if (r < 0)
+            return reading->err.code ? r : broken(reading);
+    }
+}
+
+static int run_worker(struct reading *reading, int input, uint64_t bytes)
+{
+    const struct worker_spec spec = {
+        .kind = WORK_KIND_PREPARE,
+        .arguments = {[WORK_PREPARE_BYTES_MAX] = reading->form_bytes_max,
+                      [WORK_PREPARE_TIME_MS] = WORK_TIME_MS},
+        .input = input,
+        .flags = SPAWN_WORK_ENGINE,
+        .cpu_seconds = WORK_CPU_S(bytes),
+        .memory_bytes = WORK_MEMORY(bytes),
+    };
+    struct worker worker;
+    int r = worker_start(&worker, reading->job->work_fd, &spec, &reading->err);
+    if (r < 0)
+        return r;
+    r = read_stream(reading, &worker, STALL_S(bytes));
+    if (r == 0)
+        r = worker_wait(&worker, STALL_S(bytes), &reading->err);
+    if (r == 0 && work_stream_finish(&reading->stream) < 0)
+        r = broken(reading);
+    worker_close(&worker);
+    return r;
+}
+
+// ---- what it says
+
+// Words of the worker may hold anything: what is not plain ASCII becomes '?'.
+static void take_reason(const struct work_stream *stream, struct prepare_record *record)
+{
+    int used = snprintf(record->reason, sizeof(record->reason), "%s%s",
+                        work_reason_text(stream->reason), stream->path_size > 0 ? ": " : "");
+    size_t at = (size_t) used;
+    for (size_t i = 0; i < stream->path_size && at + 1 < sizeof(record->reason); i++) {
+        char byte = stream->path[i];
+        record->reason[at++] = byte >= 0x20 && byte < 0x7f ? byte : '?';
+    }
+    record->reason[at] = '\0';
+}
+
+static struct prepare_packing_measured take_measured(const struct work_measured *measured)
+{
+    // Numbers that nobody can have measured are as good as none.
+    const uint64_t most = INT64_MAX / 1024;
+    return (struct prepare_packing_measured){
+        .cold_us = measured->cold_us < most ? measured->cold_us : most,
+        .warm_us = measured->warm_us < most ? measured->warm_us : most,
+        .private_bytes = measured->private_bytes < most ? measured->private_bytes : most,
+        .is_equal = measured->difference >= 0 && measured->difference <= WORK_PREPARED_TOLERANCE,
+    };
+}
+
+static int keep_form(struct reading *reading, struct prepare_record *record,
+                     struct store_pin **ret_pin, struct error *err)
+{
+    record->has_form = true;
+    record->form = store_file_digest(reading->file);
+    record->bytes = store_file_bytes(reading->file);
+    record->checked = reading->report.checked;
+    record->off = take_measured(&reading->report.off);
+    record->on = take_measured(&reading->report.on);
+    return store_stage_take(reading->job->store, TAKE_PTR(reading->file), ret_pin, err);
+}
+
+static int finish(struct reading *reading, struct prepare_record *record,
+                  struct store_pin **ret_pin, struct error *err)
+{
+    if (reading->stream.is_refused) {
+        if (reading->stream.reason == WORK_REASON_PREPARE_ENGINE)
+            return error_set(err, -ELIBACC, "there is no engine that works");
+        take_reason(&reading->stream, record);
+        return 0;
+    }
+    if (!reading->is_finished)
+        return error_set(err, -EPROTO, "lamina-work broke the protocol");
+    return keep_form(reading, record, ret_pin, err);
+}
+
+int prepare_job_run(const struct prepare_job *job, struct prepare_record *ret_record,
+                    struct store_pin **ret_pin, struct error *err)
+{
+    AUTO_FREE struct reading *reading = mem_new(struct reading);
+    AUTO_FD int input = -1;
+    uint64_t bytes = 0;
+    if (!reading)
+        return error_set(err, -ENOMEM, "no memory for a preparation");
+    int r = store_tree_open(job->store, &job->tree_id, job->path, &input, &bytes);
+    if (r < 0)
+        return error_set_errno(err, r, "open the model");
+    reading->job = job;
+    reading->form_bytes_max = FORM_BYTES_MAX(bytes);
+    work_stream_init(&reading->stream, &sink, reading);
+    struct prepare_record record = {.model = job->model};
+    r = run_worker(reading, input, bytes);
+    if (r < 0)
+        *err = reading->err;
+    else
+        r = finish(reading, &record, ret_pin, err);
+    store_file_free(reading->file);
+    if (r == 0)
+        *ret_record = record;
+    return r;
+}

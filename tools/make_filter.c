@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Compiles the two system call filters at build time: `make_filter > filter.h`.
+// Compiles the three system call filters at build time: `make_filter > filter.h`.
 //
 // libseccomp needs 2 ms to compile one and lamina-spawn installs one per sandbox, so what it installs
 // is the finished BPF. The programs are tree-shaped (a binary search over the call number).
@@ -84,6 +84,12 @@ static const char *const work_allowed[] = {
     "sysinfo", "sched_getaffinity",
     // to confine itself further (src/work/confine.c)
     "prctl", "seccomp"};
+
+// What an inference library needs beside that, with one thread and a model whose prepared form it
+// writes into memory: it looks at the processor in /sys, and at files of libc.
+static const char *const engine_allowed[] = {
+    "memfd_create", "ftruncate", "stat", "lstat", "statx", "readlinkat", "faccessat", "faccessat2",
+    "getdents64", "getcwd", "getcpu", "pwrite64", "sched_getparam", "get_mempolicy", "clock_getres"};
 
 static const char *const refused[] = {
     // other file systems and namespaces
@@ -211,6 +217,8 @@ int main(void)
     scmp_filter_ctx work = filter_new();
     add_names(work, SCMP_ACT_ALLOW, work_allowed, ARRAY_SIZE(work_allowed));
     filter_print(work, "work");
+    add_names(work, SCMP_ACT_ALLOW, engine_allowed, ARRAY_SIZE(engine_allowed));
+    filter_print(work, "engine");
     seccomp_release(work);
     return 0;
 }

@@ -36,6 +36,7 @@ static char *const bootstraps[SPAWN_BOOTSTRAP_COUNT][2] = {
 
 static struct init_run order; // static, not on the stack: the stack stays at one page
 static char *environment[INIT_VARIABLES_MAX + 1];
+static int model = -1; // came with the order
 
 // Written by the child that shares our memory: why exec failed, 0 when it worked.
 static volatile int exec_error;
@@ -47,12 +48,31 @@ static void say(uint32_t type, int status, int error)
     (void) CALL(write, INIT_FD_CONTROL, &word, sizeof(word));
 }
 
-// The one message that init gets. 0, or -1 when there is none to come.
+// The one message that init gets, with the descriptor that it may bring.
+static long order_read(void)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {&order, sizeof(order)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    long size = CALL(recvmsg, INIT_FD_CONTROL, &message, MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *head = size > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (head && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof(int)))
+        model = *(const int *) (const void *) CMSG_DATA(head);
+    return size;
+}
+
+// 0, or -1 when there is none to come.
 static int order_receive(void)
 {
     long size;
     do
-        size = CALL(read, INIT_FD_CONTROL, &order, sizeof(order));
+        size = order_read();
     while (size == -EINTR);
     const long head = offsetof(struct init_run, env);
     if (size < head || order.type != INIT_RUN || order.bootstrap >= SPAWN_BOOTSTRAP_COUNT ||
@@ -76,6 +96,10 @@ static _Noreturn __attribute__((noinline)) void bootstrap_exec(void)
     CALL(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
     CALL(setsid);
     CALL(chdir, "/var/task"); // always there
+    if (model == SPAWN_MODEL_FD)
+        CALL(fcntl, model, F_SETFD, 0);
+    else if (model >= 0)
+        CALL(dup3, model, SPAWN_MODEL_FD, 0);
     long r = -ENOENT;
     for (int i = 0; i < 2 && r == -ENOENT; i++) {
         char *const path = bootstraps[order.bootstrap][i];

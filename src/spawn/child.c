@@ -159,7 +159,9 @@ void child_run(const struct child_plan *plan)
         fail(SPAWN_STEP_LIMITS, r);
     if ((r = privilege_drop(plan->uid, plan->uid)) < 0)
         fail(SPAWN_STEP_USER, r);
-    if ((r = seccomp_install(plan->kind == CHILD_FUNCTION ? SECCOMP_FUNCTION : SECCOMP_WORK)) < 0)
+    if ((r = seccomp_install(plan->kind == CHILD_FUNCTION ? SECCOMP_FUNCTION
+                             : plan->has_engine           ? SECCOMP_ENGINE
+                                                          : SECCOMP_WORK)) < 0)
         fail(SPAWN_STEP_SECCOMP, r);
     char *environment[] = {NULL};
     syscall(SYS_execveat, CHILD_FD_PROGRAM, "", plan->arguments, environment, AT_EMPTY_PATH);

@@ -13,6 +13,7 @@
 
 #include "spawn/cgroup.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -32,6 +33,7 @@ struct child_plan {
     char *const *arguments;
     uid_t uid;            // and gid
     uint32_t cpu_seconds; // RLIMIT_CPU, 0: none
+    bool has_engine;      // CHILD_WORK: the filter of an inference library
 };
 
 _Noreturn void child_run(const struct child_plan *plan);

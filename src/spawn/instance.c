@@ -8,6 +8,7 @@
 #include "spawn/keeper.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
@@ -111,10 +112,13 @@ static struct sandbox_shape shape_of(const struct spawn_start *start)
                                   .cpu_millis = start->cpu_millis,
                                   .pids_max = start->pids_max};
     memcpy(shape.tree_id, start->tree_id, sizeof(shape.tree_id));
+    memcpy(shape.opt_tree_id, start->opt_tree_id, sizeof(shape.opt_tree_id));
+    memcpy(shape.models_id, start->models_id, sizeof(shape.models_id));
     return shape;
 }
 
-static void start_root(struct monitor *monitor, const struct spawn_start *start, int64_t arrived_ns)
+static void start_root(struct monitor *monitor, const struct spawn_start *start, int model_fd,
+                       int64_t arrived_ns)
 {
     struct sandbox *sandbox = NULL;
     uint32_t step;
@@ -129,7 +133,7 @@ static void start_root(struct monitor *monitor, const struct spawn_start *start,
         monitor->instance_count++;
         // A process that is gone already has said why: its end will be the answer.
         if (sandbox_send_root(&sandbox->parts, &sandbox->shape) < 0 ||
-            sandbox_send_run(&sandbox->parts, start) < 0)
+            sandbox_send_run(&sandbox->parts, start, model_fd) < 0)
             monitor_kill(monitor, sandbox);
         return;
     }
@@ -141,22 +145,36 @@ static void start_root(struct monitor *monitor, const struct spawn_start *start,
         monitor_discard(monitor, sandbox);
 }
 
-void instance_start(struct monitor *monitor, const struct spawn_start *start, int64_t arrived_ns)
+// What laminad may get wrong without being taken over: 0, or the errno of its START_FAILED.
+static int start_check(struct monitor *monitor, const struct spawn_start *start, int model_fd)
+{
+    const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+    if (monitor_find(monitor, start->head.id))
+        return -EEXIST;
+    if (monitor->instance_count >= SPAWN_INSTANCES_MAX)
+        return -EAGAIN;
+    if (start->flags & SPAWN_START_TEMPLATE || start->template_id != 0)
+        return -ENOTSUP;
+    if (model_fd < 0)
+        return 0;
+    const int sealed = fcntl(model_fd, F_GET_SEALS); // below 0: it is no memfd
+    return sealed >= 0 && (sealed & seals) == seals ? 0 : -EBADF;
+}
+
+void instance_start(struct monitor *monitor, const struct spawn_start *start, int model_fd,
+                    int64_t arrived_ns)
 {
     const uint64_t id = start->head.id;
-    if (monitor_find(monitor, id)) {
-        send_failed(monitor, id, SPAWN_STEP_REQUEST, EEXIST);
-        return;
-    }
-    if (monitor->instance_count >= SPAWN_INSTANCES_MAX) {
-        send_failed(monitor, id, SPAWN_STEP_REQUEST, EAGAIN);
+    int r = start_check(monitor, start, model_fd);
+    if (r < 0) {
+        send_failed(monitor, id, SPAWN_STEP_REQUEST, (uint32_t) -r);
         return;
     }
     const struct sandbox_shape shape = shape_of(start);
     struct sandbox *waiter = NULL;
     if (!(start->flags & (SPAWN_START_FROM_NOTHING | SPAWN_START_NO_WAITER)))
         waiter = pool_take_waiter(monitor, &shape);
-    if (waiter && sandbox_send_run(&waiter->parts, start) == 0) {
+    if (waiter && sandbox_send_run(&waiter->parts, start, model_fd) == 0) {
         waiter->id = id;
         waiter->arrived_ns = arrived_ns;
         waiter->path = SPAWN_PATH_WAITER;
@@ -166,7 +184,7 @@ void instance_start(struct monitor *monitor, const struct spawn_start *start, in
     } else {
         if (waiter)
             monitor_kill(monitor, waiter);
-        start_root(monitor, start, arrived_ns);
+        start_root(monitor, start, model_fd, arrived_ns);
     }
     if (start->flags & SPAWN_START_HOT)
         pool_want(monitor, &shape, arrived_ns);

@@ -82,6 +82,25 @@ static int data_mount(const struct options *options)
     return 0;
 }
 
+// What sandboxes run is what laminad prepares models for: it looks at the same files. It may be missing.
+static int runtime_mount(const struct options *options)
+{
+    AUTO_FD int runtime = options->runtime_dir
+                              ? open(options->runtime_dir, O_PATH | O_DIRECTORY | O_CLOEXEC)
+                              : laminad_open_beside("runtime", O_PATH | O_DIRECTORY);
+    char from[32];
+    (void) snprintf(from, sizeof(from), "/proc/self/fd/%d", runtime);
+    if (mkdir(SPAWN_RUNTIME_MOUNT, 0755) < 0)
+        return -errno;
+    if (runtime < 0)
+        return 0;
+    if (mount(from, SPAWN_RUNTIME_MOUNT, NULL, MS_BIND, NULL) < 0 ||
+        mount(NULL, SPAWN_RUNTIME_MOUNT, NULL,
+              MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
+        return -errno;
+    return 0;
+}
+
 static char **arguments_make(const struct options *options)
 {
     static char name[] = "laminad";
@@ -103,6 +122,8 @@ static int become(const struct laminad_place *place, const struct options *optio
         fchdir(place->cwd_fd) < 0 || setenv(SPAWN_ENV_FDS, "3,4", 1) < 0)
         return -errno;
     int r = data_mount(options);
+    if (r == 0)
+        r = runtime_mount(options);
     if (r < 0)
         return r;
     char **arguments = arguments_make(options);

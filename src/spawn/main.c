@@ -122,8 +122,8 @@ static int root_make(const struct options *options, const struct service *servic
         return error_set_errno(err, -errno, "open '%s'", options->runtime_dir);
     char path[32];
     (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", runtime);
-    return root_prepare(service->trees_fd, runtime < 0 ? NULL : path, service->uid_first,
-                        service->uid_count, err);
+    return root_prepare(service->trees_fd, service->models_fd, runtime < 0 ? NULL : path,
+                        service->uid_first, service->uid_count, err);
 }
 
 static int set_up(struct monitor *monitor, const struct options *options, struct error *err)

@@ -265,14 +265,16 @@ static void read_request(struct monitor *monitor, int fd, enum request_channel c
         monitor->is_over = true;
         return;
     }
-    if (request.head.type == SPAWN_START)
-        instance_start(monitor, &request.start, clock_monotonic_ns());
-    else if (request.head.type == SPAWN_TREE_FORGET)
+    if (request.head.type == SPAWN_START) {
+        instance_start(monitor, &request.start, fds[0], clock_monotonic_ns());
+        fd_close(fds[0]);
+    } else if (request.head.type == SPAWN_TREE_FORGET) {
         pool_forget(monitor, request.forget.tree_id);
-    else if (request.head.type == SPAWN_WORK)
+    } else if (request.head.type == SPAWN_WORK) {
         work_start(monitor, &request.work, fds);
-    else
+    } else {
         instance_request(monitor, &request.head);
+    }
 }
 
 static void handle(struct monitor *monitor, const struct epoll_event *event)

@@ -83,7 +83,9 @@ void monitor_send(struct monitor *monitor, struct spawn_head *head, uint16_t typ
                   size_t size, const int *fds, size_t fd_count);
 
 // instance.c
-void instance_start(struct monitor *monitor, const struct spawn_start *start, int64_t arrived_ns);
+// `model_fd` is -1 or borrowed.
+void instance_start(struct monitor *monitor, const struct spawn_start *start, int model_fd,
+                    int64_t arrived_ns);
 void instance_request(struct monitor *monitor, const struct spawn_head *head);
 void instance_stats(struct monitor *monitor, struct spawn_stats *stats);
 void instance_ready(struct monitor *monitor, struct sandbox *sandbox);

@@ -19,6 +19,8 @@
 static bool shape_equals(const struct sandbox_shape *left, const struct sandbox_shape *right)
 {
     return memcmp(left->tree_id, right->tree_id, sizeof(left->tree_id)) == 0 &&
+           memcmp(left->opt_tree_id, right->opt_tree_id, sizeof(left->opt_tree_id)) == 0 &&
+           memcmp(left->models_id, right->models_id, sizeof(left->models_id)) == 0 &&
            left->memory_bytes == right->memory_bytes && left->tmp_bytes == right->tmp_bytes &&
            left->cpu_millis == right->cpu_millis && left->pids_max == right->pids_max;
 }
@@ -84,7 +86,8 @@ void pool_forget(struct monitor *monitor, const uint8_t tree_id[SPAWN_TREE_ID_SI
 {
     for (size_t i = 0; i < POOL_WANTS_MAX; i++) {
         struct pool_want *want = &monitor->pool.wants[i];
-        if (want->is_used && memcmp(want->shape.tree_id, tree_id, SPAWN_TREE_ID_SIZE) == 0)
+        if (want->is_used && (memcmp(want->shape.tree_id, tree_id, SPAWN_TREE_ID_SIZE) == 0 ||
+                              memcmp(want->shape.opt_tree_id, tree_id, SPAWN_TREE_ID_SIZE) == 0))
             want_drop(monitor, want);
     }
 }

@@ -27,9 +27,15 @@ static bool env_is_valid(const char *env, size_t size)
 static bool start_is_valid(const struct spawn_start *start, size_t size)
 {
     const size_t fixed = offsetof(struct spawn_start, env);
-    const uint32_t known_flags = SPAWN_START_HOT | SPAWN_START_FROM_NOTHING | SPAWN_START_NO_WAITER;
+    const uint32_t known_flags = SPAWN_START_HOT | SPAWN_START_FROM_NOTHING |
+                                 SPAWN_START_NO_WAITER | SPAWN_START_TEMPLATE |
+                                 SPAWN_START_MODEL_FD | SPAWN_START_SPARE;
     return size >= fixed && start->env_size <= SPAWN_ENV_MAX && size == fixed + start->env_size &&
            start->head.id != 0 && (start->flags & ~known_flags) == 0 &&
+           // A fork has what its template has, and is none itself.
+           (start->template_id == 0 ||
+            !(start->flags & (SPAWN_START_TEMPLATE | SPAWN_START_MODEL_FD))) &&
+           (start->template_id != 0 || !(start->flags & SPAWN_START_SPARE)) &&
            start->memory_bytes >= 16 * MIB && start->memory_bytes <= SPAWN_MEMORY_MIB_MAX * MIB &&
            start->tmp_bytes >= MIB && start->tmp_bytes <= SPAWN_TMP_MIB_MAX * MIB &&
            start->cpu_millis <= 1024 * 1000 && start->pids_max <= 65536 &&
@@ -40,7 +46,8 @@ static bool start_is_valid(const struct spawn_start *start, size_t size)
 static bool work_is_valid(const struct spawn_work *work, size_t size)
 {
     return size == sizeof(*work) && work->cpu_seconds >= 1 && work->cpu_seconds <= 3600 &&
-           work->memory_bytes >= 16 * MIB && work->memory_bytes <= SPAWN_MEMORY_MIB_MAX * MIB;
+           work->memory_bytes >= 16 * MIB && work->memory_bytes <= SPAWN_MEMORY_MIB_MAX * MIB &&
+           (work->flags & ~(uint32_t) SPAWN_WORK_ENGINE) == 0 && work->reserved == 0;
 }
 
 int request_check(const union request *request, size_t size, size_t fd_count,
@@ -54,6 +61,7 @@ int request_check(const union request *request, size_t size, size_t fd_count,
     switch (request->head.type) {
     case SPAWN_START:
         is_valid = start_is_valid(&request->start, size);
+        fds_needed = is_valid && request->start.flags & SPAWN_START_MODEL_FD ? 1 : 0;
         break;
     case SPAWN_KILL:
     case SPAWN_FREEZE:

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -29,6 +30,7 @@ static const char *const directories[] = {"usr",
                                           "etc/alternatives",
                                           "opt",
                                           "opt/lamina",
+                                          "opt/lamina/models",
                                           "var",
                                           "var/task",
                                           "var/tmp",
@@ -250,11 +252,17 @@ int root_begin(struct error *err)
     return 0;
 }
 
-int root_prepare(int trees_fd, const char *runtime_dir, uid_t uid_first, uint32_t uid_count,
-                 struct error *err)
+// A directory of the store, beside /base.
+static int place(int fd, const char *path)
 {
-    char trees[32];
-    (void) snprintf(trees, sizeof(trees), "/proc/self/fd/%d", trees_fd);
+    char from[32];
+    (void) snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
+    return mkdir(path, 0755) < 0 ? -errno : bind_read_only(from, path);
+}
+
+int root_prepare(int trees_fd, int models_fd, const char *runtime_dir, uid_t uid_first,
+                 uint32_t uid_count, struct error *err)
+{
     if (mkdir(STAGE, 0755) < 0 && errno != EEXIST)
         return error_set_errno(err, -errno, "make " STAGE);
     if (mount("lamina", STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k") < 0)
@@ -262,12 +270,10 @@ int root_prepare(int trees_fd, const char *runtime_dir, uid_t uid_first, uint32_
     int r = make_base(runtime_dir, uid_first, uid_count, err);
     if (r < 0)
         return r;
-    if (mkdir(STAGE "/trees", 0755) < 0 || mkdir(STAGE "/old", 0755) < 0)
-        return error_set_errno(err, -errno, "make the places in " STAGE);
-    if ((r = bind_read_only(trees, STAGE "/trees")) < 0)
-        return error_set_errno(err, r, "bind the store's trees");
-    if (syscall(SYS_pivot_root, STAGE, STAGE "/old") < 0 || chdir("/") < 0 ||
-        umount2("/old", MNT_DETACH) < 0 || rmdir("/old") < 0)
+    if ((r = place(trees_fd, STAGE "/trees")) < 0 || (r = place(models_fd, STAGE "/models")) < 0)
+        return error_set_errno(err, r, "bind the store's trees and models");
+    if (mkdir(STAGE "/old", 0755) < 0 || syscall(SYS_pivot_root, STAGE, STAGE "/old") < 0 ||
+        chdir("/") < 0 || umount2("/old", MNT_DETACH) < 0 || rmdir("/old") < 0)
         return error_set_errno(err, -errno, "leave the host's mounts");
     return 0;
 }
@@ -284,40 +290,91 @@ static void hex_write(char *to, const uint8_t *bytes, size_t count)
     *to = '\0';
 }
 
-// Opened without following anything: `trees` belongs to the unprivileged user.
-static int tree_open(const uint8_t tree_id[32])
+static bool is_named(const uint8_t id[32])
 {
-    char name[65];
-    hex_write(name, tree_id, 32);
-    int trees = open("/trees", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (trees < 0)
+    for (int i = 0; i < 32; i++)
+        if (id[i] != 0)
+            return true;
+    return false;
+}
+
+// Below a directory that is not ours: nothing is followed.
+static int open_inside(const char *directory, const char *name)
+{
+    int outer = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (outer < 0)
         return -errno;
     struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
                                       RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
-    int tree = (int) syscall(SYS_openat2, trees, name, &how, sizeof(how));
+    int fd = (int) syscall(SYS_openat2, outer, name, &how, sizeof(how));
     int error = errno;
-    close(trees);
-    return tree < 0 ? -error : tree;
+    close(outer);
+    return fd < 0 ? -error : fd;
 }
 
-// /trees is mounted read-only, nosuid and nodev: its clone is, too.
-static int tree_mount(const uint8_t tree_id[32])
+// A mount that is nowhere yet, of what `fd` is. What is mounted read-only, nosuid and nodev stays so.
+static int mount_clone(int fd)
 {
-    int tree = tree_open(tree_id);
-    if (tree < 0)
-        return tree;
     int clone =
-        (int) syscall(SYS_open_tree, tree, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    int error = errno;
-    close(tree);
-    if (clone < 0)
-        return -error;
-    int moved =
-        (int) syscall(SYS_move_mount, clone, "", AT_FDCWD, "var/task", MOVE_MOUNT_F_EMPTY_PATH);
-    error = errno;
-    close(clone);
-    return moved < 0 ? -error : 0;
+        (int) syscall(SYS_open_tree, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    return clone < 0 ? -errno : clone;
+}
+
+// Takes the mount. The target is a directory of `outer` that nobody can have replaced by a link.
+static int mount_put(int mount, const char *outer, const char *name)
+{
+    int target = open_inside(outer, name);
+    int r = target < 0 ? target : 0;
+    if (r == 0 && syscall(SYS_move_mount, mount, "", target, "",
+                          MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+        r = -errno;
+    if (target >= 0)
+        close(target);
+    close(mount);
+    return r;
+}
+
+// Directory `id` of `store` (/trees, /models), which belongs to the unprivileged user.
+static int store_mount(const char *store, const uint8_t id[32], const char *outer, const char *name)
+{
+    char hex[65];
+    hex_write(hex, id, 32);
+    int directory = open_inside(store, hex);
+    if (directory < 0)
+        return directory;
+    int mount = mount_clone(directory);
+    close(directory);
+    return mount < 0 ? mount : mount_put(mount, outer, name);
+}
+
+// The layers, and our own runtime on top of what they cannot replace.
+static int opt_mount(const uint8_t tree_id[32])
+{
+    int lamina = open("opt/lamina", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (lamina < 0)
+        return -errno;
+    int runtime = mount_clone(lamina);
+    close(lamina);
+    if (runtime < 0)
+        return runtime;
+    int r = store_mount("/trees", tree_id, ".", "opt");
+    if (r == 0)
+        return mount_put(runtime, "opt", "lamina");
+    close(runtime);
+    return r;
+}
+
+static int trees_mount(const struct init_root *order)
+{
+    int r = 0;
+    if (is_named(order->tree_id))
+        r = store_mount("/trees", order->tree_id, "var", "task");
+    if (r == 0 && is_named(order->opt_tree_id))
+        r = opt_mount(order->opt_tree_id);
+    if (r == 0 && is_named(order->models_id))
+        r = store_mount("/models", order->models_id, "opt/lamina", "models");
+    return r;
 }
 
 static int tmp_mount(uint64_t bytes)
@@ -335,11 +392,9 @@ int root_enter(const struct init_root *order, uint32_t *ret_step)
     *ret_step = SPAWN_STEP_MOUNT;
     if (chdir("/base") < 0)
         return -errno;
-    if (order->has_tree) {
-        *ret_step = SPAWN_STEP_TREE;
-        if ((r = tree_mount(order->tree_id)) < 0)
-            return r;
-    }
+    *ret_step = SPAWN_STEP_TREE;
+    if ((r = trees_mount(order)) < 0)
+        return r;
     *ret_step = SPAWN_STEP_MOUNT;
     if (order->tmp_bytes > 0 && (r = tmp_mount(order->tmp_bytes)) < 0)
         return r;

@@ -8,8 +8,9 @@
 //     /base        the sandbox root, read-only: usr (the host's), etc (synthesised), opt/lamina,
 //                  dev, and empty places for var/task, tmp and proc
 //     /trees       the store's directory of unpacked trees, read-only
+//     /models      the directory of models that functions load, read-only
 //
-// A sandbox's first process gets a copy of that namespace with its clone (six mounts: cheap),
+// A sandbox's first process gets a copy of that namespace with its clone (seven mounts: cheap),
 // completes /base with root_enter and makes it its root. The host's other mounts are in no
 // sandbox's namespace at any time.
 
@@ -27,11 +28,11 @@
 // descriptor of another mount namespace cannot be bound (EINVAL, docs/kernel/foreign-mounts.md).
 int root_begin(struct error *err) MUST_CHECK;
 
-// `trees_fd` is the store's trees directory; `runtime_dir` becomes /opt/lamina (NULL: empty there).
+// `trees_fd` and `models_fd` are the store's directories; `runtime_dir` becomes /opt/lamina (NULL: empty there).
 // After it, no path of the host resolves in this process any more.
 // Each of the sandboxes' uids gets a name in /etc/passwd.
-int root_prepare(int trees_fd, const char *runtime_dir, uid_t uid_first, uint32_t uid_count,
-                 struct error *err) MUST_CHECK;
+int root_prepare(int trees_fd, int models_fd, const char *runtime_dir, uid_t uid_first,
+                 uint32_t uid_count, struct error *err) MUST_CHECK;
 
 // In the sandbox's first process: mounts what is its own and makes it the root. 0, or -errno with
 // *ret_step (enum spawn_step) saying where. No malloc, no stdio.

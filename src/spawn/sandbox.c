@@ -132,6 +132,7 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
             .slot = order->slot,
             .uid = tools->uid_first + order->slot,
             .cpu_seconds = order->cpu_seconds,
+            .has_engine = order->has_engine,
         };
         r = clone_and_enter(tools, order, &plan, &parts, &timings, ret_step);
     }
@@ -151,18 +152,19 @@ int sandbox_send_root(const struct sandbox_parts *parts, const struct sandbox_sh
 {
     struct init_root root = {.type = INIT_ROOT, .tmp_bytes = shape->tmp_bytes};
     memcpy(root.tree_id, shape->tree_id, sizeof(root.tree_id));
-    for (size_t i = 0; i < sizeof(root.tree_id); i++)
-        root.has_tree |= root.tree_id[i] != 0;
+    memcpy(root.opt_tree_id, shape->opt_tree_id, sizeof(root.opt_tree_id));
+    memcpy(root.models_id, shape->models_id, sizeof(root.models_id));
     return fd_send_packet(parts->control_fd, &root, sizeof(root), NULL, 0);
 }
 
-int sandbox_send_run(const struct sandbox_parts *parts, const struct spawn_start *start)
+int sandbox_send_run(const struct sandbox_parts *parts, const struct spawn_start *start,
+                     int model_fd)
 {
     struct init_run run = {
         .type = INIT_RUN, .bootstrap = start->bootstrap, .env_size = start->env_size};
     memcpy(run.env, start->env, start->env_size);
     return fd_send_packet(parts->control_fd, &run, offsetof(struct init_run, env) + start->env_size,
-                          NULL, 0);
+                          &model_fd, model_fd >= 0 ? 1 : 0);
 }
 
 int sandbox_channel_open(int ret_pair[2])

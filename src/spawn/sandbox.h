@@ -55,7 +55,8 @@ struct sandbox_parts {
 
 // What a prepared root was made for. A START whose values equal them may have it.
 struct sandbox_shape {
-    uint8_t tree_id[SPAWN_TREE_ID_SIZE];
+    uint8_t tree_id[SPAWN_TREE_ID_SIZE], opt_tree_id[SPAWN_TREE_ID_SIZE];
+    uint8_t models_id[SPAWN_TREE_ID_SIZE];
     uint64_t memory_bytes, tmp_bytes;
     uint32_t cpu_millis, pids_max;
 };
@@ -91,6 +92,7 @@ struct sandbox_order {
     int in_fd, out_fd;
     char *const *arguments;
     uint32_t cpu_seconds;
+    bool has_engine; // SPAWN_WORK_ENGINE
 };
 
 // Clones the first process and puts it into its groups; it works on its network meanwhile. 0, or
@@ -101,7 +103,9 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
 
 int sandbox_send_root(const struct sandbox_parts *parts,
                       const struct sandbox_shape *shape) MUST_CHECK;
-int sandbox_send_run(const struct sandbox_parts *parts, const struct spawn_start *start) MUST_CHECK;
+// `model_fd`: -1 when there is none.
+int sandbox_send_run(const struct sandbox_parts *parts, const struct spawn_start *start,
+                     int model_fd) MUST_CHECK;
 
 // A SEQPACKET pair with room for thousands of small messages each way.
 int sandbox_channel_open(int ret_pair[2]) MUST_CHECK;

@@ -11,9 +11,10 @@
 
 int seccomp_install(enum seccomp_filter which)
 {
-    const struct sock_fprog function = {.len = ARRAY_SIZE(filter_function),
-                                        .filter = filter_function};
-    const struct sock_fprog work = {.len = ARRAY_SIZE(filter_work), .filter = filter_work};
-    const struct sock_fprog *program = which == SECCOMP_FUNCTION ? &function : &work;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) < 0 ? -errno : 0;
+    const struct sock_fprog programs[] = {
+        [SECCOMP_FUNCTION] = {.len = ARRAY_SIZE(filter_function), .filter = filter_function},
+        [SECCOMP_WORK] = {.len = ARRAY_SIZE(filter_work), .filter = filter_work},
+        [SECCOMP_ENGINE] = {.len = ARRAY_SIZE(filter_engine), .filter = filter_engine},
+    };
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &programs[which]) < 0 ? -errno : 0;
 }

@@ -68,14 +68,15 @@ static int data_dir_open(const struct options *options, struct error *err)
 }
 
 // Beneath a directory that the unprivileged user owns: made and opened without following links.
-static int trees_open(int data_fd, const struct options *options, struct error *err)
+static int store_open(int data_fd, const char *name, const struct options *options,
+                      struct error *err)
 {
-    if (mkdirat(data_fd, "trees", 0755) < 0 && errno != EEXIST)
-        return error_set_errno(err, -errno, "make 'trees' in the data directory");
-    AUTO_FD int fd = fs_open_beneath(data_fd, "trees", O_RDONLY | O_DIRECTORY, 0);
+    if (mkdirat(data_fd, name, 0755) < 0 && errno != EEXIST)
+        return error_set_errno(err, -errno, "make '%s' in the data directory", name);
+    AUTO_FD int fd = fs_open_beneath(data_fd, name, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
-        return error_set_errno(err, fd, "open 'trees' in the data directory");
-    int r = own(fd, "trees", options, err);
+        return error_set_errno(err, fd, "open '%s' in the data directory", name);
+    int r = own(fd, name, options, err);
     return r < 0 ? r : TAKE_FD(fd);
 }
 
@@ -151,7 +152,7 @@ static int slice_take(struct service *service, const struct options *options, ui
 int service_open(struct service *service, const struct options *options, uint32_t uids_wanted,
                  struct error *err)
 {
-    *service = (struct service){.trees_fd = -1, .lock_fd = -1, .uid_lock_fd = -1};
+    *service = (struct service){.trees_fd = -1, .models_fd = -1, .lock_fd = -1, .uid_lock_fd = -1};
     AUTO_FD int data_fd = data_dir_open(options, err);
     if (data_fd < 0)
         return data_fd;
@@ -171,9 +172,12 @@ int service_open(struct service *service, const struct options *options, uint32_
                          options->data_dir, lock_owner(name));
     if (service->lock_fd < 0)
         return error_set_errno(err, service->lock_fd, "lock " LOCK_DIR "/%s", name);
-    service->trees_fd = trees_open(data_fd, options, err);
+    service->trees_fd = store_open(data_fd, "trees", options, err);
     if (service->trees_fd < 0)
         return service->trees_fd;
+    service->models_fd = store_open(data_fd, "models", options, err);
+    if (service->models_fd < 0)
+        return service->models_fd;
     return slice_take(service, options, uids_wanted, err);
 }
 

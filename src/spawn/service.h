@@ -15,7 +15,7 @@
 
 struct service {
     char key[40];             // "<device>-<inode>", hexadecimal
-    int trees_fd;             // DATA/trees
+    int trees_fd, models_fd;  // DATA/trees, DATA/models
     int lock_fd, uid_lock_fd; // held for life
     uid_t uid_first;
     uint32_t uid_count;

@@ -58,6 +58,7 @@ static int make(struct monitor *monitor, struct sandbox *sandbox, const struct s
         .out_fd = fds[SPAWN_WORK_OUTPUT],
         .arguments = arguments,
         .cpu_seconds = work->cpu_seconds,
+        .has_engine = (work->flags & SPAWN_WORK_ENGINE) != 0,
     };
     int r = sandbox_make(&monitor->tools, &order, &sandbox->parts, &sandbox->timings, ret_step);
     if (r < 0)

@@ -46,14 +46,14 @@ struct init_word {
 
 struct init_root {
     uint32_t type;
-    uint32_t has_tree;
-    uint8_t tree_id[32];
-    uint64_t tmp_bytes; // 0: no /tmp
+    uint32_t reserved;
+    uint8_t tree_id[32], opt_tree_id[32], models_id[32]; // all zero: none
+    uint64_t tmp_bytes;                                  // 0: no /tmp
 };
 
 enum { INIT_ENV_MAX = 8192, INIT_VARIABLES_MAX = 4096 };
 
-// Sent without what is unused of env.
+// Sent without what is unused of env. A descriptor that comes with it is the model: SPAWN_MODEL_FD.
 struct init_run {
     uint32_t type;
     uint32_t bootstrap; // enum spawn_bootstrap
@@ -62,7 +62,7 @@ struct init_run {
 };
 
 _Static_assert(sizeof(struct init_word) == 16, "init_word has a fixed size");
-_Static_assert(sizeof(struct init_root) == 48, "init_root has a fixed size");
+_Static_assert(sizeof(struct init_root) == 112, "init_root has a fixed size");
 _Static_assert(sizeof(struct init_run) == 12 + INIT_ENV_MAX, "init_run has a fixed size");
 
 #endif

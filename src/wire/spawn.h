@@ -42,6 +42,8 @@
  * --data-dir itself (`/root/lamina`). Messages to people name --data-dir. */
 #define SPAWN_ENV_DATA "LAMINA_DATA_MOUNT"
 #define SPAWN_DATA_MOUNT "/run/lamina/data"
+/* What sandboxes see as /opt/lamina, read-only; an empty directory when there is none. */
+#define SPAWN_RUNTIME_MOUNT "/run/lamina/runtime"
 
 enum {
     SPAWN_TREE_ID_SIZE = 32,

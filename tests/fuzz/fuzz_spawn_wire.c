@@ -47,8 +47,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (request_check(request, packet, fds, channel) == 0) {
         must(packet == request->head.size && request->head.version == SPAWN_VERSION);
         must((request->head.type == SPAWN_WORK) == (channel == REQUEST_WORK));
-        must(fds == (channel == REQUEST_WORK ? SPAWN_WORK_FDS : 0));
-        if (request->head.type == SPAWN_START)
+        const bool is_start = request->head.type == SPAWN_START;
+        const bool has_model = is_start && request->start.flags & SPAWN_START_MODEL_FD;
+        must(fds == (channel == REQUEST_WORK ? SPAWN_WORK_FDS : has_model));
+        must(!has_model || request->start.template_id == 0);
+        if (is_start)
             use_start(&request->start, packet);
     }
     free(request);

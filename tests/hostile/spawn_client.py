@@ -18,14 +18,15 @@ import tempfile
 import time
 
 DEADLINE_S = 120
-VERSION = 1
+VERSION = 2
 (START, KILL, FREEZE, THAW, STATS, INIT_DONE, TREE_FORGET) = range(1, 8)
-(HELLO, STARTED, START_FAILED, EXIT, FROZEN, THAWED, STATS_ARE) = range(32, 39)
+(HELLO, STARTED, START_FAILED, EXIT, FROZEN, THAWED, STATS_ARE, TEMPLATE_READY,
+ TEMPLATE_REFUSED) = range(32, 41)
 WORK, WORK_EXIT = 64, 65
-HOT, FROM_NOTHING, NO_WAITER = 1, 2, 4
+HOT, FROM_NOTHING, NO_WAITER, TEMPLATE, MODEL_FD, SPARE = 1, 2, 4, 8, 16, 32
 PATHS = ("nothing", "pool", "waiter")
 STEPS = ("none", "request", "cgroup", "clone", "attach", "net", "listen", "tree", "mount", "root",
-         "limits", "user", "seccomp", "exec", "died")
+         "limits", "user", "seccomp", "exec", "died", "template")
 EXIT_OOM, EXIT_KILLED = 1, 2
 HEAD = struct.Struct("=HHIQ")
 MIB = 1 << 20
@@ -36,10 +37,11 @@ def message(kind, ident, body=b""):
 
 
 def start_message(ident, tree=bytes(32), memory=128 * MIB, tmp=16 * MIB, cpu=0, pids=0, flags=0,
-                  bootstrap=0, env=None):
+                  bootstrap=0, env=None, opt_tree=bytes(32), models=bytes(32), template=0):
     block = b"".join(f"{k}={v}".encode() + b"\0" for k, v in (env or {}).items())
-    return message(START, ident, tree + struct.pack("=QQ6I", memory, tmp, cpu, pids, flags,
-                                                    bootstrap, 0, len(block)) + block)
+    return message(START, ident, tree + opt_tree + models +
+                   struct.pack("=3Q6I", template, memory, tmp, cpu, pids, flags, bootstrap, 0,
+                               len(block)) + block)
 
 
 class Instance:
@@ -139,8 +141,8 @@ class Spawn:
             kind, _, body, _ = self.receive()
             assert kind == HELLO
             self.key()
-            self.cgroup_version, self.instances_max, self.uid_first, self.uid_count = \
-                struct.unpack("=4I", body)
+            (self.cgroup_version, self.instances_max, self.uid_first, self.uid_count,
+             self.flags, _) = struct.unpack("=6I", body)
         except BaseException:
             self.process.kill()
             self.process.wait()
@@ -268,9 +270,12 @@ class Spawn:
 
     # ---- instances
 
-    def start(self, tree=bytes(32), **options):
+    def start(self, tree=bytes(32), *, model_fd=None, **options):
         ident = self.new_id()
-        self.channel.send(start_message(ident, tree, **options))
+        if model_fd is not None:
+            options["flags"] = options.get("flags", 0) | MODEL_FD
+        socket.send_fds(self.channel, [start_message(ident, tree, **options)],
+                        [] if model_fd is None else [model_fd])
         kind, _, body, fds = self.expect(ident, STARTED, START_FAILED)
         if kind == START_FAILED:
             step, error = struct.unpack("=II", body)
@@ -301,8 +306,9 @@ class Spawn:
     def stats(self, instance):
         self.send(STATS, instance.id)
         _, _, body, _ = self.expect(instance.id, STATS_ARE)
-        names = ("memory", "peak", "pss", "private", "page_tables", "cpu_us", "processes", "error")
-        return dict(zip(names, struct.unpack("=6QII", body)))
+        names = ("memory", "peak", "pss", "private", "page_tables", "anonymous", "cpu_us", "processes",
+                 "error")
+        return dict(zip(names, struct.unpack("=7QII", body)))
 
 
 class StartFailed(Exception):
@@ -315,11 +321,11 @@ class Job:
     """One job of the work channel; end() gives its output and how it ended."""
 
     def __init__(self, spawn, kind=1, arguments=(1000, 1 << 20, 0, 0), *, source=None,
-                 memory=64 * MIB, seconds=60, ident=5):
+                 memory=64 * MIB, seconds=60, ident=5, flags=0):
         read, write = os.pipe()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.read, self.status = read, ours
-        body = struct.pack("=IIQ4Q", kind, seconds, memory, *arguments)
+        body = struct.pack("=IIQ4QII", kind, seconds, memory, *arguments, flags, 0)
         socket.send_fds(spawn.work_channel, [message(WORK, ident, body)],
                         [source, write, theirs.fileno()])
         os.close(write)

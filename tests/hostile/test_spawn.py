@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What lamina-spawn promises laminad (src/wire/spawn.h), and what it does when it is lied to."""
 import errno
+import fcntl
 import os
 import pwd
 import select
@@ -14,8 +15,8 @@ import pytest
 
 import spawn_client
 from spawn_client import (DEADLINE_S, EXIT, EXIT_KILLED, FREEZE, FROZEN, FROM_NOTHING, HEAD, HOT,
-                          INIT_DONE, KILL, MIB, NO_WAITER, START_FAILED, STARTED, STATS, THAW, THAWED,
-                          TREE_FORGET, WORK, Job, Spawn, StartFailed, message, start_message)
+                          INIT_DONE, KILL, MIB, MODEL_FD, NO_WAITER, SPARE, START, START_FAILED, STARTED, STATS, THAW, THAWED,
+                          TEMPLATE, TREE_FORGET, VERSION, WORK, Job, Spawn, StartFailed, message, start_message)
 
 PATH = {"PATH": "/usr/bin:/bin"}
 WANTS_MAX = 16  # POOL_WANTS_MAX of src/spawn/monitor.h
@@ -85,6 +86,90 @@ def test_what_the_bootstrap_leaves_running_is_killed(spawn):
     instance = spawn.start(spawn.script("sleep 1000 & setsid sleep 1000 & exit 0"), env=PATH)
     assert spawn.exit(instance)["status"] == 0
     assert instance.log() == ""  # end of file: nobody holds the pipe any more
+
+
+def models(spawn, files):
+    """A directory of models; returns (its id, its path). Like laminad's: what is put there later is seen."""
+    ident = os.urandom(32)
+    path = os.path.join(spawn.data, "models", ident.hex())
+    os.mkdir(path)
+    for name, text in files.items():
+        with open(os.path.join(path, name), "w") as file:
+            file.write(text)
+    return ident, path
+
+
+@pytest.mark.parametrize("flags", [FROM_NOTHING, NO_WAITER, HOT])
+def test_layers_and_models_are_in_opt(build, tmp_path, flags):
+    runtime = tmp_path / "runtime"
+    (runtime / "models").mkdir(parents=True)
+    (runtime / "ours").write_text("ours\n")
+    with Spawn(build, arguments=["--runtime-dir", str(runtime)]) as service:
+        layers = service.tree({"bin/tool": b"#!/bin/sh\necho tool\n"})
+        base = os.path.join(service.data, "trees", layers.hex())
+        os.chmod(base, 0o755)
+        os.mkdir(os.path.join(base, "lamina"))
+        ident, path = models(service, {"m": "first\n"})
+        tree = service.script("/opt/bin/tool; cat /opt/lamina/ours /opt/lamina/models/m; echo here; "
+                              "while ! cat /opt/lamina/models/later 2>/dev/null; do sleep 0.05; done; "
+                              "> /opt/lamina/models/mine || > /opt/mine || echo read-only")
+        for _ in range(2):  # the second may be a waiter
+            instance = service.start(tree, opt_tree=layers, models=ident, flags=flags, env=PATH)
+            assert instance.wait_log("here") == "tool\nours\nfirst\nhere\n"
+            with open(os.path.join(path, "later.new"), "w") as file:
+                file.write("later\n")
+            os.rename(file.name, os.path.join(path, "later"))
+            assert instance.log().startswith("later\n") and service.exit(instance)["status"] == 0
+            os.unlink(os.path.join(path, "later"))
+
+
+def test_layers_cannot_replace_our_runtime_nor_lead_elsewhere(spawn):
+    """laminad's trees are laminad's: a link in the place of `lamina` or of the tree is not followed."""
+    ok = spawn.script("echo ran")
+    for name, error in (("lamina", errno.ELOOP), ("other", errno.ENOENT)):
+        layers = spawn.tree({"x": b""})
+        base = os.path.join(spawn.data, "trees", layers.hex())
+        os.chmod(base, 0o755)
+        os.symlink("/trees", os.path.join(base, name))
+        with pytest.raises(StartFailed) as caught:
+            spawn.start(ok, opt_tree=layers)
+        assert (caught.value.step, caught.value.error) == ("tree", error)
+    link = os.urandom(32)
+    os.symlink("/", os.path.join(spawn.data, "models", link.hex()))
+    for options in ({"models": link}, {"models": os.urandom(32)}, {"opt_tree": os.urandom(32)}):
+        with pytest.raises(StartFailed) as caught:
+            spawn.start(ok, **options)
+        assert caught.value.step == "tree"
+
+
+def memfd(content, seals):
+    fd = os.memfd_create("model", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, content)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    return fd
+
+
+@pytest.mark.parametrize("flags", [FROM_NOTHING, NO_WAITER, HOT])
+def test_a_sealed_model_is_descriptor_4(spawn, flags):
+    fd = memfd(b"weights", fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    tree = spawn.script("cat <&4; echo; ls /proc/self/fd | wc -l; echo x >&4")
+    for _ in range(2):
+        os.lseek(fd, 0, os.SEEK_SET)
+        gone, text = spawn.run(tree, model_fd=fd, flags=flags, env=PATH)
+        assert gone["status"] != 0  # what is sealed cannot be written
+        assert text.splitlines()[:2] == ["weights", "5"]  # 0, 1, 2, the model, and ls's own
+    os.close(fd)
+
+
+def test_a_model_that_could_change_is_refused(spawn):
+    tree = spawn.script("echo ran")
+    half = memfd(b"weights", fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW)
+    plain = os.open("/etc/hostname", os.O_RDONLY)
+    for fd in (half, plain):
+        with pytest.raises(StartFailed) as caught:
+            spawn.start(tree, model_fd=fd)
+        assert (caught.value.step, caught.value.error) == ("request", errno.EBADF)
+        os.close(fd)
 
 
 @pytest.mark.parametrize("flags, path", [(FROM_NOTHING, "nothing"), (NO_WAITER, "pool")])
@@ -291,13 +376,12 @@ def test_a_tree_that_is_a_link_is_not_followed(spawn):
 
 
 def bad_messages():
-    tree = bytes(32)
-    good = start_message(1, tree, env={"A": "b"})
+    good = start_message(1, env={"A": "b"})
     yield "short", good[:10]
-    yield "empty_head", HEAD.pack(1, 1, 16, 1)
+    yield "empty_head", HEAD.pack(VERSION, START, 16, 1)
     yield "longer_than_it_says", good + b"x"
     yield "shorter_than_it_says", good[:-1]
-    yield "version", struct.pack("=H", 2) + good[2:]
+    yield "version", struct.pack("=H", VERSION + 1) + good[2:]
     yield "type_0", message(0, 1)
     yield "type_unknown", message(99, 1)
     yield "answer_as_request", message(spawn_client.HELLO, 1, bytes(16))
@@ -312,8 +396,11 @@ def bad_messages():
     yield "cpu_huge", start_message(1, cpu=1 << 31)
     yield "pids_huge", start_message(1, pids=1 << 31)
     yield "bootstrap_unknown", start_message(1, bootstrap=3)
-    body = tree + struct.pack("=QQ6I", 128 * MIB, MIB, 0, 0, 0, 0, 0, 3)
-    yield "env_without_nul", message(1, 1, body + b"A=b")
+    yield "template_of_a_template", start_message(1, flags=TEMPLATE, template=2)
+    yield "spare_without_template", start_message(1, flags=SPARE)
+    yield "model_that_did_not_come", start_message(1, flags=MODEL_FD)
+    body = start_message(1)[HEAD.size:]  # its last four bytes are env_size
+    yield "env_without_nul", message(1, 1, body[:-4] + struct.pack("=I", 3) + b"A=b")
     yield "env_without_name", message(1, 1, body[:-4] + struct.pack("=I", 3) + b"=b\0")
     yield "env_without_equals", message(1, 1, body[:-4] + struct.pack("=I", 3) + b"ab\0")
     yield "env_size_lies", message(1, 1, body[:-4] + struct.pack("=I", 9) + b"A=b\0")

@@ -96,7 +96,8 @@ static void test_values_past_their_limits_are_refused(void **state)
         {offsetof(struct spawn_start, tmp_bytes), 8, UINT64_MAX},
         {offsetof(struct spawn_start, cpu_millis), 4, UINT32_MAX},
         {offsetof(struct spawn_start, pids_max), 4, UINT32_MAX},
-        {offsetof(struct spawn_start, flags), 4, 8},
+        {offsetof(struct spawn_start, flags), 4, 64},
+        {offsetof(struct spawn_start, flags), 4, SPAWN_START_MODEL_FD}, // none has come
         {offsetof(struct spawn_start, bootstrap), 4, SPAWN_BOOTSTRAP_COUNT},
         {offsetof(struct spawn_start, reserved), 4, 1},
         {offsetof(struct spawn_start, env_size), 4, sizeof(env) - 1},
@@ -114,7 +115,7 @@ static void test_values_past_their_limits_are_refused(void **state)
     }
 }
 
-static void test_only_work_brings_descriptors_and_only_three(void **state)
+static void test_work_brings_three_descriptors(void **state)
 {
     (void) state;
     union request request = {
@@ -133,6 +134,33 @@ static void test_only_work_brings_descriptors_and_only_three(void **state)
     assert_int_equal(request_check(&request, start_size, 0, REQUEST_WORK), -EPROTO);
 }
 
+static void test_a_model_is_one_descriptor(void **state)
+{
+    (void) state;
+    union request request;
+    const size_t size = make_start(&request);
+    request.start.flags = SPAWN_START_MODEL_FD;
+    for (size_t fds = 0; fds <= SPAWN_FDS_MAX; fds++)
+        assert_int_equal(request_check(&request, size, fds, REQUEST_INSTANCES),
+                         fds == 1 ? 0 : -EPROTO);
+}
+
+static void test_a_fork_is_no_template_and_brings_no_model(void **state)
+{
+    (void) state;
+    union request request;
+    const size_t size = make_start(&request);
+    request.start.template_id = 3;
+    assert_int_equal(check(&request, size), 0);
+    request.start.flags = SPAWN_START_TEMPLATE;
+    assert_int_equal(check(&request, size), -EPROTO);
+    request.start.flags = SPAWN_START_MODEL_FD;
+    assert_int_equal(request_check(&request, size, 1, REQUEST_INSTANCES), -EPROTO);
+    request.start.template_id = 0;
+    request.start.flags = SPAWN_START_TEMPLATE | SPAWN_START_MODEL_FD;
+    assert_int_equal(request_check(&request, size, 1, REQUEST_INSTANCES), 0);
+}
+
 static void test_a_step_has_a_name(void **state)
 {
     (void) state;
@@ -148,7 +176,9 @@ int main(void)
         cmocka_unit_test(test_a_good_start_is_accepted),
         cmocka_unit_test(test_every_prefix_is_refused_and_read_no_further),
         cmocka_unit_test(test_values_past_their_limits_are_refused),
-        cmocka_unit_test(test_only_work_brings_descriptors_and_only_three),
+        cmocka_unit_test(test_work_brings_three_descriptors),
+        cmocka_unit_test(test_a_model_is_one_descriptor),
+        cmocka_unit_test(test_a_fork_is_no_template_and_brings_no_model),
         cmocka_unit_test(test_a_step_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,11 +20,13 @@
 #include "daemon/descriptors.h"
 #include "daemon/notify.h"
 #include "daemon/paths.h"
+#include "daemon/prepared_models.h"
 #include "deploy/deploy.h"
 #include "fetch/fetcher.h"
 #include "fetch/origin.h"
 #include "fetch/spool.h"
 #include "function/catalog.h"
+#include "function/preparation.h"
 #include "function/layer.h"
 #include "function/scheduler.h"
 #include "http/server.h"
@@ -37,7 +39,9 @@
 #include "meta/registry.h"
 #include "role/roles.h"
 #include "store/models.h"
+#include "s3/s3.h"
 #include "store/store.h"
+#include "wire/spawn.h"
 
 #define FILE_THREADS 2
 #define FILE_JOBS_MAX 4096
@@ -57,9 +61,12 @@ struct server {
     struct layers *layers;
     struct instance_host *host;
     struct scheduler *scheduler;
+    struct preparation *preparation;
     struct async *async;
     struct deploy *deploy;
+    struct prepare *prepare;
     struct spooler *spooler;
+    struct s3 *s3;
     struct roles *roles;
     struct origins origins;
     struct fetcher *fetcher;
@@ -83,6 +90,19 @@ static void on_spawn_lost(void *arg)
     struct server *server = arg;
     server->status = 1;
     loop_stop(server->loop);
+}
+
+static void on_appeared(void *arg, const struct version *version)
+{
+    struct server *server = arg;
+    preparation_add(server->preparation, version);
+}
+
+/* What an earlier life left undone; only now is it known whether templates can be made. */
+static void on_greeted(void *arg)
+{
+    struct server *server = arg;
+    preparation_resume(server->preparation);
 }
 
 static void on_retired(void *arg, const struct version *version)
@@ -123,6 +143,11 @@ static void live_add_models(struct deploy_live *live, const struct version *vers
 {
     struct store_live_models models = {.set = version_models_set(version), .is_busy = is_busy};
     live_add_model(live, &models, &version->model);
+    if (version->prepared.has_form) { /* its link is beside the model of this digest */
+        models.has_model = true;
+        models.model = version->prepared.model;
+        deploy_live_models_add(live, &models);
+    }
     if (version->previous_model.has_tree)
         live_add_model(live, &models, &version->previous_model);
 }
@@ -145,6 +170,7 @@ static void on_live(void *arg, struct deploy_live *live)
     catalog_each_version(server->catalog, live_add_known, live);
     scheduler_each_version(server->scheduler, live_add_running, live);
     layers_each_version(server->layers, live_add_layer, live);
+    prepared_models_live(server->prepare, server->catalog, live);
 }
 
 static void on_forget(void *arg, const struct digest *tree_id)
@@ -192,6 +218,8 @@ static int check_tree(void *arg, const struct version *version, struct error *er
         log_info("store.rebuilt", "function=%s version=%s", version->name, version->qualifier);
     if (r == 0)
         r = check_model(server, version, err);
+    if (r == 0)
+        prepared_models_check(server->prepare, version);
     if (r < 0)
         log_error("function.damaged", "function=%s version=%s error=%s", version->name,
                   version->qualifier, LOG_TEXT(err->text));
@@ -315,6 +343,19 @@ static int open_data(struct server *server, struct error *err)
     return log_writer_new(server->loop, TAKE_FD(logs_fd), &server->log_writer, err);
 }
 
+static int open_prepare(struct server *server, struct error *err)
+{
+    const struct prepare_config prepare = {.loop = server->loop,
+                                           .store = server->store,
+                                           .work_fd = server->work_fd,
+                                           .data_dir_fd = server->data_dir_fd,
+                                           .library = SPAWN_RUNTIME_MOUNT "/lib/libonnxruntime.so"};
+    int r = prepare_new(&prepare, &server->prepare, err);
+    if (r == 0)
+        prepared_models_join(server->prepare, server->catalog);
+    return r;
+}
+
 static int open_catalog(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -324,7 +365,9 @@ static int open_catalog(struct server *server, struct error *err)
     server->catalog = catalog_new(&catalog);
     if (!server->catalog)
         return error_set(err, -ENOMEM, "make the catalog: no memory");
-    r = catalog_load(server->catalog, err);
+    r = open_prepare(server, err);
+    if (r == 0)
+        r = catalog_load(server->catalog, err);
     if (r < 0)
         return r;
     (void) catalog_check(server->catalog, check_tree, server); /* logged one by one */
@@ -340,8 +383,10 @@ static int open_instances(struct server *server, struct error *err)
                                               .file_pool = server->file_pool,
                                               .region = config->region,
                                               .lost = on_spawn_lost,
+                                              .greeted = on_greeted,
                                               .arg = server};
-    const struct catalog_listener listener = {.retired = on_retired, .arg = server};
+    const struct catalog_listener listener = {
+        .retired = on_retired, .appeared = on_appeared, .arg = server};
     struct scheduler_config scheduler = {
         .loop = server->loop,
         .limits = {.concurrency = (uint32_t) config->concurrency,
@@ -361,6 +406,9 @@ static int open_instances(struct server *server, struct error *err)
     r = scheduler_new(&scheduler, &server->scheduler, err);
     if (r < 0)
         return r;
+    server->preparation = preparation_new(server->loop, server->catalog, server->scheduler);
+    if (!server->preparation)
+        return error_set(err, -ENOMEM, "prepare templates: no memory");
     catalog_set_listener(server->catalog, &listener);
     return 0;
 }
@@ -375,12 +423,31 @@ static int open_async(struct server *server, struct error *err)
     return async_new(&async, &server->async, err);
 }
 
+/* What a bucket named no longer is collected. */
+static void on_dropped(void *arg)
+{
+    struct server *server = arg;
+    deploy_collect_soon(server->deploy);
+}
+
+static int open_s3(struct server *server, struct error *err)
+{
+    const struct s3_config s3 = {.loop = server->loop,
+                                 .store = server->store,
+                                 .data_dir = server->data_path,
+                                 .dropped = on_dropped,
+                                 .arg = server};
+    return s3_new(&s3, &server->s3, err);
+}
+
 static int open_deploy(struct server *server, struct error *err)
 {
     const struct deploy_config deploy = {.loop = server->loop,
                                          .store = server->store,
                                          .work_fd = server->work_fd,
                                          .live = on_live,
+                                         .is_named = s3_names,
+                                         .is_named_arg = server->s3,
                                          .forget = on_forget,
                                          .arg = server};
     int r = deploy_new(&deploy, &server->deploy);
@@ -470,6 +537,7 @@ static int open_api(struct server *server, struct error *err)
                                    .queue = server->queue,
                                    .async = server->async,
                                    .spooler = server->spooler,
+                                   .s3 = server->s3,
                                    .deploy = server->deploy,
                                    .store = server->store,
                                    .logs = server->log_writer,
@@ -531,8 +599,8 @@ static int open_http(struct server *server, struct error *err)
 static int open_all(struct server *server, struct error *err)
 {
     int (*const steps[])(struct server *, struct error *) = {
-        open_data,  open_file_pool, open_roles, open_catalog, open_instances,
-        open_async, open_deploy,    open_auth,  open_tls,     open_api,
+        open_data, open_file_pool, open_roles,   open_catalog, open_instances, open_async,
+        open_s3,   open_deploy,    open_fetcher, open_auth,    open_tls,       open_api,
     };
     server->loop = loop_new();
     if (!server->loop)

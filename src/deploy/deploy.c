@@ -205,7 +205,9 @@ static void sweep_end(struct sweep *sweep)
 
 static struct store_live sweep_live(const struct sweep *sweep)
 {
-    return (struct store_live){.trees = sweep->live.trees,
+    return (struct store_live){.is_named = sweep->deploy->config.is_named,
+                               .is_named_arg = sweep->deploy->config.is_named_arg,
+                               .trees = sweep->live.trees,
                                .tree_count = sweep->live.tree_count,
                                .blobs = sweep->live.blobs,
                                .blob_count = sweep->live.blob_count,

@@ -17,10 +17,19 @@
 // "<set hex>/<model hex>"
 #define MODEL_DIR_SIZE ((size_t) 2 * DIGEST_HEX_SIZE)
 
+// Sandboxes have other users, who must be able to look in whatever our umask is.
+static int dir_open(int above, const char *name)
+{
+    AUTO_FD int fd = fs_make_dir_open(above, name, 0755);
+    if (fd < 0)
+        return fd;
+    return fchmod(fd, 0755) < 0 ? -errno : TAKE_FD(fd);
+}
+
 static int set_open(struct store *store, const struct digest *set)
 {
     char hex[DIGEST_HEX_SIZE];
-    return fs_make_dir_open(store->models, digest_hex(set, hex), 0755);
+    return dir_open(store->models, digest_hex(set, hex));
 }
 
 int store_models_make(struct store *store, const struct digest *set, struct error *err)
@@ -56,7 +65,9 @@ static int entry_link(struct store *store, int dir, const struct manifest_entry 
 {
     struct object_key key = {.digest = entry->digest};
     if (entry->type == MANIFEST_DIRECTORY)
-        return mkdirat(dir, entry->path, 0755) < 0 ? -errno : 0;
+        return mkdirat(dir, entry->path, 0755) < 0 || fchmodat(dir, entry->path, 0755, 0) < 0
+                   ? -errno
+                   : 0;
     if (entry->type != MANIFEST_FILE)
         return 0; // object stores have no links
     if (entry->size > 0)
@@ -92,7 +103,7 @@ static int model_build(struct store *store, int set, const char *hex,
 {
     char tmp_name[TMP_NAME_SIZE];
     store_tmp_name(store, "model", tmp_name);
-    AUTO_FD int dir = fs_make_dir_open(store->tmp, tmp_name, 0755);
+    AUTO_FD int dir = dir_open(store->tmp, tmp_name);
     if (dir < 0)
         return error_set_errno(err, dir, "make the folder of a model");
     int r = model_fill(store, dir, manifest, err);
@@ -128,6 +139,7 @@ int store_models_put(struct store *store, const struct digest *set, const struct
     if (!pin)
         return error_set(err, -ENOMEM, "no memory for a model");
     pin_models(pin, set);
+    pin_tree(pin, tree_id);
     int r = tree_manifest(store, tree_id, &manifest, err);
     if (r == 0) {
         pthread_rwlock_rdlock(&store->publication);
@@ -141,19 +153,28 @@ int store_models_put(struct store *store, const struct digest *set, const struct
     return r;
 }
 
+struct store_pin *store_pin_tree(struct store *store, const struct digest *tree_id)
+{
+    struct store_pin *pin = pin_new(store);
+    if (pin)
+        pin_tree(pin, tree_id);
+    return pin;
+}
+
 // ---- One file beside it
 
 static int parents_make(int set, const char *path)
 {
-    const char *slash = strrchr(path, '/');
     char parent[STORE_PATH_MAX + 1];
-    if (!slash)
-        return 0;
-    if ((size_t) (slash - path) >= sizeof(parent))
-        return -ENAMETOOLONG;
-    memcpy(parent, path, (size_t) (slash - path));
-    parent[slash - path] = '\0';
-    return fs_make_dirs(set, parent, 0755);
+    for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
+        if ((size_t) (slash - path) >= sizeof(parent))
+            return -ENAMETOOLONG;
+        memcpy(parent, path, (size_t) (slash - path));
+        parent[slash - path] = '\0';
+        if (mkdirat(set, parent, 0755) == 0 ? fchmodat(set, parent, 0755, 0) < 0 : errno != EEXIST)
+            return -errno;
+    }
+    return 0;
 }
 
 int store_models_link(struct store *store, const struct digest *set, const char *path,
@@ -213,4 +234,19 @@ int store_tree_only_file(struct store *store, const struct digest *tree_id,
     ret_file->digest = only->digest;
     ret_file->bytes = only->size;
     return 0;
+}
+
+int store_tree_each_file(struct store *store, const struct digest *tree_id,
+                         int (*each)(void *arg, struct str path, const struct digest *digest,
+                                     uint64_t bytes),
+                         void *arg, struct error *err)
+{
+    AUTO_MANIFEST struct manifest manifest = {0};
+    int r = tree_manifest(store, tree_id, &manifest, err);
+    for (size_t i = 0; r == 0 && i < manifest.count; i++) {
+        const struct manifest_entry *entry = &manifest.entries[i];
+        if (entry->type == MANIFEST_FILE)
+            r = each(arg, str_of_data(entry->path, entry->path_size), &entry->digest, entry->size);
+    }
+    return r;
 }

@@ -24,10 +24,15 @@ int store_models_make(struct store *store, const struct digest *set, struct erro
 
 // All files of a tree become <set>/<model>/<path>, the whole directory in one step. What is there
 // already is compared, and made again when it is not the tree's. The tree is pinned by the caller.
-// *ret_pin (NULL: not wanted) keeps what the set holds from store_collect until store_unpin.
+// *ret_pin (NULL: not wanted) keeps the tree and what the set holds from store_collect until
+// store_unpin.
 int store_models_put(struct store *store, const struct digest *set, const struct digest *model,
                      const struct digest *tree_id, struct store_pin **ret_pin,
                      struct error *err) MUST_CHECK;
+
+// Keeps the tree from store_collect until store_unpin; does not look whether it is there. NULL without
+// memory. Does not block.
+struct store_pin *store_pin_tree(struct store *store, const struct digest *tree_id) MUST_CHECK;
 
 // One object becomes <set>/<path>; directories on the way are made. There already is success.
 // `path`: relative, no "..". -ENOENT: no such object.
@@ -47,5 +52,11 @@ struct store_only_file {
 };
 int store_tree_only_file(struct store *store, const struct digest *tree_id,
                          struct store_only_file *ret_file, struct error *err) MUST_CHECK;
+
+// Calls for every regular file; a negative answer ends the walk and is returned.
+int store_tree_each_file(struct store *store, const struct digest *tree_id,
+                         int (*each)(void *arg, struct str path, const struct digest *digest,
+                                     uint64_t bytes),
+                         void *arg, struct error *err) MUST_CHECK;
 
 #endif

@@ -34,9 +34,22 @@ int store_stage_new(struct store *store, char ret_name[STORE_STAGE_NAME_SIZE], i
 int store_stage_open(struct store *store, const char *name, int *ret_fd, struct error *err)
 {
     int fd = openat(store->uploads, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 && errno == EACCES) // it has become an object: to be read only
+        fd = openat(store->uploads, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return error_set_errno(err, -errno, "open the file of an upload");
     *ret_fd = fd;
+    return 0;
+}
+
+int store_stage_link(struct store *store, const char *name, char ret_name[STORE_STAGE_NAME_SIZE],
+                     struct error *err)
+{
+    char linked[TMP_NAME_SIZE];
+    store_tmp_name(store, "put", linked);
+    if (linkat(store->uploads, name, store->tmp, linked, 0) < 0)
+        return error_set_errno(err, -errno, "link the file of an upload");
+    memcpy(ret_name, linked, sizeof(linked));
     return 0;
 }
 
@@ -114,6 +127,18 @@ int store_stage_publish(struct store *store, enum store_place place, const char 
     }
     *ret_pin = pin;
     return 0;
+}
+
+int store_stage_take(struct store *store, struct store_file *file, struct store_pin **ret_pin,
+                     struct error *err)
+{
+    struct digest digest = store_file_digest(file);
+    int r = store_stage_publish(store, STORE_TMP, store_file_tmp_name(file), &digest,
+                                store_file_bytes(file), ret_pin, err);
+    if (r == 0)
+        store_file_disown(file);
+    store_file_free(file);
+    return r;
 }
 
 int store_stage_pin(struct store *store, const struct digest *digest, struct store_pin **ret_pin)

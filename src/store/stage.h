@@ -31,6 +31,9 @@ int store_stage_new(struct store *store, char ret_name[STORE_STAGE_NAME_SIZE], i
 // uploads/<name> (no '/' in it), made if it is not there.
 int store_stage_open(struct store *store, const char *name, int *ret_fd,
                      struct error *err) MUST_CHECK;
+// A second name, in tmp/, for uploads/<name>.
+int store_stage_link(struct store *store, const char *name, char ret_name[STORE_STAGE_NAME_SIZE],
+                     struct error *err) MUST_CHECK;
 // Not there is success.
 int store_stage_remove(struct store *store, enum store_place place, const char *name) MUST_CHECK;
 // Every file of uploads/. A negative result of `visit` ends it and is returned.
@@ -43,6 +46,10 @@ int store_stage_each(struct store *store, int (*visit)(void *arg, const char *na
 int store_stage_publish(struct store *store, enum store_place place, const char *name,
                         const struct digest *digest, uint64_t size, struct store_pin **ret_pin,
                         struct error *err) MUST_CHECK;
+
+// A finished file becomes an object, as by store_stage_publish. Takes `file` whatever happens.
+int store_stage_take(struct store *store, struct store_file *file, struct store_pin **ret_pin,
+                     struct error *err) MUST_CHECK;
 
 // Keeps an object that is there from store_collect, for giving it a further name. -ENOENT.
 int store_stage_pin(struct store *store, const struct digest *digest,

@@ -10,6 +10,7 @@
 #include "api/code_location.h"
 #include "api/health.h"
 #include "api/rights.h"
+#include "api/s3_call.h"
 #include "api/url.h"
 #include "api/users.h"
 #include "base/limits.h"
@@ -332,6 +333,8 @@ static int route_call(struct call *call)
     const struct route *table = lambda_routes;
     if (call->ticket.service == AUTH_SERVICE_STS)
         table = sts_routes;
+    else if (call->ticket.service == AUTH_SERVICE_IAM && !call->identity)
+        table = iam_routes;
     else if (call->identity && call->ticket.service != AUTH_SERVICE_LAMBDA)
         return aws_error_set(&call->error, AWS_ACCESS_DENIED,
                              "This function's role allows no operation of that service");
@@ -360,6 +363,10 @@ static int route_call(struct call *call)
 /* A signed request, of whichever service. */
 static void serve(struct call *call)
 {
+    if (s3_call_is(call->request)) {
+        s3_call_serve(call);
+        return;
+    }
     int r = auth_begin(call->api->config.auth, call->request, &call->ticket, &call->error);
     if (r == 0)
         r = route_call(call);
@@ -374,7 +381,8 @@ static void serve(struct call *call)
 void api_on_head(struct http_request *request, void *user)
 {
     struct api *api = user;
-    if (health_answer(api, request))
+    bool is_s3 = s3_call_is(request); /* a bucket may have any name, that of a route too */
+    if (!is_s3 && health_answer(api, request))
         return;
     struct call *call = call_new(api, request);
     if (!call) {
@@ -383,11 +391,11 @@ void api_on_head(struct http_request *request, void *user)
     }
     struct str url_id;
     struct str url_path;
-    if (url_is(request, &url_id, &url_path)) {
+    if (!is_s3 && url_is(request, &url_id, &url_path)) {
         url_serve(call, url_id, url_path);
         return;
     }
-    if (code_location_is(request)) {
+    if (!is_s3 && code_location_is(request)) {
         code_location_serve(call);
         return;
     }

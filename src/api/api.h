@@ -29,6 +29,7 @@ struct async;
 struct auth;
 struct catalog;
 struct deploy;
+struct fetcher;
 struct http_fault;
 struct http_request;
 struct http_server;
@@ -41,6 +42,7 @@ struct registry;
 struct roles;
 struct scheduler;
 struct spooler;
+struct s3;
 struct store;
 
 /* --aws-limits */
@@ -58,12 +60,14 @@ struct api_config {
     struct layers *layers;
     struct scheduler *scheduler;
     struct registry *registry;
+    struct fetcher *fetcher; /* models and packages out of object stores */
     struct roles *roles; /* what a function may do: role/roles.h */
     struct queue *queue; /* dead letters */
     struct async *async; /* Event invocations */
     struct spooler *spooler;
     struct deploy *deploy;
     struct store *store;
+    struct s3 *s3; /* the embedded object store: s3/s3.h */
     struct log_writer *logs;
     enum api_limits limits;
     uint32_t concurrency; /* LAMINA_CONCURRENCY: of the account */

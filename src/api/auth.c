@@ -395,3 +395,105 @@ int auth_presign(struct auth *auth, struct str host, struct str path, uint64_t e
     buf_append_byte(url, '?');
     return buf_append_str(url, buf_str(&query));
 }
+
+// ---- S3's forms
+
+static int s3_refuse(struct auth *auth, struct aws_error *error, enum aws_error_code code,
+                     const char *text)
+{
+    auth->stats.refused_total++;
+    return aws_error_set(error, code, "%s", text);
+}
+
+// Version 2 is what boto3 makes by default for presigned URLs of another endpoint than AWS's.
+static int s3_refuse_claim(struct auth *auth, struct aws_error *error, const struct error *err)
+{
+    switch (err->code) {
+    case -ENOENT:
+        return s3_refuse(auth, error, AWS_S3_ACCESS_DENIED, "Access Denied");
+    case -EPROTONOSUPPORT:
+        return s3_refuse(
+            auth, error, AWS_S3_INVALID_REQUEST,
+            "The authorization mechanism you have provided is not supported. Please use "
+            "AWS4-HMAC-SHA256 (signature version 4). With boto3: "
+            "Config(signature_version='s3v4'); with the AWS CLI: aws configure set "
+            "default.s3.signature_version s3v4.");
+    case -EBADMSG:
+        return s3_refuse(auth, error, AWS_S3_ACCESS_DENIED, err->text);
+    default:
+        return s3_refuse(auth, error, AWS_INCOMPLETE_SIGNATURE, err->text);
+    }
+}
+
+static int s3_check_scope(struct auth *auth, struct auth_ticket *ticket, struct aws_error *error)
+{
+    struct error err = {0};
+    const struct sigv4_claim *claim = &ticket->claim;
+    int r = find_service(auth, claim, &ticket->service, error);
+    if (r == 0 && ticket->service != AUTH_SERVICE_S3)
+        return s3_refuse(auth, error, AWS_INCOMPLETE_SIGNATURE, "The service must be s3.");
+    if (r == 0)
+        r = check_region(auth, claim, ticket->service, error);
+    if (r < 0) {
+        error->code = AWS_INCOMPLETE_SIGNATURE;
+        return r;
+    }
+    if (sigv4_check_time(claim, clock_wall_s(), &err) < 0)
+        return s3_refuse(
+            auth, error,
+            claim->is_presigned ? AWS_S3_ACCESS_DENIED : AWS_S3_REQUEST_TIME_TOO_SKEWED,
+            claim->is_presigned
+                ? "Request has expired"
+                : "The difference between the request time and the server's time is too "
+                  "large.");
+    return 0;
+}
+
+int auth_begin_s3(struct auth *auth, struct http_request *request, struct auth_ticket *ret_ticket,
+                  struct aws_error *error)
+{
+    struct error err = {0};
+    struct sigv4_request what = signed_request(request);
+    ret_ticket->is_proven = false;
+    if (sigv4_parse(&what, &ret_ticket->claim, &err) < 0)
+        return s3_refuse_claim(auth, error, &err);
+    const struct sigv4_claim *claim = &ret_ticket->claim;
+    int r = check_key(auth, ret_ticket, error);
+    if (r == 0)
+        r = s3_check_scope(auth, ret_ticket, error);
+    if (r < 0)
+        return r;
+    struct str hash = claim->is_presigned ? STR(SIGV4_UNSIGNED_PAYLOAD) : claim->payload_hash;
+    if (!hash.data)
+        return s3_refuse(auth, error, AWS_S3_INVALID_REQUEST,
+                         "Missing required header for this request: x-amz-content-sha256");
+    r = verify(auth, request, ret_ticket, hash, error);
+    if (r == 0) {
+        ret_ticket->is_proven = true;
+        auth->stats.accepted_total++;
+    }
+    return r;
+}
+
+int auth_chunk_signer(struct auth *auth, const struct auth_ticket *ticket,
+                      struct chunked_signer *ret_signer, struct aws_error *error)
+{
+    const struct sigv4_claim *claim = &ticket->claim;
+    struct chunked_signer signer = {.seed = claim->signature};
+    struct sigv4_key derived = {0};
+    struct str secret = ticket_secret(auth, ticket);
+    if (!secret.data)
+        return refuse_key(auth, error);
+    signer.key = *signing_key(auth, ticket, secret, &derived);
+    mem_wipe(&derived, sizeof(derived));
+    int size = snprintf(signer.scope, sizeof(signer.scope),
+                        STR_FORMAT "/" STR_FORMAT "/" STR_FORMAT "/aws4_request",
+                        STR_ARGUMENTS(claim->date), STR_ARGUMENTS(claim->region),
+                        STR_ARGUMENTS(claim->service));
+    if (size < 0 || (size_t) size >= sizeof(signer.scope) ||
+        str_copy(claim->time, signer.time, sizeof(signer.time)) < 0)
+        return refuse(auth, error, AWS_INCOMPLETE_SIGNATURE, "The signature's scope is malformed.");
+    *ret_signer = signer;
+    mem_wipe(&signer, sizeof(signer));
+    return 0;
+}

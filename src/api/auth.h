@@ -16,6 +16,7 @@
 #ifndef LAMINA_API_AUTH_H
 #define LAMINA_API_AUTH_H
 
+#include "aws/chunked.h"
 #include "aws/error.h"
 #include "aws/sigv4.h"
 #include "base/compiler.h"
@@ -91,6 +92,16 @@ int auth_check_presigned(struct auth *auth, struct http_request *request,
 // `host` is the Host header that the client will send; `path` is percent-encoded already.
 int auth_presign(struct auth *auth, struct str host, struct str path, uint64_t expires_s,
                  struct buf *url) MUST_CHECK;
+
+// ---- S3's: in the header or in the query, for any method; errors in S3's codes. In on_head.
+//
+// x-amz-content-sha256 is in the signature, and what it says of the body is the caller's to check
+// (s3_proof.h). People's keys if the ticket takes them.
+int auth_begin_s3(struct auth *auth, struct http_request *request, struct auth_ticket *ret_ticket,
+                  struct aws_error *error) MUST_CHECK;
+// What signed chunks of its body are verified with.
+int auth_chunk_signer(struct auth *auth, const struct auth_ticket *ticket,
+                      struct chunked_signer *ret_signer, struct aws_error *error) MUST_CHECK;
 
 // Counters for metrics.
 struct auth_stats {

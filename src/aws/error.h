@@ -102,7 +102,52 @@
     X(AWS_INCOMPLETE_SIGNATURE, "IncompleteSignatureException", 400)                               \
     X(AWS_INVALID_SIGNATURE, "InvalidSignatureException", 403)                                     \
     X(AWS_UNRECOGNIZED_CLIENT, "UnrecognizedClientException", 403)                                 \
-    X(AWS_EXPIRED_TOKEN, "ExpiredTokenException", 403)
+    X(AWS_EXPIRED_TOKEN, "ExpiredTokenException", 403)                                             \
+    /* S3 */                                                                                       \
+    X(AWS_S3_BAD_DIGEST, "BadDigest", 400)                                                         \
+    X(AWS_S3_CONTENT_SHA256_MISMATCH, "XAmzContentSHA256Mismatch", 400)                            \
+    X(AWS_S3_ENTITY_TOO_LARGE, "EntityTooLarge", 400)                                              \
+    X(AWS_S3_ENTITY_TOO_SMALL, "EntityTooSmall", 400)                                              \
+    X(AWS_S3_EXPIRED_TOKEN, "ExpiredToken", 400)                                                   \
+    X(AWS_S3_INCOMPLETE_BODY, "IncompleteBody", 400)                                               \
+    X(AWS_S3_INVALID_ARGUMENT, "InvalidArgument", 400)                                             \
+    X(AWS_S3_INVALID_BUCKET_NAME, "InvalidBucketName", 400)                                        \
+    X(AWS_S3_INVALID_DIGEST, "InvalidDigest", 400)                                                 \
+    X(AWS_S3_INVALID_PART, "InvalidPart", 400)                                                     \
+    X(AWS_S3_INVALID_PART_ORDER, "InvalidPartOrder", 400)                                          \
+    X(AWS_S3_INVALID_REQUEST, "InvalidRequest", 400)                                               \
+    X(AWS_S3_INVALID_TAG, "InvalidTag", 400)                                                       \
+    X(AWS_S3_INVALID_URI, "InvalidURI", 400)                                                       \
+    X(AWS_S3_KEY_TOO_LONG, "KeyTooLongError", 400)                                                 \
+    X(AWS_S3_MALFORMED_TRAILER, "MalformedTrailerError", 400)                                      \
+    X(AWS_S3_MALFORMED_XML, "MalformedXML", 400)                                                   \
+    X(AWS_S3_MAX_MESSAGE_LENGTH, "MaxMessageLengthExceeded", 400)                                  \
+    X(AWS_S3_METADATA_TOO_LARGE, "MetadataTooLarge", 400)                                          \
+    X(AWS_S3_MISSING_DIGEST, "MissingContentMD5", 400)                                             \
+    X(AWS_S3_TOO_MANY_BUCKETS, "TooManyBuckets", 400)                                              \
+    X(AWS_S3_AUTHORIZATION_HEADER_MALFORMED, "AuthorizationHeaderMalformed", 400)                  \
+    X(AWS_S3_AUTHORIZATION_QUERY_PARAMETERS, "AuthorizationQueryParametersError", 400)             \
+    X(AWS_S3_REQUEST_TIMEOUT, "RequestTimeout", 400)                                               \
+    X(AWS_S3_ILLEGAL_LOCATION, "IllegalLocationConstraintException", 400)                          \
+    X(AWS_S3_ACCESS_DENIED, "AccessDenied", 403)                                                   \
+    X(AWS_S3_INVALID_ACCESS_KEY, "InvalidAccessKeyId", 403)                                        \
+    X(AWS_S3_REQUEST_TIME_TOO_SKEWED, "RequestTimeTooSkewed", 403)                                 \
+    X(AWS_S3_SIGNATURE_DOES_NOT_MATCH, "SignatureDoesNotMatch", 403)                               \
+    X(AWS_S3_NO_SUCH_BUCKET, "NoSuchBucket", 404)                                                  \
+    X(AWS_S3_NO_SUCH_KEY, "NoSuchKey", 404)                                                        \
+    X(AWS_S3_NO_SUCH_UPLOAD, "NoSuchUpload", 404)                                                  \
+    X(AWS_S3_NO_SUCH_VERSION, "NoSuchVersion", 404)                                                \
+    X(AWS_S3_METHOD_NOT_ALLOWED, "MethodNotAllowed", 405)                                          \
+    X(AWS_S3_BUCKET_EXISTS, "BucketAlreadyOwnedByYou", 409)                                        \
+    X(AWS_S3_BUCKET_NOT_EMPTY, "BucketNotEmpty", 409)                                              \
+    X(AWS_S3_MISSING_CONTENT_LENGTH, "MissingContentLength", 411)                                  \
+    X(AWS_S3_PRECONDITION_FAILED, "PreconditionFailed", 412)                                       \
+    X(AWS_S3_INVALID_RANGE, "InvalidRange", 416)                                                   \
+    X(AWS_S3_INTERNAL, "InternalError", 500)                                                       \
+    X(AWS_S3_NOT_IMPLEMENTED, "NotImplemented", 501)                                               \
+    X(AWS_S3_NO_SPACE, "InsufficientStorage", 507)                                                 \
+    X(AWS_S3_SLOW_DOWN, "SlowDown", 503)                                                           \
+    X(AWS_S3_NOT_MODIFIED, "NotModified", 304)
 
 enum aws_error_code {
 #define AWS_ERROR_ENUM(code, name, status) code,

@@ -48,6 +48,7 @@ struct queue_event {
     int64_t accepted_ms; // since 1970
     int64_t due_ms;      // not before
     uint32_t tries;      // ended by an error of the function
+    uint32_t depth;      // functions that called one another before this event
     uint32_t returns;    // given back without a try: throttled, no sandbox
     // dead letters only
     struct str reason;   // RetriesExhausted, EventAgeExceeded, ...

@@ -14,10 +14,10 @@ static int rows_prepare(struct queue_rows *rows, struct error *err)
         sqlite3_stmt **statement;
         const char *sql;
     } table[] = {
-        {&rows->insert, "INSERT INTO event (" TEXTS ", accepted_ms, due_ms, tries, returns) "
-                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
+        {&rows->insert, "INSERT INTO event (" TEXTS ", accepted_ms, due_ms, tries, returns, depth) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"},
         {&rows->due,
-         "SELECT " TEXTS ", accepted_ms, tries, returns, id, due_ms FROM event "
+         "SELECT " TEXTS ", accepted_ms, tries, returns, id, due_ms, depth FROM event "
          "WHERE topic = ?1 AND claimed = 0 AND due_ms <= ?2 ORDER BY due_ms, id LIMIT ?3"},
         {&rows->claim, "UPDATE event SET claimed = 1 WHERE id = ?1"},
         {&rows->next_due, "SELECT min(due_ms) FROM event WHERE topic = ?1 AND claimed = 0"},
@@ -131,6 +131,7 @@ int queue_rows_publish(struct queue_rows *rows, const struct queue_event *event,
     sqlite3_bind_int64(statement, 9, event->due_ms);
     sqlite3_bind_int64(statement, 10, event->tries);
     sqlite3_bind_int64(statement, 11, event->returns);
+    sqlite3_bind_int64(statement, 12, event->depth);
     return sqlite_run(&rows->sqlite, statement, "write an event", err);
 }
 
@@ -184,6 +185,7 @@ int queue_rows_claim(struct queue_rows *rows, struct str topic, int64_t now_ms, 
     // The ids first: claiming changes the index that is being walked.
     while (r == 0 && (code = sqlite3_step(rows->due)) == SQLITE_ROW) {
         struct queue_event event = event_of(rows->due);
+        event.depth = (uint32_t) sqlite3_column_int64(rows->due, 12);
         r = take(arg, &event);
         if (r == 0)
             ids[count++] = event.id;

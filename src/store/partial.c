@@ -101,7 +101,7 @@ static int ranges_check(struct store_partial *partial, struct error *err)
     for (size_t i = 0; i < partial->ranges; i++) {
         struct map_record record;
         off_t at = (off_t) (sizeof(struct map_head) + i * sizeof(record));
-        uint32_t crc;
+        uint32_t crc = 0;
         if (pread(partial->map, &record, sizeof(record), at) != (ssize_t) sizeof(record))
             break; // none were written behind here
         if (record.mark != MARK_DONE)

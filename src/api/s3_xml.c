@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "api/s3_xml.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/percent.h"
+
+void s3_xml_begin(struct s3_call *s3, const char *name)
+{
+    buf_printf(&s3->answer, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<%s xmlns=\"%s\">", name,
+               S3_NAMESPACE);
+}
+
+void s3_xml_text(struct buf *xml, const char *name, struct str text)
+{
+    buf_printf(xml, "<%s>", name);
+    xml_append(xml, text);
+    buf_printf(xml, "</%s>", name);
+}
+
+void s3_xml_number(struct buf *xml, const char *name, uint64_t number)
+{
+    buf_printf(xml, "<%s>%llu</%s>", name, (unsigned long long) number, name);
+}
+
+void s3_xml_time(struct buf *xml, const char *name, int64_t wall_ms)
+{
+    char text[CLOCK_TEXT_MAX];
+    buf_printf(xml, "<%s>%s</%s>", name, clock_iso_z(wall_ms, text), name);
+}
+
+void s3_xml_key(struct buf *xml, const char *name, struct str key, bool is_encoded)
+{
+    buf_printf(xml, "<%s>", name);
+    if (is_encoded)
+        percent_append(xml, key, true);
+    else
+        xml_append(xml, key);
+    buf_printf(xml, "</%s>", name);
+}
+
+int s3_xml_malformed(struct s3_call *s3)
+{
+    return s3_error(s3, AWS_S3_MALFORMED_XML,
+                    "The XML you provided was not well-formed or did not validate against our "
+                    "published schema");
+}
+
+static int find_single(struct s3_call *s3, struct xml *xml, const char *name, struct str *ret_text)
+{
+    struct xml_event event;
+    int r;
+    while ((r = xml_next(xml, &event)) > 0) {
+        if (event.kind != XML_START)
+            continue;
+        r = !ret_text->data && str_equal_text(event.name, name)
+                ? xml_content(xml, &s3->arena, ret_text)
+                : xml_skip(xml);
+        if (r < 0)
+            return r;
+    }
+    return r;
+}
+
+int s3_xml_single(struct s3_call *s3, const char *root, const char *name, struct str *ret_text)
+{
+    struct xml xml;
+    struct xml_event event;
+    *ret_text = (struct str){0};
+    xml_init(&xml, s3->body);
+    int r = xml_next(&xml, &event);
+    if (r <= 0 || event.kind != XML_START || !str_equal_text(event.name, root))
+        return s3_xml_malformed(s3);
+    r = find_single(s3, &xml, name, ret_text);
+    if (r == -ENOMEM)
+        return s3_error_memory(s3);
+    return r < 0 ? s3_xml_malformed(s3) : 0;
+}

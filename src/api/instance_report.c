@@ -32,6 +32,9 @@ static void add(void *arg, const struct instance_info *info)
         .requests = info->requests,
         .peak_bytes = info->memory_peak_bytes,
         .pid = info->pid,
+        .kind = info->is_spare  ? "spare"
+                : info->is_fork ? "fork"
+                                : "process",
     };
     if (str_copy(info->function, line->function, sizeof(line->function)) == 0 &&
         str_copy(info->version, line->version, sizeof(line->version)) == 0)
@@ -56,6 +59,7 @@ static void measured(void *arg, uint64_t id, const struct instance_memory *memor
             continue;
         line->pss_bytes = memory->pss_bytes;
         line->private_bytes = memory->private_bytes;
+        line->page_table_bytes = memory->page_table_bytes;
         line->peak_bytes = memory->cgroup_peak_bytes;
         break;
     }

@@ -28,7 +28,9 @@ struct instance_line {
     uint64_t peak_bytes;
     uint64_t pss_bytes;
     uint64_t private_bytes;
+    uint64_t page_table_bytes;
     int32_t pid;
+    const char *kind; /* process, fork, spare */
 };
 
 struct instance_report {

@@ -9,6 +9,7 @@
 
 #include "api/instance_report.h"
 #include "api/operations.h"
+#include "api/template_report.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "function/catalog.h"
@@ -20,6 +21,15 @@ static void append_us_as_ms(struct buf *json, uint64_t us)
                (unsigned long long) (us % 1000));
 }
 
+/* What its layers take in the store, each with its package: once for all functions that have them. */
+static uint64_t layers_bytes(const struct version *version)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < version->n_layers; i++)
+        bytes += version->layers[i].zip_bytes + version->layers[i].tree_bytes;
+    return bytes;
+}
+
 static void append_code(struct buf *json, const struct function *function)
 {
     const struct version_code *code = &function->latest->code;
@@ -28,7 +38,8 @@ static void append_code(struct buf *json, const struct function *function)
                "\"unpacked_bytes\":%llu,\"stored_bytes\":%llu,\"published_versions\":%zu",
                function->name, function->latest->arn, version_state_name(function->latest->state),
                (unsigned long long) code->zip_bytes, (unsigned long long) code->tree_bytes,
-               (unsigned long long) (code->zip_bytes + code->tree_bytes), function->n_published);
+               (unsigned long long) (code->zip_bytes + code->tree_bytes + layers_bytes(function->latest)),
+               function->n_published);
 }
 
 /* {"BUSY":1,"FROZEN":2}: the states are few and literal. */
@@ -36,6 +47,7 @@ static void append_instances(struct buf *json, const struct instance_report *rep
 {
     uint64_t pss = 0;
     uint64_t private = 0;
+    uint64_t page_tables = 0;
     size_t n_states = 0;
     buf_append_text(json, ",\"instances\":{");
     for (size_t i = 0; i < report->n; i++) {
@@ -43,6 +55,7 @@ static void append_instances(struct buf *json, const struct instance_report *rep
         bool is_first = true;
         pss += report->lines[i].pss_bytes;
         private += report->lines[i].private_bytes;
+        page_tables += report->lines[i].page_table_bytes;
         for (size_t k = 0; k < report->n; k++) {
             bool is_same = strcmp(report->lines[k].state, report->lines[i].state) == 0;
             if (is_same && k < i)
@@ -52,8 +65,11 @@ static void append_instances(struct buf *json, const struct instance_report *rep
         if (is_first)
             buf_printf(json, "%s\"%s\":%zu", n_states++ ? "," : "", report->lines[i].state, n);
     }
-    buf_printf(json, "},\"memory\":{\"pss_bytes\":%llu,\"private_bytes\":%llu}",
-               (unsigned long long) pss, (unsigned long long) private);
+    buf_printf(json,
+               "},\"memory\":{\"pss_bytes\":%llu,\"private_bytes\":%llu,"
+               "\"page_table_bytes\":%llu}",
+               (unsigned long long) pss, (unsigned long long) private,
+               (unsigned long long) page_tables);
 }
 
 static void append_cold_start(struct buf *json, const struct function_stats *stats)
@@ -100,6 +116,8 @@ static void answer(struct call *call, const struct instance_report *report)
     buf_append_byte(&json, '{');
     append_code(&json, function);
     append_instances(&json, report);
+    buf_append_text(&json, ",\"templates\":");
+    template_report_append(&json, call->api->config.scheduler, name);
     append_stats(&json, function_stats_find(call->api->config.scheduler, str_of(name)));
     buf_append_byte(&json, '}');
     call_answer_json(call, 200, &json);

@@ -40,12 +40,16 @@ static void append_state(struct buf *json, const struct api *api)
 {
     struct scheduler_totals totals;
     scheduler_totals(api->config.scheduler, &totals);
-    buf_printf(json,
-               ",\"ready\":%s,\"functions\":%zu,\"instances\":%u,\"running\":%u,\"queued\":%u,"
-               "\"invocations\":%llu,\"cold_starts\":%llu",
-               api->is_ready && totals.is_spawn_alive ? "true" : "false",
-               catalog_count(api->config.catalog), totals.instances, totals.running, totals.queued,
-               (unsigned long long) totals.invocations, (unsigned long long) totals.cold_starts);
+    buf_printf(
+        json,
+        ",\"ready\":%s,\"functions\":%zu,\"instances\":%u,\"running\":%u,\"queued\":%u,"
+        "\"invocations\":%llu,\"cold_starts\":%llu,\"templates\":%u,\"templates_own_bytes\":%llu,"
+        "\"templates_evicted\":%llu",
+        api->is_ready && totals.is_spawn_alive ? "true" : "false",
+        catalog_count(api->config.catalog), totals.instances, totals.running, totals.queued,
+        (unsigned long long) totals.invocations, (unsigned long long) totals.cold_starts,
+        totals.templates, (unsigned long long) totals.template_bytes,
+        (unsigned long long) totals.templates_evicted);
 }
 
 static void answer(struct call *call, const struct asking *asking)

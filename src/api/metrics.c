@@ -185,6 +185,36 @@ static void append_instances(struct api *api, struct buf *text)
     map_done(&counts, NULL);
 }
 
+static void append_template(void *arg, const struct template_info *info)
+{
+    buf_printf(arg,
+               "lamina_templates{function=\"" STR_FORMAT "\",version=\"" STR_FORMAT
+               "\",state=\"%s\"} 1\n",
+               STR_ARGUMENTS(info->function), STR_ARGUMENTS(info->version), info->state);
+}
+
+static void append_spares(void *arg, const struct template_info *info)
+{
+    buf_printf(arg, "lamina_spares{function=\"" STR_FORMAT "\",version=\"" STR_FORMAT "\"} %u\n",
+               STR_ARGUMENTS(info->function), STR_ARGUMENTS(info->version), info->spares);
+}
+
+static void append_templates(struct api *api, struct buf *text)
+{
+    struct scheduler *scheduler = api->config.scheduler;
+    struct scheduler_totals totals;
+    scheduler_totals(scheduler, &totals);
+    head(text, "lamina_templates", "gauge",
+         "Versions whose instances are forks, by what their template is: READY, REFUSED, ...");
+    scheduler_each_template(scheduler, append_template, text);
+    head(text, "lamina_spares", "gauge", "Forks that wait ahead of their first call.");
+    scheduler_each_template(scheduler, append_spares, text);
+    gauge(text, "lamina_template_bytes",
+          "Memory of templates that is their own, page tables included.", totals.template_bytes);
+    counter(text, "lamina_templates_evicted_total", "Templates that had to make room.",
+            totals.templates_evicted);
+}
+
 static void append_scheduler(struct api *api, struct buf *text)
 {
     struct scheduler_totals totals;
@@ -269,6 +299,7 @@ void metrics_append(struct api *api, struct buf *text)
     counter(text, "lamina_auth_refused_total", "Signatures refused.", auth.refused_total);
     append_scheduler(api, text);
     append_instances(api, text);
+    append_templates(api, text);
     append_functions(api, text);
     append_server(api, text);
     append_storage(api, text);

@@ -1,53 +1,78 @@
 // SPDX-License-Identifier: MIT
 //
-// lamina ps: the instances that exist now, and what they are doing.
+// lamina ps: the instances that exist now, and what they are doing; the templates that they are
+// forked from, and why there is none where there should be one.
 #include "cli/command.h"
 #include "cli/flat.h"
 #include "cli/output.h"
 #include "client/service.h"
 
-// What is shown of an instance, in this order; a column that the service does not know stays empty.
-static const struct column {
+#include <stdio.h>
+
+// What is shown of each, in this order; a column that the service does not know stays empty.
+struct column {
     const char *head;
     const char *member;
-} columns[] = {
+};
+
+static const struct column instance_columns[] = {
     {"ID", "id"},
     {"FUNCTION", "function"},
     {"VERSION", "version"},
     {"STATE", "state"},
+    {"KIND", "kind"},
     {">CALLS", "invocations"},
     {">AGE MS", "age_ms"},
     {">IDLE MS", "idle_ms"},
     {">PSS", "pss_bytes"},
     {">PRIVATE", "private_bytes"},
+    {">PAGE TABLES", "page_table_bytes"},
 };
 
-static void print_table(const struct cli *cli, yyjson_val *instances)
+static const struct column template_columns[] = {
+    {"TEMPLATE", "id"},        {"FUNCTION", "function"},     {"VERSION", "version"},
+    {"STATE", "state"},        {">FORKS", "forks"},          {">SPARES", "spares"},
+    {">START MS", "start_ms"}, {">OWN MEMORY", "own_bytes"}, {"WHY THERE IS NONE", "reason"},
+};
+
+#define COLUMNS_MAX 16
+
+static void print_table(yyjson_val *rows, const struct column *columns, size_t n)
 {
-    const char *heads[ARRAY_SIZE(columns)];
+    const char *heads[COLUMNS_MAX];
     struct table table;
-    yyjson_val *instance;
+    yyjson_val *row;
     size_t i, count;
 
-    if (yyjson_arr_size(instances) == 0) {
-        output_note(cli->is_quiet,
-                    "nothing is running (instances start when a function is called)");
-        return;
-    }
-    for (size_t c = 0; c < ARRAY_SIZE(columns); c++)
+    for (size_t c = 0; c < n; c++)
         heads[c] = columns[c].head;
-    table_init(&table, heads, ARRAY_SIZE(columns));
-    yyjson_arr_foreach(instances, i, count, instance)
+    table_init(&table, heads, n);
+    yyjson_arr_foreach(rows, i, count, row)
     {
-        for (size_t c = 0; c < ARRAY_SIZE(columns); c++) {
+        for (size_t c = 0; c < n; c++) {
             char text[256];
-            flat_leaf(columns[c].member, json_member(instance, columns[c].member), text,
-                      sizeof text);
+            flat_leaf(columns[c].member, json_member(row, columns[c].member), text, sizeof text);
             table_cell(&table, "%s", text);
         }
     }
     table_print(&table);
     table_done(&table);
+}
+
+static void print_all(const struct cli *cli, yyjson_val *root)
+{
+    yyjson_val *instances = json_member(root, "instances");
+    yyjson_val *templates = json_member(root, "templates");
+
+    if (yyjson_arr_size(instances) == 0)
+        output_note(cli->is_quiet,
+                    "nothing is running (instances start when a function is called)");
+    else
+        print_table(instances, instance_columns, ARRAY_SIZE(instance_columns));
+    if (yyjson_arr_size(templates) == 0)
+        return;
+    (void) putchar('\n');
+    print_table(templates, template_columns, ARRAY_SIZE(template_columns));
 }
 
 static int run_ps(struct cli *cli, struct error *err)
@@ -64,7 +89,7 @@ static int run_ps(struct cli *cli, struct error *err)
         return r;
     if (cli->is_json)
         return output_json_value(yyjson_doc_get_root(doc), err);
-    print_table(cli, json_member(yyjson_doc_get_root(doc), "instances"));
+    print_all(cli, yyjson_doc_get_root(doc));
     return EXIT_DONE;
 }
 

@@ -606,5 +606,7 @@ void worker_info(const struct worker *worker, struct instance_info *ret_info)
         .requests = instance_requests(worker->instance),
         .memory_peak_bytes = instance_memory_peak(worker->instance),
         .pid = instance_pid(worker->instance),
+        .is_fork = worker->template_id != 0,
+        .is_spare = worker->is_spare,
     };
 }

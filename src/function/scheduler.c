@@ -496,6 +496,7 @@ static void memory_answer(void *arg, const struct instance_usage *usage)
     const struct instance_memory memory = {.error = usage->error,
                                            .pss_bytes = usage->pss_bytes,
                                            .private_bytes = usage->private_bytes,
+                                           .page_table_bytes = usage->page_table_bytes,
                                            .cgroup_bytes = usage->cgroup_bytes,
                                            .cgroup_peak_bytes = usage->cgroup_peak_bytes,
                                            .cpu_us = usage->cpu_us};

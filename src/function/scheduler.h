@@ -231,6 +231,8 @@ struct instance_info {
     uint64_t requests;
     uint64_t memory_peak_bytes; /* cgroup peak as last read, 0 if not yet known */
     int32_t pid;                /* of lamina-init in the host's namespace, 0 if not known */
+    bool is_fork;               /* of a template */
+    bool is_spare;              /* forked ahead, not called yet */
 };
 typedef void instance_info_cb(void *arg, const struct instance_info *info);
 void scheduler_each_instance(struct scheduler *scheduler, instance_info_cb *cb, void *arg);
@@ -240,6 +242,7 @@ struct instance_memory {
     int error; /* negative errno if it ended meanwhile */
     uint64_t pss_bytes;
     uint64_t private_bytes;
+    uint64_t page_table_bytes;
     uint64_t cgroup_bytes;
     uint64_t cgroup_peak_bytes;
     uint64_t cpu_us;

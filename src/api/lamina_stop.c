@@ -21,8 +21,8 @@
 struct stopping {
     struct call *call;
     struct store *store;
-    struct digest tree;
-    bool has_tree;
+    struct digest trees[2]; /* the package's, the layers' */
+    size_t n_trees;
     bool is_cold;
     unsigned stopped;
     int result;
@@ -46,7 +46,9 @@ static void answer(struct stopping *stopping)
 static void drop(void *arg)
 {
     struct stopping *stopping = arg;
-    stopping->result = store_tree_drop_cache(stopping->store, &stopping->tree, &stopping->err);
+    for (size_t i = 0; i < stopping->n_trees && stopping->result == 0; i++)
+        stopping->result =
+            store_tree_drop_cache(stopping->store, &stopping->trees[i], &stopping->err);
 }
 
 static void dropped(void *arg, int status)
@@ -62,7 +64,7 @@ static void stopped(void *arg, unsigned n)
 {
     struct stopping *stopping = arg;
     stopping->stopped = n;
-    if (!stopping->is_cold || !stopping->has_tree)
+    if (!stopping->is_cold || stopping->n_trees == 0)
         answer(stopping);
     else if (job_submit(stopping->call->api->jobs, drop, dropped, stopping) < 0)
         dropped(stopping, -EAGAIN);
@@ -91,9 +93,12 @@ static int begin(struct call *call, struct function_name *ret_name, struct stopp
     const struct function *function = catalog_function(call->api->config.catalog, ret_name->name);
     if (!function)
         return call_no_function(call, ret_name);
-    stopping->has_tree = function->live != NULL;
     if (function->live)
-        memcpy(stopping->tree.bytes, function->live->code.tree_id, DIGEST_BYTES);
+        memcpy(stopping->trees[stopping->n_trees++].bytes, function->live->code.tree_id,
+               DIGEST_BYTES);
+    if (function->live && function->live->has_opt_tree)
+        memcpy(stopping->trees[stopping->n_trees++].bytes, function->live->opt_tree_id,
+               DIGEST_BYTES);
     return 0;
 }
 

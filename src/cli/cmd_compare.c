@@ -106,7 +106,7 @@ static void add_update(yyjson_mut_doc *doc, yyjson_mut_val *row, const struct co
     yyjson_mut_obj_add_uint(doc, to, "calls", from->calls);
     yyjson_mut_obj_add_uint(doc, to, "failed", from->failed);
     add_spread(doc, to, "call_ms", &from->call_ms);
-    yyjson_mut_obj_add_bool(doc, to, "redeploy", true); // of this strategy: its claim P4
+    yyjson_mut_obj_add_bool(doc, to, "redeploy", from->redeploys); // claims P4, L3
 }
 
 static void add_measurements(yyjson_mut_doc *doc, yyjson_mut_val *row,
@@ -261,20 +261,29 @@ static void print_update(const struct compare_update *update)
            (unsigned long long) update->failed, (unsigned long long) update->calls);
 }
 
-static void print_tables(const struct compare_report *report)
+static void print_details(const struct compare_row *row)
 {
-    const struct compare_row *row = &report->rows[STRATEGY_PACKAGE];
-
-    print_overview(report);
-    if (row->status != COMPARE_MEASURED)
-        return;
-    fputc('\n', stdout);
+    printf("\n%s\n", strategy_name(row->strategy));
     print_cold_starts(row);
     fputc('\n', stdout);
     print_loads(row);
     print_update(&row->update);
-    printf("\nEvent: %s. Memory: %u MB. %zu cold starts of each kind.\n", report->event_source,
-           report->memory_mb, row->node_cold.total_ms.count);
+    printf("\n%zu cold starts of each kind.\n", row->node_cold.total_ms.count);
+}
+
+static void print_tables(const struct compare_report *report)
+{
+    bool is_any = false;
+
+    print_overview(report);
+    for (int i = 0; i < STRATEGY_COUNT; i++) {
+        if (report->rows[i].status != COMPARE_MEASURED)
+            continue;
+        print_details(&report->rows[i]);
+        is_any = true;
+    }
+    if (is_any)
+        printf("\nEvent: %s. Memory: %u MB.\n", report->event_source, report->memory_mb);
 }
 
 // ---- The whole

@@ -75,10 +75,10 @@ static const struct option_spec options[] = {
 // Before anything is compressed or sent: 1 when it fits or the service takes it anyway.
 static int check_limits(const struct deploy_job *job, struct error *err)
 {
-    const struct strategy_size size = deployment_size(&job->package);
+    const struct strategy_size size = deploy_size(job);
     char text[ERROR_TEXT_MAX];
 
-    if (strategy_check(STRATEGY_PACKAGE, &size).fits || strcmp(job->limits.aws_limits, "off") == 0)
+    if (strategy_check(job->strategy, &size).fits || strcmp(job->limits.aws_limits, "off") == 0)
         return 0;
     strategy_describe(&size, text, sizeof text);
     if (strcmp(job->limits.aws_limits, "warn") == 0) {
@@ -112,7 +112,7 @@ static int print_json(const struct deploy_job *job, struct error *err)
     yyjson_mut_obj_add_uint(doc, root, "schema", 1);
     yyjson_mut_obj_add_str(doc, root, "name", job->name);
     yyjson_mut_obj_add_str(doc, root, "action", job->action);
-    yyjson_mut_obj_add_str(doc, root, "strategy", strategy_name(STRATEGY_PACKAGE));
+    yyjson_mut_obj_add_str(doc, root, "strategy", strategy_name(job->strategy));
     json_add_str(doc, root, "arn", str_of(job->function.arn));
     json_add_str(doc, root, "state", str_of(job->function.state));
     json_add_str(doc, root, "handler", str_of(job->function.handler));
@@ -121,7 +121,12 @@ static int print_json(const struct deploy_job *job, struct error *err)
     yyjson_mut_obj_add_str(doc, root, "zip_sha256", job->package.sha256_hex);
     yyjson_mut_obj_add_uint(doc, root, "zip_bytes", job->package.zip_bytes);
     yyjson_mut_obj_add_uint(doc, root, "unzipped_bytes", job->package.unzipped_bytes);
-    yyjson_mut_obj_add_uint(doc, root, "model_bytes", job->package.model_bytes);
+    yyjson_mut_obj_add_uint(doc, root, "model_bytes", deploy_size(job).model_bytes);
+    if (job->strategy == STRATEGY_LAYER) {
+        json_add_str(doc, root, "layer", str_of(job->layer_version.version_arn));
+        yyjson_mut_obj_add_uint(doc, root, "layer_zip_bytes", job->layer.zip_bytes);
+        yyjson_mut_obj_add_bool(doc, root, "is_layer_new", job->is_layer_new);
+    }
     yyjson_mut_obj_add_real(doc, root, "seconds",
                             (double) (clock_monotonic_ns() - job->start_ns) / 1e9);
     return output_json(doc, err);
@@ -165,14 +170,14 @@ static int look_up(struct deploy_job *job, bool *ret_exists, struct error *err)
 // What can be wrong is found before the service is asked, except for its own limits.
 static int prepare(struct deploy_job *job, const struct package_options *runtime, struct error *err)
 {
-    int r = deploy_check_strategy(job, err);
+    int r = deploy_take_strategy(job, err);
 
     if (r == 0)
         r = deploy_take_variables(job, err);
     if (r == 0)
         r = deploy_take_name(job, err);
     if (r == 0)
-        r = package_measure(job->path, runtime, &job->package, err);
+        r = deploy_measure(job, runtime, err);
     if (r < 0)
         return r;
     deploy_take_settings(job);
@@ -190,13 +195,16 @@ static int deploy(struct deploy_job *job, const struct package_options *runtime,
     if (r == 0)
         r = look_up(job, &exists, err);
     if (r == 0)
-        r = package_build(job->path, runtime, &job->package, err);
+        r = deploy_build(job, runtime, err);
     if (r == 0)
         r = check_limits(job, err); // now with the zipped size
+    if (r == 0)
+        r = deploy_find_layer(job, err);
     if (r < 0)
         return r;
     if (is_dry) {
-        job->action = exists ? deploy_is_same_code(job) ? "would be unchanged" : "would be updated"
+        job->action = exists ? deploy_is_same_code(job) && !job->is_layer_new ? "would be unchanged"
+                                                                              : "would be updated"
                              : "would be created";
         return print_result(job, err);
     }
@@ -229,6 +237,7 @@ static int run_deploy(struct cli *cli, struct error *err)
     job = (struct deploy_job){.cli = cli,
                               .path = cli->options.operands[0],
                               .package = {.fd = -1},
+                              .layer = {.fd = -1},
                               .start_ns = clock_monotonic_ns()};
     int r = deployment_find_runtime(DEPLOYMENT_FOR_LAMINA, &runtime, err);
     if (r == 0)
@@ -243,6 +252,7 @@ static int run_deploy(struct cli *cli, struct error *err)
         r = deploy(&job, &runtime.options, err);
     progress_end(&job.progress);
     package_done(&job.package);
+    package_done(&job.layer);
     client_free(job.client);
     deployment_runtime_done(&runtime);
     requirements_remove(&installed);
@@ -260,7 +270,10 @@ const struct command cmd_deploy = {
         "the new code, and only the settings that are said. What AWS would refuse is refused\n"
         "before anything is sent, unless the service runs with --aws-limits warn or off.\n\n"
         "With --runtime python3.x a directory's requirements.txt is installed by pip into the\n"
-        "package (pip's own settings count: PIP_INDEX_URL, PIP_FIND_LINKS ...).",
+        "package (pip's own settings count: PIP_INDEX_URL, PIP_FIND_LINKS ...).\n\n"
+        "--strategy layer publishes the model as a layer, which has the model's name, and makes a\n"
+        "function of the runtime alone that has it; the layer's newest version is used again when\n"
+        "it is the same model.",
     .options = options,
     .operands_min = 1,
     .operands_max = 1,

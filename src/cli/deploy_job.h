@@ -15,7 +15,13 @@ struct deploy_job {
     const struct cli *cli;
     const char *path;
     char name[65];
-    struct package package;
+    enum strategy strategy;
+    struct package package; // of the function
+    struct package layer;   // STRATEGY_LAYER: of the layer
+    char layer_name[65];
+    char layer_handler[160];
+    struct lambda_layer layer_version; // the newest, and what the function shall have
+    bool is_layer_new;                 // it is to be published first
     struct client *client;
     struct service_limits limits;
     struct lambda_settings settings;
@@ -29,13 +35,22 @@ struct deploy_job {
 };
 
 // deploy_settings.c: each takes a part of the command line. -EINVAL, -ENOTSUP with what to correct.
-MUST_CHECK int deploy_check_strategy(const struct deploy_job *job, struct error *err);
+MUST_CHECK int deploy_take_strategy(struct deploy_job *job, struct error *err);
 MUST_CHECK int deploy_take_variables(struct deploy_job *job, struct error *err);
 MUST_CHECK int deploy_take_name(struct deploy_job *job, struct error *err);
 // After package_measure: a model decides the handler.
 void deploy_take_settings(struct deploy_job *job);
 // Only for a function that does not exist yet: what was not said.
 void deploy_add_defaults(struct deploy_job *job);
+
+// deploy_layer.c: what is packaged, by strategy; and the layer's part of the way.
+MUST_CHECK int deploy_measure(struct deploy_job *job, const struct package_options *runtime,
+                              struct error *err);
+MUST_CHECK int deploy_build(struct deploy_job *job, const struct package_options *runtime,
+                            struct error *err);
+struct strategy_size deploy_size(const struct deploy_job *job);
+MUST_CHECK int deploy_find_layer(struct deploy_job *job, struct error *err);
+MUST_CHECK int deploy_send_layer(struct deploy_job *job, struct error *err);
 
 // deploy_send.c: creates the function or updates it, and waits until it is ready. exists: whether
 // job->function is what the service has.

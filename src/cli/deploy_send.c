@@ -52,7 +52,8 @@ static bool are_settings_new(const struct deploy_job *job)
     return (to->memory_mb != 0 && to->memory_mb != is->memory_mb) ||
            (to->timeout_s != 0 && to->timeout_s != is->timeout_s) || to->tmp_mb != 0 ||
            to->role != NULL || to->description != NULL || to->has_variables ||
-           is_other(to->runtime, is->runtime) || is_other(to->handler, is->handler);
+           is_other(to->runtime, is->runtime) || is_other(to->handler, is->handler) ||
+           (to->layer != NULL && (is->layer_count != 1 || strcmp(to->layer, is->layers[0]) != 0));
 }
 
 static int wait_until_ready(struct deploy_job *job, struct error *err)
@@ -99,6 +100,9 @@ static int update(struct deploy_job *job, struct error *err)
 // Of a function that is just being created or updated by somebody else, the end is awaited first.
 int deploy_send(struct deploy_job *job, bool exists, struct error *err)
 {
+    int sent = deploy_send_layer(job, err);
+    if (sent < 0)
+        return sent;
     if (!exists)
         return create(job, err);
     if (strcmp(job->function.state, "Failed") == 0)

@@ -37,17 +37,20 @@ int deploy_take_name(struct deploy_job *job, struct error *err)
     return 0;
 }
 
-int deploy_check_strategy(const struct deploy_job *job, struct error *err)
+int deploy_take_strategy(struct deploy_job *job, struct error *err)
 {
     const char *name = option_text(&job->cli->options, "strategy", NULL);
 
     if (name == NULL && strncmp(job->path, "s3://", 5) == 0)
         name = "s3";
-    if (name == NULL || strcmp(name, strategy_name(STRATEGY_PACKAGE)) == 0)
+    if (name == NULL)
+        return 0;
+    job->strategy = (enum strategy) strategy_find(name); // the option allows no other names
+    if (job->strategy == STRATEGY_PACKAGE || job->strategy == STRATEGY_LAYER)
         return 0;
     return error_set(err, -ENOTSUP,
                      "the strategy '%s' is not built yet: this version deploys by 'package' (the "
-                     "model in the function's zip)",
+                     "model in the function's zip) and 'layer' (the model in a layer)",
                      name);
 }
 
@@ -65,7 +68,7 @@ void deploy_take_settings(struct deploy_job *job)
     to->description = option_text(set, "description", NULL);
     // A model's name is what the built-in runtime finds it by: it goes along with every code.
     if (to->handler == NULL && job->package.handler[0] != '\0')
-        to->handler = job->package.handler;
+        to->handler = job->strategy == STRATEGY_LAYER ? job->layer_handler : job->package.handler;
 }
 
 void deploy_add_defaults(struct deploy_job *job)

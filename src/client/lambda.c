@@ -6,6 +6,7 @@
 #include "base/percent.h"
 #include "base/str.h"
 #include "client/code.h"
+#include "client/lambda_private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,7 +18,6 @@
 #define SETTINGS_BYTES_MAX ((size_t) 1 << 20)
 #define POLL_FIRST_MS 5
 #define POLL_LAST_MS 500
-#define CONTROL_TIMEOUT_MS 120000
 
 // ---- Asking
 
@@ -52,7 +52,7 @@ static int ask(struct client *client, const char *verb, const char *name,
 
 // ---- Reading a configuration
 
-static void take_text(yyjson_val *object, const char *member, char *field, size_t field_size)
+void lambda_take_text(yyjson_val *object, const char *member, char *field, size_t field_size)
 {
     struct str value = {0};
 
@@ -61,35 +61,46 @@ static void take_text(yyjson_val *object, const char *member, char *field, size_
         (void) !str_copy(str_part(value, 0, field_size - 1), field, field_size);
 }
 
-static uint64_t take_number(yyjson_val *object, const char *member)
+uint64_t lambda_take_number(yyjson_val *object, const char *member)
 {
     int64_t value = 0;
 
     return json_member_i64(object, member, 0, INT64_MAX, &value) == 0 ? (uint64_t) value : 0;
 }
 
+static void take_layers(yyjson_val *from, struct lambda_function *ret)
+{
+    yyjson_val *list = json_member(from, "Layers");
+    size_t count = yyjson_arr_size(list);
+
+    for (size_t i = 0; i < count && i < LAMBDA_LAYERS_MAX; i++)
+        lambda_take_text(yyjson_arr_get(list, i), "Arn", ret->layers[ret->layer_count++],
+                         sizeof ret->layers[0]);
+}
+
 void lambda_read_function(yyjson_val *from, struct lambda_function *ret)
 {
     *ret = (struct lambda_function){0};
-    take_text(from, "FunctionName", ret->name, sizeof ret->name);
-    take_text(from, "FunctionArn", ret->arn, sizeof ret->arn);
-    take_text(from, "Version", ret->version, sizeof ret->version);
-    take_text(from, "Runtime", ret->runtime, sizeof ret->runtime);
-    take_text(from, "Handler", ret->handler, sizeof ret->handler);
-    take_text(from, "State", ret->state, sizeof ret->state);
-    take_text(from, "LastUpdateStatus", ret->update_status, sizeof ret->update_status);
-    take_text(from, "CodeSha256", ret->code_sha256, sizeof ret->code_sha256);
-    take_text(from, "RevisionId", ret->revision_id, sizeof ret->revision_id);
-    take_text(from, "LastModified", ret->last_modified, sizeof ret->last_modified);
-    ret->code_bytes = take_number(from, "CodeSize");
-    ret->memory_mb = (unsigned) take_number(from, "MemorySize");
-    ret->timeout_s = (unsigned) take_number(from, "Timeout");
+    lambda_take_text(from, "FunctionName", ret->name, sizeof ret->name);
+    lambda_take_text(from, "FunctionArn", ret->arn, sizeof ret->arn);
+    lambda_take_text(from, "Version", ret->version, sizeof ret->version);
+    lambda_take_text(from, "Runtime", ret->runtime, sizeof ret->runtime);
+    lambda_take_text(from, "Handler", ret->handler, sizeof ret->handler);
+    lambda_take_text(from, "State", ret->state, sizeof ret->state);
+    lambda_take_text(from, "LastUpdateStatus", ret->update_status, sizeof ret->update_status);
+    lambda_take_text(from, "CodeSha256", ret->code_sha256, sizeof ret->code_sha256);
+    lambda_take_text(from, "RevisionId", ret->revision_id, sizeof ret->revision_id);
+    lambda_take_text(from, "LastModified", ret->last_modified, sizeof ret->last_modified);
+    ret->code_bytes = lambda_take_number(from, "CodeSize");
+    ret->memory_mb = (unsigned) lambda_take_number(from, "MemorySize");
+    ret->timeout_s = (unsigned) lambda_take_number(from, "Timeout");
+    take_layers(from, ret);
 
     bool is_update = strcmp(ret->update_status, "Failed") == 0;
-    take_text(from, is_update ? "LastUpdateStatusReason" : "StateReason", ret->reason,
-              sizeof ret->reason);
-    take_text(from, is_update ? "LastUpdateStatusReasonCode" : "StateReasonCode", ret->reason_code,
-              sizeof ret->reason_code);
+    lambda_take_text(from, is_update ? "LastUpdateStatusReason" : "StateReason", ret->reason,
+                     sizeof ret->reason);
+    lambda_take_text(from, is_update ? "LastUpdateStatusReasonCode" : "StateReasonCode",
+                     ret->reason_code, sizeof ret->reason_code);
 }
 
 int lambda_parse_function(struct str text, struct lambda_function *ret, struct error *err)
@@ -117,6 +128,13 @@ static void add_number(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *
 {
     if (value != 0)
         yyjson_mut_obj_add_uint(doc, object, member, value);
+}
+
+static void add_layer(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *layer)
+{
+    yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, object, "Layers");
+
+    yyjson_mut_arr_add_strcpy(doc, list, layer);
 }
 
 static void add_variables(yyjson_mut_doc *doc, yyjson_mut_val *object,
@@ -153,6 +171,8 @@ static int write_settings(const struct lambda_settings *settings, const char *na
     }
     if (settings->has_variables)
         add_variables(doc, root, settings);
+    if (settings->layer != NULL)
+        add_layer(doc, root, settings->layer);
     int r = json_append_doc(out, doc);
     return r < 0 ? error_set_errno(err, r, "write the function's settings as JSON") : 0;
 }
@@ -167,7 +187,7 @@ static const char *code_open(bool is_inline, bool is_creation)
     return is_creation ? ",\"Code\":{\"LaminaPackage\":\"" : "{\"LaminaPackage\":\"";
 }
 
-static int put_package(struct client *client, const char *name, const struct lambda_code *code,
+int lambda_put_package(struct client *client, const char *name, const struct lambda_code *code,
                        struct error *err)
 {
     char path[128];
@@ -197,7 +217,7 @@ static int send_code(struct client *client, const char *verb, const char *name,
     bool is_inline = code->size <= LAMBDA_ZIP_INLINE_BYTES_MAX;
     const char *tail = is_creation ? "\"}}" : "\"}";
 
-    int r = is_inline ? 0 : put_package(client, name, code, err);
+    int r = is_inline ? 0 : lambda_put_package(client, name, code, err);
     if (r < 0)
         return r;
     buf_append_text(head, code_open(is_inline, is_creation));
@@ -271,7 +291,7 @@ int lambda_update_settings(struct client *client, const char *name,
         .headers = {{"content-type", "application/json"}},
         .body = body.data,
         .body_size = body.size,
-        .timeout_ms = CONTROL_TIMEOUT_MS,
+        .timeout_ms = LAMBDA_CONTROL_TIMEOUT_MS,
     };
     return ask(client, "update the settings of", name, &request, ret, err);
 }
@@ -285,7 +305,7 @@ int lambda_get(struct client *client, const char *name, struct lambda_function *
     if (r < 0)
         return r;
     const struct client_request request = {
-        .method = "GET", .path = path.data, .timeout_ms = CONTROL_TIMEOUT_MS};
+        .method = "GET", .path = path.data, .timeout_ms = LAMBDA_CONTROL_TIMEOUT_MS};
     return ask(client, "look up", name, &request, ret, err);
 }
 
@@ -297,7 +317,7 @@ int lambda_delete(struct client *client, const char *name, struct error *err)
     if (r < 0)
         return r;
     const struct client_request request = {
-        .method = "DELETE", .path = path.data, .timeout_ms = CONTROL_TIMEOUT_MS};
+        .method = "DELETE", .path = path.data, .timeout_ms = LAMBDA_CONTROL_TIMEOUT_MS};
     return ask(client, "delete", name, &request, NULL, err);
 }
 

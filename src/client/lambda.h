@@ -14,6 +14,8 @@
 // a larger one by PUT /lamina/v1/packages/<sha256>, which only Lamina knows.
 #define LAMBDA_ZIP_INLINE_BYTES_MAX 52428800u
 
+#define LAMBDA_LAYERS_MAX 5
+
 struct lambda_variable {
     const char *name;
     const char *value;
@@ -31,6 +33,7 @@ struct lambda_settings {
     bool has_variables; // false: leave them as they are
     const struct lambda_variable *variables;
     size_t variable_count;
+    const char *layer; // ARN of a layer version, which replaces all layers; NULL: not said
 };
 
 // A zip in a seekable file, from its start.
@@ -58,6 +61,16 @@ struct lambda_function {
     uint64_t code_bytes;
     unsigned memory_mb;
     unsigned timeout_s;
+    unsigned layer_count;
+    char layers[LAMBDA_LAYERS_MAX][256]; // ARNs of the layer versions
+};
+
+struct lambda_layer {
+    char name[144];
+    char version_arn[256];
+    uint64_t version;
+    char code_sha256[48]; // base64
+    uint64_t code_bytes;
 };
 
 MUST_CHECK int lambda_create(struct client *client, const char *name,
@@ -73,6 +86,17 @@ MUST_CHECK int lambda_update_settings(struct client *client, const char *name,
 MUST_CHECK int lambda_get(struct client *client, const char *name, struct lambda_function *ret,
                           struct error *err);
 MUST_CHECK int lambda_delete(struct client *client, const char *name, struct error *err);
+
+// Publishes a version of a layer.
+MUST_CHECK int lambda_publish_layer(struct client *client, const char *layer,
+                                    const char *description, const struct lambda_code *code,
+                                    struct lambda_layer *ret, struct error *err);
+// The newest version. -ENOENT: there is none.
+MUST_CHECK int lambda_newest_layer(struct client *client, const char *layer,
+                                   struct lambda_layer *ret, struct error *err);
+
+MUST_CHECK int lambda_delete_layer(struct client *client, const char *layer, uint64_t version,
+                                   struct error *err);
 
 // Waits until the function is Active and its last update is not in progress.
 // Errors: -EREMOTEIO with the service's reason (State or LastUpdateStatus is Failed), -ETIMEDOUT.

@@ -3,8 +3,8 @@
 // The measuring engine of `lamina compare`: which of the six strategies suits a model.
 //
 // Each strategy that is feasible and built is deployed under a temporary name, measured and
-// deleted, also when the measuring fails or is interrupted. This version builds one, `package`;
-// the other rows say not_built, or infeasible when a limit of AWS excludes them already.
+// deleted, also when the measuring fails or is interrupted. This version builds `package` and `layer`
+// (variant.h); the other rows say not_built, or infeasible when a limit of AWS excludes them already.
 //
 //   gates ─► deploy ─► cold starts, node cold and node warm in turn ─► warm calls, memory
 //         ─► throughput at 1, 8 and 32 callers ─► updates under load ─► delete
@@ -76,6 +76,7 @@ struct compare_update {
     struct spread seconds;         // from the upload's first byte until the service says Successful
     struct spread package_seconds; // making the zip
     uint64_t bytes_moved;          // of one update
+    bool redeploys;                // the function had to be changed for it
     uint64_t calls;                // that ran meanwhile
     uint64_t failed;
     struct spread call_ms;

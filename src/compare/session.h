@@ -9,10 +9,15 @@
 
 #include "base/buf.h"
 
+struct variant; // variant.h
+
 struct session {
     const struct compare_options *options; // borrowed
     struct client *client;                 // of the calling thread
+    const struct variant *variant;         // the strategy; borrowed
     char name[65];                         // of the function
+    struct package package;                // what variant.build made: the function's code
+    struct package layer;                  // and, of the strategy layer, the layer's
     struct buf event;
     unsigned done, total; // steps, for the progress bar
 };

@@ -5,14 +5,12 @@
 // The new package differs from the old by one small file: a new digest, so that nothing can be
 // skipped but what content addressing skips (the model's bytes are stored already). The whole zip
 // travels, as it does for a new model.
-#include "compare/session.h"
+#include "compare/variant.h"
 
 #include "base/clock.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define READY_TIMEOUT_MS 600000
 
 unsigned update_steps(const struct compare_options *options)
 {
@@ -24,15 +22,14 @@ static double seconds_since(int64_t start_ns)
     return (double) (clock_monotonic_ns() - start_ns) / 1e9;
 }
 
-static int send(struct session *session, const struct package *package, struct error *err)
+static int send(struct session *session, uint64_t *ret_bytes, struct error *err)
 {
-    struct lambda_code code = {.fd = package->fd, .size = package->zip_bytes};
     struct lambda_function function;
+    int r = session->variant->update(session, ret_bytes, err);
 
-    memcpy(code.sha256_hex, package->sha256_hex, sizeof code.sha256_hex);
-    int r = lambda_update_code(session->client, session->name, &code, &function, err);
     return r < 0 ? r
-                 : lambda_wait(session->client, session->name, READY_TIMEOUT_MS, &function, err);
+                 : lambda_wait(session->client, session->name, VARIANT_READY_TIMEOUT_MS, &function,
+                               err);
 }
 
 struct update_samples {
@@ -42,23 +39,19 @@ struct update_samples {
 static int update_once(struct session *session, unsigned round, struct update_samples *samples,
                        uint64_t *ret_bytes, struct error *err)
 {
-    struct package_options runtime = session->options->runtime;
-    struct package package = {.fd = -1};
+    struct strategy_size size;
     char marker[32];
 
     snprintf(marker, sizeof marker, "update %u\n", round + 1);
-    runtime.marker = marker;
     int64_t start_ns = clock_monotonic_ns();
-    int r = package_build(session->options->path, &runtime, &package, err);
+    int r = session->variant->build(session, marker, &size, err);
     if (r < 0)
         return r;
     samples_add(&samples->package_seconds, seconds_since(start_ns));
     start_ns = clock_monotonic_ns();
-    r = send(session, &package, err);
+    r = send(session, ret_bytes, err);
     if (r == 0)
         samples_add(&samples->seconds, seconds_since(start_ns));
-    *ret_bytes = package.zip_bytes;
-    package_done(&package);
     return r;
 }
 
@@ -93,6 +86,7 @@ int update_measure(struct session *session, struct compare_row *row, struct erro
     r = update_all(session, &row->update, err);
     callers_stop(callers, &result);
     row->update.is_measured = r == 0;
+    row->update.redeploys = session->variant->redeploys;
     row->update.calls = result.calls;
     row->update.failed = result.failed;
     row->update.call_ms = samples_spread(&result.ms);

@@ -122,6 +122,7 @@ static void read_environment(struct runtime *runtime, struct model_place *place,
         .model_path = getenv("MODEL_PATH"),
         .handler = getenv("_HANDLER"),
         .task_root = getenv("LAMBDA_TASK_ROOT"),
+        .layers_root = "/opt",
     };
     options->threads = threads_for(getenv("LAMINA_THREADS"),
                                    getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), threads_available());

@@ -11,6 +11,8 @@
 
 #define DEPTH_MAX 3
 #define ENTRIES_MAX 20000 // looked at in all
+#define OURS                                                                                       \
+    "/opt/lamina" // in no layer: the runtime itself, and models that were brought otherwise
 #define PAGE ". See docs/export-to-onnx.md"
 
 #define PYTORCH                                                                                    \
@@ -161,16 +163,20 @@ static void search_folder(struct search *search, const char *folder, int depth)
             continue;
         if (is_file(path))
             search_entry(search, path);
-        else if (depth < DEPTH_MAX && is_directory(path))
+        else if (depth < DEPTH_MAX && strcmp(path, OURS) != 0 && is_directory(path))
             search_folder(search, path, depth + 1);
     }
     closedir(directory);
 }
 
-static int use_only(const char *root, char ret_path[PATH_MAX], struct error *err)
+// In the task, or else in its layers.
+static int use_only(const char *root, const char *layers, char ret_path[PATH_MAX],
+                    struct error *err)
 {
     struct search search = {0};
     search_folder(&search, root, 1);
+    if (search.count == 0 && layers != NULL)
+        search_folder(&search, layers, 1);
     if (search.count > 1)
         return error_set(err, -ENOENT,
                          "there are %zu model files ('%.100s', '%.100s', ...): name one as the "
@@ -204,5 +210,5 @@ int model_file_find(const struct model_place *place, char ret_path[PATH_MAX], st
         if (fits && (model_file_is_model(handler) || model_file_refusal(handler) != NULL))
             return use_named(path, "the handler", ret_path, err);
     }
-    return use_only(root, ret_path, err);
+    return use_only(root, place->layers_root, ret_path, err);
 }

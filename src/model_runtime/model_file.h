@@ -14,9 +14,10 @@
 
 // Where to look, as the environment of a function says it. Each may be NULL or "".
 struct model_place {
-    const char *model_path; // $MODEL_PATH: beats everything
-    const char *handler;    // $_HANDLER: a model file's name, beneath task_root
-    const char *task_root;  // $LAMBDA_TASK_ROOT: the only model file in it, three folders deep
+    const char *model_path;  // $MODEL_PATH: beats everything
+    const char *handler;     // $_HANDLER: a model file's name, beneath task_root
+    const char *task_root;   // $LAMBDA_TASK_ROOT: the only model file in it, three folders deep
+    const char *layers_root; // "/opt": the only model file of the function's layers, the same way
 };
 
 // -ENOENT: no such file, or none, or more than one in the task; -ENOTSUP: a format that must be

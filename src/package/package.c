@@ -19,9 +19,20 @@
 
 // ---- The extra files of a model's package
 
-static bool needs_runtime(const struct package *package)
+static bool needs_runtime(const struct package_options *options, const struct package *package)
 {
-    return package->handler[0] != '\0';
+    return package->handler[0] != '\0' && options->part != PACKAGE_LAYER;
+}
+
+static int check_part(const char *path, const struct package_options *options,
+                      const struct package *package, struct error *err)
+{
+    if (options->part == PACKAGE_WHOLE || package->handler[0] != '\0')
+        return 0;
+    return error_set(err, -EINVAL,
+                     "'%s' is not one model: only a model and its runtime can be divided into a "
+                     "layer and a function",
+                     path);
 }
 
 static int measure_extra(const char *path, struct package *package, struct error *err)
@@ -85,13 +96,20 @@ static int measure(const char *path, const struct package_options *options, stru
 
     if (r == 0 && package->kind == PACKAGE_DIRECTORY && options->more != NULL)
         r = list_more(options->more, source, err);
+    if (r == 0 && package->kind == PACKAGE_ZIP)
+        r = check_part(path, options, package, err);
     if (r < 0 || package->kind == PACKAGE_ZIP)
         return r;
     package->unzipped_bytes += source->more.bytes;
     package->entries += source->more.count;
-    package->unzipped_bytes += source->list.bytes;
-    package->entries += source->list.count;
-    return needs_runtime(package) ? measure_runtime(options, package, err) : 0;
+    r = check_part(path, options, package, err);
+    if (r < 0)
+        return r;
+    if (options->part != PACKAGE_RUNTIME) {
+        package->unzipped_bytes += source->list.bytes;
+        package->entries += source->list.count;
+    }
+    return needs_runtime(options, package) ? measure_runtime(options, package, err) : 0;
 }
 
 int package_measure(const char *path, const struct package_options *options, struct package *ret,
@@ -200,10 +218,11 @@ static int write_zip(const struct package_options *options, struct source *sourc
     struct zip_writer *zip = NULL;
 
     int r = zip_writer_new(package->fd, &zip, err);
-    if (r == 0 && needs_runtime(package))
+    if (r == 0 && needs_runtime(options, package))
         r = add_runtime(zip, options, err);
-    if (r == 0)
-        r = add_list(zip, source->dir, &source->list, "", err);
+    if (r == 0 && options->part != PACKAGE_RUNTIME)
+        r = add_list(zip, source->dir, &source->list,
+                     options->part == PACKAGE_LAYER ? PACKAGE_LAYER_FOLDER : "", err);
     if (r == 0)
         r = add_list(zip, source->more_dir, &source->more, "", err);
     if (r == 0 && options->marker != NULL)

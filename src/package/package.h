@@ -34,8 +34,18 @@ enum package_kind {
     PACKAGE_ZIP,
 };
 
+// A model's package can be divided: the model for a layer, where the function finds it beneath
+// /opt/model, and the runtime for the function.
+enum package_part {
+    PACKAGE_WHOLE,
+    PACKAGE_LAYER,   // model/NAME, its data and warm_up.json
+    PACKAGE_RUNTIME, // bootstrap and libraries
+};
+#define PACKAGE_LAYER_FOLDER "model/"
+
 // What goes in besides; NULL: nothing.
 struct package_options {
+    enum package_part part; // others than WHOLE: of a model only, else -EINVAL
     const char *more; // of a directory: another one whose content goes in too; what both have is
                       // taken from the first (dependencies that were installed beside the code)
     const char *bootstrap; // path of lamina-model; needed for a model

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import stat
+import struct
 import urllib.request
 import zipfile
 
@@ -17,6 +18,8 @@ from botocore.exceptions import ClientError
 import lambda_function
 from lambda_function import fresh_name, settings, zip_of
 from lamina_service import wait_for
+from onnx_file import FLOAT, model, node, value
+from onnx_file import tensor as initializer
 
 LAYER = "arn:aws:lambda:us-east-1:000000000000:layer:"
 LIMIT = 262144000
@@ -427,3 +430,64 @@ def test_bad_requests(client):
     with pytest.raises(ClientError) as caught:
         client.get_layer_version_by_arn(Arn="arn:aws:lambda:us-east-1:000000000000:function:x")
     assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+# ---- lamina deploy --strategy layer
+
+def net(factor):
+    weight = initializer("w", FLOAT, [3], struct.pack("<3f", *[factor] * 3))
+    return model([node("Mul", ["x", "w"], ["y"])], [value("x", FLOAT, ["batch", 3])], [value("y", FLOAT, ["batch", 3])],
+                 [weight])
+
+
+def ask(client, name):
+    answer = lambda_function.invoke(client, name, json.dumps(
+        {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}))
+    return answer["outputs"][0]["data"], answer["model_version"]
+
+
+@pytest.fixture
+def with_models(service):
+    if not (service.build / "runtime/lib/libonnxruntime.so").exists():
+        pytest.skip("this build has no ONNX Runtime")
+    return service
+
+
+def deploy(service, path, *arguments):
+    return json.loads(service.lamina("deploy", path, "--strategy", "layer", "-o", "json", *arguments).stdout)
+
+
+def test_deploy_by_layer(with_models, client, tmp_path):
+    """One command: a layer with the model, a function of the runtime that has it; the same file is the same layer."""
+    path = tmp_path / "scale.onnx"
+    path.write_bytes(net(2))
+    told = deploy(with_models, path)
+    assert (told["strategy"], told["action"], told["layer"]) == ("layer", "created", LAYER + "scale:1")
+    assert told["handler"] == "/opt/model/scale.onnx" and told["is_layer_new"]
+    assert ask(client, "scale") == ([2, 4, 6], hashlib.sha256(net(2)).hexdigest())
+    other = deploy(with_models, path, "--name", "scale-b")
+    assert (other["layer"], other["is_layer_new"], other["action"]) == (LAYER + "scale:1", False, "created")
+    assert deploy(with_models, path)["action"] == "unchanged"
+    path.write_bytes(net(5))
+    told = deploy(with_models, path)
+    assert (told["action"], told["layer"]) == ("updated", LAYER + "scale:2")
+    assert ask(client, "scale")[0] == [5, 10, 15]
+    assert ask(client, "scale-b")[0] == [2, 4, 6], "versions are pinned"
+
+
+def test_the_only_model_of_the_layers_is_found(with_models, client, build):
+    """No MODEL_PATH, no file name as the handler: a layer made by hand, as on AWS."""
+    runtime = {"bootstrap": (build / "runtime/bin/lamina-model").read_bytes()}
+    layer = publish(client, {"weights/any.onnx": net(3)})
+    name = create(client, [layer], runtime, Timeout=60, MemorySize=1769)
+    assert ask(client, name)[0] == [3, 6, 9]
+    named = create(client, [layer, publish(client, {"weights/other.onnx": net(4)})], runtime, Timeout=60,
+                   MemorySize=1769, Environment={"Variables": {"MODEL_PATH": "/opt/weights/other.onnx"}})
+    assert ask(client, named)[0] == [4, 8, 12]
+
+
+def test_only_a_model_is_divided(service, tmp_path):
+    (tmp_path / "bootstrap").write_text("#!/bin/sh\n")
+    (tmp_path / "bootstrap").chmod(0o755)
+    done = service.lamina("deploy", tmp_path, "--strategy", "layer", check=False)
+    assert done.returncode == 1 and "is not one model" in done.stderr

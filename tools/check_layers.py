@@ -36,6 +36,7 @@ def read_layers(text):
     table = text[start:text.index("\n]\n", start)]
     layers = {name: set(re.findall(r"'(\w+)'", below)) for name, below in LAYER.findall(table)}
     layers["init"] = {"wire"}  # constants only: it links with nothing
+    layers["sdk"] |= {"wire"}  # the same
     return layers
 
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/instance_report.h"
+#include "api/model_report.h"
 #include "api/operations.h"
 #include "api/template_report.h"
 #include "base/clock.h"
@@ -114,6 +115,7 @@ static void answer(struct call *call, const struct instance_report *report)
     }
     struct buf json = BUF_INIT(CALL_JSON_MAX);
     buf_append_byte(&json, '{');
+    model_report_append(&json, function->latest);
     append_code(&json, function);
     append_instances(&json, report);
     buf_append_text(&json, ",\"templates\":");

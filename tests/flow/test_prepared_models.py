@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+"""Models are prepared once, mapped by all who run them, and never the reason that a deployment fails."""
+import base64
+import json
+import pathlib
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+import onnx_file as onnx
+import random_model
+from model_function import LIBRARY, MODELS, assert_close, infer, model_function, needs_library, seeded, tensor
+
+pytestmark = needs_library
+WIDTH = 256
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Readable by the service's user."""
+    path = tmp_path_factory.mktemp("models")
+    for each in (path, *path.parents[:2]):
+        each.chmod(0o755)
+    return path
+
+
+def write(folder, name, data):
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def small(folder, name="small.onnx", seed=1, layers=4):
+    return write(folder, name, random_model.mlp(layers * WIDTH * WIDTH * 4, width=WIDTH, seed=seed))
+
+
+def deploy(service, path, name, *flags):
+    service.lamina("deploy", path, "--name", name, *flags)
+    return describe(service, name)
+
+
+def describe(service, name):
+    return json.loads(service.lamina("describe", name, "-o", "json").stdout)["model"]
+
+
+def call(service, name, values, width=WIDTH):
+    request = {"inputs": [tensor("x", "FP32", [len(values) // width, width], values)]}
+    answer = service.client("lambda").invoke(FunctionName=name, Payload=json.dumps(request), LogType="Tail")
+    body = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, body
+    return body["outputs"][0]["data"], base64.b64decode(answer["LogResult"]).decode()
+
+
+def records(service):
+    return sorted(service.data_dir.joinpath("prepared").iterdir())
+
+
+def forms(service):
+    return sorted(service.data_dir.joinpath("models").glob("*/*/prepared-*/model.ort"))
+
+
+# ---- what is made
+
+def test_a_deployed_model_is_mapped_and_described(fresh_service, build, folder):
+    path = small(folder)
+    model = deploy(fresh_service, path, "mapped")
+    assert model["prepared"] is True
+    assert model["path"] == "/var/task/small.onnx"
+    assert model["bytes"] == path.stat().st_size
+    assert model["shared_bytes"] > 4 * WIDTH * WIDTH * 4
+    assert model["reason"]
+    values, log = call(fresh_service, "mapped", random_model.some_input(WIDTH))
+    assert "prepared=yes" in log and "model.not_prepared" not in log
+    with model_function(build, path) as api:  # the file itself, outside of Lamina
+        expected = infer(api, tensor("x", "FP32", [1, WIDTH], random_model.some_input(WIDTH)))["y"]["data"]
+    assert_close(values, expected, 1e-3)
+
+
+def test_one_form_for_all_functions_and_for_every_start(fresh_service, folder):
+    path = small(folder)
+    for name in ("one", "two"):
+        assert deploy(fresh_service, path, name)["prepared"]
+    [one, two] = forms(fresh_service)
+    assert one.stat().st_ino == two.stat().st_ino and one.stat().st_mode & 0o777 == 0o444
+    assert len(records(fresh_service)) == 1
+    assert fresh_service.log().count("prepare.done") == 1
+    fresh_service.stop()
+    fresh_service.start()
+    assert "prepared=yes" in call(fresh_service, "two", random_model.some_input(WIDTH))[1]
+    assert fresh_service.log().count("prepare.done") == 1
+
+
+def test_lamina_prepack_decides_when_it_is_set(fresh_service, folder):
+    path = small(folder)
+    client = fresh_service.client("lambda")
+    deploy(fresh_service, path, "packed")
+    for value in ("on", "off"):
+        client.update_function_configuration(FunctionName="packed", Environment={"Variables": {"LAMINA_PREPACK": value}})
+        client.get_waiter("function_updated").wait(FunctionName="packed")
+        model = describe(fresh_service, "packed")
+        assert (model["prepack"], model["reason"]) == (value, "LAMINA_PREPACK says so")
+    assert fresh_service.log().count("prepare.done") == 1
+
+
+# ---- what cannot be prepared runs the ordinary way, and says why
+
+def test_a_model_that_the_engine_does_not_load(fresh_service, folder):
+    custom = onnx.model([onnx.node("NobodyHasThis", ["x"], ["y"])], [onnx.value("x", onnx.FLOAT, [1, 2])],
+                        [onnx.value("y", onnx.FLOAT, [1, 2])])
+    model = deploy(fresh_service, write(folder, "custom.onnx", custom), "custom")
+    assert model["prepared"] is False
+    assert model["reason"].startswith("the engine could not prepare it: ") and "NobodyHasThis" in model["reason"]
+
+
+def test_a_model_that_runs_on_nothing_made_up(fresh_service, folder):
+    # Its weights have 8 rows, and it takes one number that must be row 7,000,000 or so.
+    picky = onnx.model([onnx.node("Reshape", ["x", "shape"], ["y"])],
+                       [onnx.value("x", onnx.FLOAT, ["n"]), onnx.value("shape", onnx.INT64, [2])],
+                       [onnx.value("y", onnx.FLOAT, [7919, "m"])])
+    model = deploy(fresh_service, write(folder, "picky.onnx", picky), "picky")
+    assert model["prepared"] is False and model["reason"].startswith("no inputs were found that it runs on")
+
+
+def test_external_data_that_is_missing(fresh_service, folder):
+    model = onnx.model([onnx.node("Add", ["x", "w"], ["y"])], [onnx.value("x", onnx.FLOAT, [1, 64])],
+                       [onnx.value("y", onnx.FLOAT, [1, 64])],
+                       initializers=[onnx.external("w", onnx.FLOAT, [1, 64], "weights.bin", 0, 256)])
+    described = deploy(fresh_service, write(folder, "outside.onnx", model), "outside")
+    assert described["prepared"] is False and described["reason"]
+
+
+# ---- the mapped model cannot be taken away
+
+def test_nothing_that_happens_to_the_file_ends_an_instance(fresh_service, folder):
+    path = small(folder)
+    deploy(fresh_service, path, "kept")
+    values = random_model.some_input(WIDTH)
+    before, log = call(fresh_service, "kept", values)
+    assert "prepared=yes" in log
+    [form] = forms(fresh_service)
+    shutil.rmtree(form.parent.parent)  # as a collection would: names only
+    for each in records(fresh_service):
+        each.unlink()
+    after, log = call(fresh_service, "kept", values)
+    assert after == before and "INIT_START" not in log
+    fresh_service.lamina("delete", "kept")
+
+
+def test_a_form_that_is_gone_is_no_failure(fresh_service, folder):
+    path = small(folder)
+    deploy(fresh_service, path, "lost")
+    [form] = forms(fresh_service)
+    form.unlink()
+    values, log = call(fresh_service, "lost", random_model.some_input(WIDTH))
+    assert "model.not_prepared" in log and "prepared=no" in log and len(values) == WIDTH
+    fresh_service.stop()
+    fresh_service.start()  # links are made again
+    assert "prepared=yes" in call(fresh_service, "lost", random_model.some_input(WIDTH))[1]
+
+
+def test_a_record_that_was_cut_short_is_made_anew(fresh_service, folder):
+    path = small(folder)
+    deploy(fresh_service, path, "first")
+    [record] = records(fresh_service)
+    text = record.read_bytes()
+    fresh_service.stop()
+    record.write_bytes(text[:len(text) // 2])
+    fresh_service.start()
+    assert "prepare.record_dropped" in fresh_service.log()
+    assert deploy(fresh_service, path, "second")["prepared"]
+    assert [each.name for each in records(fresh_service)] == [record.name]
+
+
+# ---- lamina-model by itself
+
+def threads_of(pid):
+    return len(list(pathlib.Path("/proc", str(pid), "task").iterdir()))
+
+
+def test_one_thread_and_no_file_of_its_making(build, folder, tmp_path):
+    path = small(folder)
+    home = tmp_path / "home"
+    home.mkdir()
+    with model_function(build, path, HOME=str(home), XDG_CACHE_HOME=str(home), TMPDIR=str(home)) as api:
+        infer(api, tensor("x", "FP32", [1, WIDTH], random_model.some_input(WIDTH)))
+        assert threads_of(api.process.pid) == 1
+        kinds = [str(link.readlink()) for link in pathlib.Path("/proc", str(api.process.pid), "fd").iterdir()
+                 if int(link.name) > 2]
+        assert not [kind for kind in kinds if kind.startswith("/") and not kind.startswith("/dev/")], kinds
+    assert list(home.rglob("*")) == []
+
+
+def prepare(build, path):
+    """What lamina-work makes of it, outside of its sandbox: the form's bytes."""
+    with open(path, "rb") as model:
+        done = subprocess.run([build / "lamina-work", "2", "0", "8000", "0", "0"], stdin=model, stdout=subprocess.PIPE,
+                              env={"LAMINA_ONNXRUNTIME": str(LIBRARY)}, check=True)
+    files, at, name = {}, 8, None
+    while at < len(done.stdout):
+        kind, _, _, path_size, data_size, _, _, _ = struct.unpack_from("<BBHIIIQq", done.stdout, at)
+        at += 32
+        path_bytes, data = done.stdout[at:at + path_size], done.stdout[at + path_size:at + path_size + data_size]
+        at += path_size + data_size
+        if kind == 2:
+            name = path_bytes.decode()
+            files[name] = b""
+        elif kind == 3:
+            files[name] += data
+    return files["model.ort"]
+
+
+@pytest.mark.parametrize("prepack", ["on", "off"])
+def test_a_form_answers_as_the_model_does(build, folder, tmp_path, prepack):
+    path = small(folder)
+    form = write(tmp_path, "model.ort", prepare(build, path))
+    request = tensor("x", "FP32", [3, WIDTH], seeded(3, 3 * WIDTH))
+    with model_function(build, path) as api:
+        expected = infer(api, request)["y"]["data"]
+    with model_function(build, path, LAMINA_MODEL_PREPARED=str(form), LAMINA_MODEL_PREPACK=prepack,
+                        LAMINA_MODEL_SHA256="ab" * 32) as api:
+        assert_close(infer(api, request)["y"]["data"], expected, 1e-3)
+        assert "digest=abababababab" in api.output() and "prepared=yes" in api.output()
+
+
+def test_real_models_answer_alike(build, tmp_path):
+    path = MODELS / "silero_vad_v5.onnx"
+    if not path.exists():
+        pytest.skip("tools/deps inference has not been run")
+    form = write(tmp_path, "model.ort", prepare(build, path))
+    request = [tensor("input", "FP32", [2, 576], seeded(5, 2 * 576, 0.5)),
+               tensor("state", "FP32", [2, 2, 128], seeded(6, 512)), tensor("sr", "INT64", [], [16000])]
+    answers = []
+    for env in ({}, {"LAMINA_MODEL_PREPARED": str(form), "LAMINA_MODEL_PREPACK": "off"}):
+        with model_function(build, path, **env) as api:
+            answers.append(infer(api, *request))
+    for name in ("output", "stateN"):
+        assert_close(answers[1][name]["data"], answers[0][name]["data"], 1e-3)
+
+
+def test_a_form_that_is_none_is_told_and_not_used(build, folder, tmp_path):
+    path = small(folder)
+    for content in (b"", b"nonsense", prepare(build, path)[:1000]):
+        bad = write(tmp_path, "bad.ort", content)
+        with model_function(build, path, LAMINA_MODEL_PREPARED=str(bad)) as api:
+            infer(api, tensor("x", "FP32", [1, WIDTH], random_model.some_input(WIDTH)))
+            assert "model.not_prepared" in api.output() and "prepared=no" in api.output()

@@ -123,6 +123,9 @@ static void json_keeps_everything(void **state)
     draft->update = VERSION_UPDATE_FAILED;
     draft->code.has_tree = true;
     draft->code.tree_bytes = 999;
+    draft->code.forking = VERSION_FORKING_ABLE;
+    draft->has_snap_start = true;
+    draft->is_optimized = true;
     memset(draft->code.tree_id, 0x12, sizeof(draft->code.tree_id));
     version_set(draft, &draft->update_reason, "why");
     version_set(draft, &draft->update_reason_code, "InvalidZipFileException");
@@ -141,7 +144,25 @@ static void json_keeps_everything(void **state)
     assert_true(copy->has_environment);
     assert_memory_equal(&copy->code, &draft->code, sizeof(copy->code));
     assert_null(copy->state_reason);
+    assert_true(copy->has_snap_start && copy->is_optimized);
     version_unref(copy);
+    version_unref(draft);
+}
+
+static void published_with_snap_start_waits_for_its_template(void **state)
+{
+    struct version *draft = make();
+    struct version *published = NULL;
+    draft->state = VERSION_ACTIVE;
+    draft->has_snap_start = true;
+    assert_false(version_is_snap_start(draft)); /* $LATEST never is */
+    published = version_copy_as(draft, 1);
+    assert_true(version_is_snap_start(published));
+    assert_int_equal(published->state, VERSION_PENDING);
+    assert_string_equal(published->state_reason_code, "Creating");
+    draft->has_snap_start = false;
+    assert_false(version_is_same_content(draft, published));
+    version_unref(published);
     version_unref(draft);
 }
 
@@ -178,8 +199,13 @@ static void json_refuses_every_damage(void **state)
         {"\"ZipSha256\":\"ab", "\"ZipSha256\":\"xy"},
         {"\"AA\":\"\"", "\"AA\":null"},
         {"\"RevisionId\":\"", "\"RevisionId\":\"0"},
+        {"\"Forking\":\"able\"", "\"Forking\":\"perhaps\""},
+        {"\"SnapStart\":\"Off\"", "\"SnapStart\":\"Maybe\""},
+        {"\"SnapStart\":\"Off\"", "\"SnapStart\":1"},
     };
     struct version *draft = make();
+    draft->code.forking = VERSION_FORKING_ABLE;
+    draft->has_snap_start = true;
     size_t size;
     char *json = version_to_json(draft, &size);
     for (size_t i = 0; i < ARRAY_SIZE(replacements); i++) {
@@ -215,6 +241,7 @@ int main(void)
         cmocka_unit_test(publishing_numbers_the_copy),
         cmocka_unit_test(same_content_looks_at_what_was_configured),
         cmocka_unit_test(json_keeps_everything),
+        cmocka_unit_test(published_with_snap_start_waits_for_its_template),
         cmocka_unit_test(json_tells_absent_from_empty_environment),
         cmocka_unit_test(json_refuses_every_damage),
     };

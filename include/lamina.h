@@ -100,6 +100,30 @@ int lamina_content_type(struct lamina_call *call, const char *type);
 // deadline.
 int64_t lamina_remaining_ms(const struct lamina_call *call);
 
+// ---- Instances as forks (SnapStart)
+
+// On Lamina a function can be initialised once, and its instances be forks of that process: for
+// `provided.*` with SnapStart {"ApplyOn": "PublishedVersions"}. Whatever main did before lamina_run is
+// then done for all of them; lamina_run waits to be forked, and goes on in each fork, which has random
+// state (libc, OpenSSL), environment and credentials of its own. Such a process must have one thread, no
+// sockets, pipes or files open for writing when it calls lamina_run; otherwise the platform says what it
+// found, and starts the function in the ordinary way. main's frames are never returned to in a fork:
+// its exit status is lamina_run's result.
+//
+// Hooks are for what a fork must do anew: connections, generators of one's own, threads. Each may be
+// NULL; they are kept by value.
+struct lamina_snapshot {
+    void (*before)(void *data);               // the last thing before it may be forked
+    void (*forked)(void *data, int is_spare); // in each fork at once, while its environment is still
+                                              // the first process's; a spare: nobody waits for it yet
+    void (*restored)(void *data);             // in each fork, before its first invocation
+    void *data;
+};
+
+// Call it before lamina_run. 1: this process waits to be forked; 0: it serves invocations itself, and
+// none of the hooks is called, as on AWS.
+int lamina_snapshot_hooks(const struct lamina_snapshot *snapshot);
+
 // ---- For runtimes built on this library (lamina-model is one) ----
 
 // Tells the platform that the function cannot start (POST /init/error) and puts the same line on

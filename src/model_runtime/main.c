@@ -197,15 +197,34 @@ static const char *start_error_type(int code)
     }
 }
 
+// ---- a template and its forks
+
+// What tells the platform, in the program's file, that it need not be asked for.
+__attribute__((used)) static const char is_a_template_by_default[] =
+    "LAMINA-TEMPLATE-DEFAULT/1 lamina-model";
+
+// A spare runs once more: its own pages of what a run writes to are there before the first caller is.
+static void forked(void *data, int is_spare)
+{
+    struct runtime *runtime = data;
+    struct error err = {0};
+    start_workers();
+    // One that cannot run on zeros was told of by the template.
+    if (is_spare && warm_run(runtime->model, runtime->path, &err) < 0)
+        (void) fprintf(stderr, "model.not_warmed reason=%s\n", err.text);
+}
+
 int main(void)
 {
     static struct runtime runtime = {.out = BUF_INIT(LAMINA_PAYLOAD_BYTES_MAX)};
+    static const struct lamina_snapshot hooks = {.forked = forked, .data = &runtime};
     struct error err = {0};
 
     int r = load(&runtime, &err);
     if (r < 0)
         return lamina_init_fail(start_error_type(r), "%s", err.text);
-    start_workers();
+    if (lamina_snapshot_hooks(&hooks) == 0)
+        start_workers();
     warm(&runtime);
     return lamina_run(answer, &runtime);
 }

@@ -117,6 +117,19 @@ static int renew_file(const struct beginning_file *file)
     return r < 0 ? -error : 0;
 }
 
+int beginning_apply(const struct beginning *beginning)
+{
+    int r = 0;
+    if (beginning->directory[0] != '\0' && chdir(beginning->directory) < 0)
+        r = -errno;
+    for (int i = 0; r == 0 && i < beginning->file_count; i++)
+        r = renew_file(&beginning->files[i]);
+    if (r == 0)
+        r = renew_random();
+    (void) sigprocmask(SIG_SETMASK, &beginning->mask, NULL); // cannot fail
+    return r;
+}
+
 static bool is_platforms(const char *variable)
 {
     static const char *const prefixes[] = {"AWS_", "LAMBDA_", "LAMINA_", "_HANDLER=", "_LAMBDA_"};
@@ -134,7 +147,7 @@ static bool holds(const char *environment, size_t size, const char *name, size_t
     return false;
 }
 
-static int renew_environment(const char *environment, size_t size)
+int beginning_environment(const char *environment, size_t size)
 {
     // The platform's that this fork was not given are the template's: keys, its log stream.
     for (char **at = environ; *at != NULL;) {
@@ -163,19 +176,6 @@ static int renew_environment(const char *environment, size_t size)
             return -errno;
     }
     return 0;
-}
-
-int beginning_apply(const struct beginning *beginning, const char *environment, size_t size)
-{
-    int r = renew_environment(environment, size);
-    if (r == 0 && beginning->directory[0] != '\0' && chdir(beginning->directory) < 0)
-        r = chdir("/var/task") < 0 ? -errno : 0;
-    for (int i = 0; r == 0 && i < beginning->file_count; i++)
-        r = renew_file(&beginning->files[i]);
-    if (r == 0)
-        r = renew_random();
-    (void) sigprocmask(SIG_SETMASK, &beginning->mask, NULL); // cannot fail
-    return r;
 }
 
 // ---- the stack guard

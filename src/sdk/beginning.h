@@ -4,19 +4,21 @@
 //
 // A template's forks share what it had: the same random state, the same position in the same open
 // files, the same secret that guards its stack. In the template, once, beginning_record() notes what
-// a fork must make anew and refuses what it could not; in each fork, beginning_apply() does it:
+// a fork must make anew and refuses what it could not; each fork calls the others:
 //
-//   stdio        what was written is flushed before, once
+//   beginning_enter
+//   stack        a new guard: the frames below can never be returned to
+//   beginning_apply
 //   signals      the mask as it was when beginning_record was called; dispositions are inherited
 //   random       rand, random and drand48 of libc, and OpenSSL's generator if it is linked in, are
 //                seeded by the kernel. What else keeps a generator must do so in its own hook
 //   files        open regular files are opened again by name: no position is shared
-//   environment  the variables given are set over those there are; the platform's own that are not
-//                among them go
 //   directory    the working directory is entered again, in the fork's own mounts
+//   beginning_environment
+//                the variables given are set over those there are; the platform's own that are not
+//                among them go
 //
-// and beginning_enter() gives it a new stack guard, in which the frames below can never be returned
-// to. Not renewed, as nothing can: addresses, and the hash seeds of language runtimes.
+// Not renewed, as nothing can: addresses, and the hash seeds of language runtimes.
 //
 // One thread, no other may exist. Limits: BEGINNING_FILES_MAX open regular files.
 #ifndef LAMINA_SDK_BEGINNING_H
@@ -49,8 +51,10 @@ struct beginning {
 // output and error are whoever's forks: they are given to each.
 int beginning_record(struct beginning *beginning, char ret_reason[BEGINNING_TEXT_BYTES]);
 
-// `environment`: NAME=value\0NAME=value\0, or none. A negative errno: the fork must end.
-int beginning_apply(const struct beginning *beginning, const char *environment, size_t size);
+// A negative errno: the fork must end.
+int beginning_apply(const struct beginning *beginning);
+// NAME=value\0NAME=value\0; `size` counts all NULs.
+int beginning_environment(const char *environment, size_t size);
 
 // Calls run(arg) under a new stack guard, and ends the process with what it returns.
 _Noreturn void beginning_enter(int (*run)(void *), void *arg);

@@ -2,9 +2,12 @@
 //
 // run: the life of a function's process: invocation after invocation, until the platform ends it.
 #include "sdk/session.h"
+#include "sdk/snapshot.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 // As AWS's own C++ runtime does it: a request for work that fails is tried again at once, and the
 // third failure in a row ends the process, which the platform then reports and replaces.
@@ -26,7 +29,10 @@ static int serve(struct session *session, struct call *call, lamina_handler hand
     return 1;
 }
 
-int lamina_run(lamina_handler handler, void *data)
+// What tells the platform, in the program's file, that this process can be a template.
+__attribute__((used)) static const char can_be_a_template[] = "LAMINA-TEMPLATE/1 liblamina";
+
+static int run(lamina_handler handler, void *data)
 {
     struct session session;
     struct call call;
@@ -39,6 +45,61 @@ int lamina_run(lamina_handler handler, void *data)
     call_done(&call);
     return status;
 }
+
+// ---- templates
+
+static struct lamina_snapshot hooks;
+
+struct runner {
+    lamina_handler handler;
+    void *data;
+};
+
+static void tell_forked(void *arg, bool is_spare)
+{
+    (void) arg;
+    if (hooks.forked != NULL)
+        hooks.forked(hooks.data, is_spare);
+}
+
+static int run_restored(void *arg, const struct snapshot_fork *fork)
+{
+    const struct runner *runner = arg;
+    double start_ms = snapshot_clock_ms();
+    session_forget_phases(); // the template's
+    if (hooks.restored != NULL)
+        hooks.restored(hooks.data);
+    lamina_init_phase("restore", fork->restore_ms + snapshot_clock_ms() - start_ms);
+    return run(runner->handler, runner->data);
+}
+
+static int be_a_template(lamina_handler handler, void *data)
+{
+    char reason[BEGINNING_TEXT_BYTES] = "";
+    struct runner runner = {handler, data};
+    struct snapshot snapshot = {.forked = tell_forked, .run = run_restored, .arg = &runner};
+    if (hooks.before != NULL)
+        hooks.before(hooks.data);
+    int r = snapshot_serve(&snapshot, reason);
+    if (r == -EBUSY)
+        return lamina_init_fail("Runtime.NotForkable", "%s", reason);
+    if (r < 0)
+        (void) fprintf(stderr, "lamina: template: %s\n", strerror(-r));
+    return r < 0;
+}
+
+int lamina_snapshot_hooks(const struct lamina_snapshot *snapshot)
+{
+    hooks = *snapshot;
+    return snapshot_is_wanted();
+}
+
+int lamina_run(lamina_handler handler, void *data)
+{
+    return snapshot_is_wanted() ? be_a_template(handler, data) : run(handler, data);
+}
+
+// ---- a start that failed
 
 int lamina_init_fail(const char *type, const char *format, ...)
 {

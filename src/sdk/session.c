@@ -47,6 +47,11 @@ void lamina_init_phase(const char *name, double milliseconds)
     self.phases[self.phase_count++].milliseconds = milliseconds < 86.4e6 ? milliseconds : 86.4e6;
 }
 
+void session_forget_phases(void)
+{
+    self.phase_count = 0;
+}
+
 static void keep_digest(char out[DIGEST_HEX_BYTES + 1], const char *hex)
 {
     bool is_kept = hex != NULL && is_word(hex, DIGEST_HEX_BYTES);

@@ -16,6 +16,9 @@
 // "Lamina-Model-Digest: ...\r\n", or "" when there is no model. Returns `out`.
 const char *session_digest_header(char out[SESSION_DIGEST_HEADER_BYTES]);
 
+// The phases told so far were another process's.
+void session_forget_phases(void);
+
 struct session {
     struct runtime_client client;
     struct bytes error; // the body of an error report

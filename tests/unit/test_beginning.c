@@ -47,7 +47,7 @@ static int in_fork(const char *environment, size_t size, int (*run)(void *), voi
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        if (beginning_apply(&beginning, environment, size) < 0)
+        if (beginning_apply(&beginning) < 0 || beginning_environment(environment, size) < 0)
             _exit(99);
         beginning_enter(run, arg);
     }

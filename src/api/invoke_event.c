@@ -40,6 +40,7 @@ void invoking_submit(struct call *call)
         .request_id = str_of(call->request_id),
         .trace_id = invoking_trace_id(call),
         .context = str_of(invoking->client_context),
+        .depth = call->depth,
         .payload = buf_str(&invoking->payload),
     };
     int r = async_submit(call->api->config.async, &event, accepted, call);

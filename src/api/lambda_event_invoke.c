@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/attach.h"
+#include "api/function_role.h"
 #include "api/member.h"
 #include "api/operations.h"
 #include "api/rights.h"
@@ -39,16 +40,19 @@ static int read_number(struct member_reader *reader, const char *name, const cha
     return r;
 }
 
-/* The service calls a destination, in nobody's name: so who names one must have the right to. */
-static int check_destination(struct call *call, struct str arn)
+/* The service calls a destination for the function: so who names one must have the right to, and the function's
+ * role as well. */
+static int check_destination(struct call *call, const struct function *from, struct str arn)
 {
     struct arn_function function;
     if (arn.size == 0)
         return 0;
     if (str_has_prefix(arn, STR("arn:")) && arn_parse_function(arn, &function) == 0 &&
         str_equal_text(function.account, call->api->account) &&
-        str_equal_text(function.region, call->api->region))
-        return rights_check_invoke(call, function.name, function.qualifier);
+        str_equal_text(function.region, call->api->region)) {
+        int r = rights_check_invoke(call, function.name, function.qualifier);
+        return r < 0 ? r : function_role_check_destination(call, from->latest, arn);
+    }
     return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
                          "The destination ARN " STR_FORMAT
                          " is invalid: in this service it must be "
@@ -57,8 +61,8 @@ static int check_destination(struct call *call, struct str arn)
 }
 
 /* DestinationConfig.<side>.Destination */
-static int read_destination(struct call *call, yyjson_val *config, const char *side,
-                            const char *path, struct str *destination)
+static int read_destination(struct call *call, const struct function *from, yyjson_val *config,
+                            const char *side, const char *path, struct str *destination)
 {
     struct member_reader inner = MEMBER_READER_INIT(json_member(config, side), &call->error);
     struct str given;
@@ -69,10 +73,11 @@ static int read_destination(struct call *call, yyjson_val *config, const char *s
         r = validation_finish(&inner.validation, AWS_VALIDATION, &call->error);
     validation_done(&inner.validation);
     *destination = given.data ? given : STR("");
-    return r < 0 ? r : check_destination(call, *destination);
+    return r < 0 ? r : check_destination(call, from, *destination);
 }
 
-static int read_request(struct call *call, struct event_settings *settings)
+static int read_request(struct call *call, const struct function *from,
+                        struct event_settings *settings)
 {
     AUTO_MEMBER_READER struct member_reader reader = MEMBER_READER_INIT(call->json, &call->error);
     yyjson_val *config;
@@ -89,11 +94,11 @@ static int read_request(struct call *call, struct event_settings *settings)
     if (r == 0)
         r = member_object(&reader, "DestinationConfig", &config);
     if (r == 0)
-        r = read_destination(call, config, "OnSuccess", "destinationConfig.onSuccess.destination",
-                             &settings->on_success);
+        r = read_destination(call, from, config, "OnSuccess",
+                             "destinationConfig.onSuccess.destination", &settings->on_success);
     if (r == 0)
-        r = read_destination(call, config, "OnFailure", "destinationConfig.onFailure.destination",
-                             &settings->on_failure);
+        r = read_destination(call, from, config, "OnFailure",
+                             "destinationConfig.onFailure.destination", &settings->on_failure);
     if (r == 0 && !settings->is_any)
         r = aws_error_set(
             &call->error, AWS_INVALID_PARAMETER_VALUE,
@@ -199,7 +204,7 @@ static void write_config(struct call *call, bool is_merging)
             r = no_config(call, function, name.qualifier);
     }
     if (r == 0)
-        r = read_request(call, &settings);
+        r = read_request(call, function, &settings);
     if (r == 0) {
         append_stored(&json, &settings, now_ms);
         append_shown(&answer, function, name.qualifier, &settings, now_ms);

@@ -60,6 +60,7 @@ void invoke(struct call *call);
 void invoke_with_response_stream(struct call *call);
 
 void sts(struct call *call);
+void iam(struct call *call);
 
 void lamina_function(struct call *call);
 void lamina_instances(struct call *call);

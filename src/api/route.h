@@ -26,7 +26,7 @@
 struct call;
 
 enum route_body {
-    ROUTE_BODY_NONE,    /* a body is read and ignored, up to LIMIT_CONTROL_REQUEST_MAX */
+    ROUTE_BODY_NONE, /* a body is read and ignored (but by the query services), up to LIMIT_CONTROL_REQUEST_MAX */
     ROUTE_BODY_JSON,    /* parsed before `run`: call->json; absent is {} */
     ROUTE_BODY_CODE,    /* the same with a zip inside, which goes to a file: call->zip */
     ROUTE_BODY_PAYLOAD, /* kept as bytes up to LIMIT_PAYLOAD_SYNC_MAX: call->request->body */
@@ -49,6 +49,7 @@ struct route {
 /* The tables end with a row whose path is NULL. */
 extern const struct route lambda_routes[]; /* AWS Lambda's and Lamina's own */
 extern const struct route sts_routes[];
+extern const struct route iam_routes[];
 
 struct route_match {
     const struct route *route;           /* NULL: no row has this path */

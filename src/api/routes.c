@@ -124,9 +124,15 @@ const struct route lambda_routes[] = {
     {HTTP_METHOD_OTHER, NULL, NULL, NULL, ROUTE_BODY_NONE, NULL, NULL, false},
 };
 
-/* STS speaks the query protocol: one path, the action is in the body. */
+/* The query protocol has one path; the action is in the form. */
 const struct route sts_routes[] = {
-    {HTTP_METHOD_POST, "/", NULL, "Sts", ROUTE_BODY_PAYLOAD, NULL, sts, false},
+    {HTTP_METHOD_POST, "/", NULL, "Sts", ROUTE_BODY_NONE, NULL, sts, false},
     {HTTP_METHOD_GET, "/", NULL, "Sts", ROUTE_BODY_NONE, NULL, sts, false},
+    {HTTP_METHOD_OTHER, NULL, NULL, NULL, ROUTE_BODY_NONE, NULL, NULL, false},
+};
+
+const struct route iam_routes[] = {
+    {HTTP_METHOD_POST, "/", NULL, "Iam", ROUTE_BODY_NONE, NULL, iam, false},
+    {HTTP_METHOD_GET, "/", NULL, "Iam", ROUTE_BODY_NONE, NULL, iam, false},
     {HTTP_METHOD_OTHER, NULL, NULL, NULL, ROUTE_BODY_NONE, NULL, NULL, false},
 };

@@ -228,6 +228,7 @@ static void try_settle(void *arg)
             .request_id = str_of(try->record_id),
             .arn = str_of(try->destination),
             .trace_id = try->event.trace_id,
+            .depth = try->event.depth + 1,
             .payload = {try->record, try->record_size},
             .accepted_ms = now_ms,
             .due_ms = now_ms,
@@ -255,6 +256,11 @@ static void try_make_record(struct try *try, struct str destination, const char 
 {
     if (try->is_payload_dropped) // the destination was set after this try began: from the next one on
         return;
+    if (try->event.depth >= LIMIT_INVOKE_DEPTH) { // destinations that lead back to where they began
+        log_warn("async.loop", "function=%s request=" STR_FORMAT " effect=%s", try->topic->name,
+                 STR_ARGUMENTS(try->event.request_id), LOG_TEXT("its destination is not called"));
+        return;
+    }
     AUTO_BUF struct buf text = BUF_INIT(RECORD_BYTES_MAX);
     char arn[VERSION_ARN_MAX + LIMIT_QUALIFIER_MAX];
     snprintf(arn, sizeof(arn), STR_FORMAT, STR_ARGUMENTS(try->event.arn));
@@ -416,6 +422,7 @@ static void try_invoke(struct try *try, const struct version *version, bool keep
         .trace_id = try->event.trace_id,
         .invoked_arn = try->event.arn,
         .request_id = try->event.request_id,
+        .depth = try->event.depth,
     };
     buf_init(&spec.payload, try->event.payload.size + 1);
     if (buf_append_str(&spec.payload, try->event.payload) < 0) {
@@ -645,6 +652,7 @@ int async_submit(struct async *async, const struct async_event *event,
         .arn = event->arn,
         .trace_id = event->trace_id,
         .context = event->context,
+        .depth = event->depth,
         .payload = event->payload,
         .accepted_ms = now_ms,
         .due_ms = now_ms,

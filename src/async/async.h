@@ -65,6 +65,7 @@ struct async_event {
     struct str request_id; // the answer's x-amzn-RequestId: the function sees the same
     struct str trace_id;
     struct str context; // decoded client context, or empty
+    unsigned depth;     // functions that called one another before it: 0 for a client's
     struct str payload; // JSON, at most LIMIT_PAYLOAD_ASYNC_MAX (the API has checked both)
 };
 

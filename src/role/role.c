@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "role/trust.h"
 
 #include <errno.h>
 #include <string.h>
@@ -125,11 +126,22 @@ struct role *role_new(struct str name, struct str path)
     return role;
 }
 
+static int set_text(char **member, struct str text)
+{
+    char *copy = text.size > 0 ? str_copy_heap(text) : NULL;
+    if (text.size > 0 && !copy)
+        return -ENOMEM;
+    free(*member);
+    *member = copy;
+    return 0;
+}
+
 static int copy_texts(struct role *copy, const struct role *role)
 {
     if (role_set_description(copy, str_of(role->description)) < 0 ||
-        role_set_trust(copy, str_of(role->trust)) < 0)
+        set_text(&copy->trust, str_of(role->trust)) < 0)
         return -ENOMEM;
+    copy->is_for_lambda = role->is_for_lambda;
     for (size_t i = 0; i < role->policy_count; i++)
         if (role_put_policy(copy, str_of(role->policies[i].name), str_of(role->policies[i].text),
                             NULL) < 0)
@@ -277,24 +289,21 @@ int role_detach(struct role *role, const struct role_managed *one)
     return 0;
 }
 
-static int set_text(char **member, struct str text)
-{
-    char *copy = text.size > 0 ? str_copy_heap(text) : NULL;
-    if (text.size > 0 && !copy)
-        return -ENOMEM;
-    free(*member);
-    *member = copy;
-    return 0;
-}
-
 int role_set_description(struct role *role, struct str text)
 {
     return set_text(&role->description, text);
 }
 
-int role_set_trust(struct role *role, struct str text)
+int role_set_trust(struct role *role, struct str text, struct error *err)
 {
-    return set_text(&role->trust, text);
+    bool is_for_lambda;
+    int r = trust_parse(text, &is_for_lambda, err);
+    if (r < 0)
+        return r;
+    if (set_text(&role->trust, text) < 0)
+        return error_set(err, -ENOMEM, "no memory for a role");
+    role->is_for_lambda = is_for_lambda;
+    return 0;
 }
 
 // ---- rights
@@ -409,9 +418,12 @@ static int read_members(yyjson_val *root, struct role *role, struct error *err)
         return error_set(err, -EUCLEAN, "id, created_ms or session_s_max");
     if (json_member_str(root, "description", &text) == 0 && role_set_description(role, text) < 0)
         return error_set(err, -ENOMEM, "no memory for a role");
-    if (json_member_str(root, "trust", &text) == 0 && role_set_trust(role, text) < 0)
-        return error_set(err, -ENOMEM, "no memory for a role");
-    int r = read_policies(root, role, err);
+    int r = -ENOENT;
+    if (json_member_str(root, "trust", &text) == 0)
+        r = role_set_trust(role, text, err);
+    if (r < 0)
+        return r == -ENOMEM ? r : error_set(err, -EUCLEAN, "trust");
+    r = read_policies(root, role, err);
     return r < 0 ? r : read_attached(root, role, err);
 }
 

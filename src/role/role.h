@@ -19,6 +19,7 @@
 #include "base/str.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,7 +29,6 @@
 #define ROLE_POLICY_NAME_MAX 128
 #define ROLE_POLICIES_MAX 50
 #define ROLE_POLICIES_BYTES_MAX 10240
-#define ROLE_TRUST_BYTES_MAX 2048 // of an assume-role policy
 #define ROLE_ATTACHED_MAX 10
 #define ROLE_ID_SIZE 22 // "AROA", 17 characters and the NUL
 
@@ -43,8 +43,9 @@ struct role {
     char name[ROLE_NAME_MAX + 1];
     char path[ROLE_PATH_MAX + 1]; // "/" or "/a/b/"
     char id[ROLE_ID_SIZE];
-    char *description; // NULL: none
-    char *trust;       // the assume-role policy as it was given; who may assume it is not looked at
+    char *description;  // NULL: none
+    char *trust;        // the assume-role policy as it was given (trust.h)
+    bool is_for_lambda; // it lets Lambda assume the role: otherwise no function has its rights
     int64_t created_ms;
     int64_t session_s_max; // MaxSessionDuration: kept and shown
     struct role_policy policies[ROLE_POLICIES_MAX];
@@ -68,7 +69,8 @@ int role_delete_policy(struct role *role, struct str name) MUST_CHECK; // -ENOEN
 int role_attach(struct role *role, const struct role_managed *managed) MUST_CHECK;
 int role_detach(struct role *role, const struct role_managed *managed) MUST_CHECK; // -ENOENT
 int role_set_description(struct role *role, struct str text) MUST_CHECK;           // -ENOMEM
-int role_set_trust(struct role *role, struct str text) MUST_CHECK;                 // -ENOMEM
+// Errors as trust_parse's.
+int role_set_trust(struct role *role, struct str text, struct error *err) MUST_CHECK;
 
 const struct role_policy *role_policy(const struct role *role, struct str name) MUST_CHECK;
 

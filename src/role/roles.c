@@ -199,7 +199,8 @@ enum role_answer roles_ask(struct roles *roles, const struct role_asker *asker, 
     struct role *role = roles_find(roles, str_of(asker->role));
     if (!role)
         return ask_names(roles, asker, action, resource);
-    enum role_answer answer = ask_role(role, action, resource);
+    enum role_answer answer =
+        role->is_for_lambda ? ask_role(role, action, resource) : ROLE_NOT_ALLOWED;
     role_unref(role);
     return answer;
 }

@@ -11,7 +11,7 @@
 //      functions and endpoints, objects in buckets. All else (the control plane: making, changing,
 //      describing, deleting functions, roles, users, buckets) is refused whatever a policy says.
 //   2. A role that was defined: its policies decide, as in IAM: a Deny that matches wins, what nothing
-//      allows is refused.
+//      allows is refused. One that Lambda may not assume (trust.h) gives nothing.
 //   3. A role that nobody defined has the default rights: what the function's configuration names,
 //      and nothing else (named.h).
 //

@@ -112,7 +112,7 @@ def test_a_few_minutes_of_skew_are_accepted(service, seconds):
     assert call(service, "GET", FUNCTIONS, adjust=Clock(seconds)).status == 200
 
 
-@pytest.mark.parametrize("name", ["ec2", "iam", "lambda2", "Lambda"])
+@pytest.mark.parametrize("name", ["ec2", "dynamodb", "lambda2", "Lambda"])
 def test_another_service_is_refused(service, name):
     refused(call(service, "GET", FUNCTIONS, name=name), 403, "InvalidSignatureException",
             "Credential should be scoped to correct service: 'lambda'.")

@@ -311,6 +311,7 @@ def test_one_who_may_deploy(person, hello, build):
     """The rights that docs/users.md names for `lamina deploy`."""
     lambdas = ["GetFunction", "GetFunctionConfiguration", "CreateFunction", "UpdateFunctionCode", "UpdateFunctionConfiguration"]
     ola = person("ola", policy(statement("Allow", ["lambda:" + name for name in lambdas], FUNCTION + "olas-*"),
+                               statement("Allow", "iam:PassRole", "arn:aws:iam::%s:role/lamina" % ACCOUNT),
                                statement("Allow", "lamina:Status", "*")))()
     keys = ola._request_signer._credentials  # pylint: disable=protected-access
     env = {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "LAMINA_DATA_DIR": "/nowhere"}

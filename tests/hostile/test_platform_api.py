@@ -35,8 +35,8 @@ CONTROL = [
     ("lambda", "delete_function", {"FunctionName": "ME"}),
 ]
 OTHERS = [
-    ("s3", "list_buckets", {}),
     ("s3", "create_bucket", {"Bucket": "made-from-inside"}),
+    ("s3", "delete_bucket", {"Bucket": "made-from-inside"}),
     ("iam", "list_roles", {}),
     ("iam", "create_role", {"RoleName": "made-from-inside", "AssumeRolePolicyDocument": "{}"}),
     ("iam", "put_role_policy", {"RoleName": "lambda", "PolicyName": "p", "PolicyDocument": "{}"}),
@@ -63,6 +63,8 @@ def test_the_control_plane_is_never_reached(service):
     with caller(service, name, OTHER_FUNCTION_NAME=name) as ask:
         before = client.get_function_configuration(FunctionName=name)
         attack(ask)
+        denied(ask(("s3", "list_buckets", {}))[0], "AccessDenied")
+        denied(ask(("s3", "get_object", {"Bucket": "models", "Key": "m"}))[0], "AccessDenied")
         after = client.get_function_configuration(FunctionName=name)
         before.pop("ResponseMetadata"), after.pop("ResponseMetadata")
         assert after == before

@@ -20,6 +20,10 @@
     "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"" action "\",\"Resource\":\"" resource     \
     "\"}]}"
 
+#define TRUST                                                                                      \
+    "{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"lambda.amazonaws.com\"},"   \
+    "\"Action\":\"sts:AssumeRole\"}}"
+
 static struct loop *loop;
 static struct registry *registry;
 static struct roles *roles;
@@ -80,11 +84,18 @@ static void put(struct role *role, bool is_new)
     wait_for(&is_done);
 }
 
-// A role with one policy.
-static void define(const char *name, const char *path, const char *document)
+static struct role *role_made(const char *name, const char *path)
 {
     struct role *role = role_new(str_of(name), str_of(path));
     assert_non_null(role);
+    assert_int_equal(role_set_trust(role, STR(TRUST), &err), 0);
+    return role;
+}
+
+// A role with one policy.
+static void define(const char *name, const char *path, const char *document)
+{
+    struct role *role = role_made(name, path);
     if (document && role_put_policy(role, STR("p"), str_of(document), &err) < 0)
         fail_msg("%s", err.text);
     put(role, true);
@@ -114,7 +125,7 @@ static void a_role_allows_what_its_policy_says(void **state)
 
 static void a_denial_wins_over_all_policies_and_covers_qualifiers(void **state)
 {
-    struct role *role = role_new(STR("r"), STR("/team/"));
+    struct role *role = role_made("r", "/team/");
     assert_int_equal(role_put_policy(role, STR("all"), STR(ALLOW("*", "*")), &err), 0);
     assert_int_equal(role_put_policy(role, STR("but"),
                                      STR("{\"Statement\":[{\"Effect\":\"Deny\",\"Action\":"
@@ -224,7 +235,7 @@ static void a_role_that_was_defined_has_no_default_rights(void **state)
 
 static void attached_policies_of_aws_give_their_rights(void **state)
 {
-    struct role *role = role_new(STR("r"), STR("/"));
+    struct role *role = role_made("r", "/");
     static const char *const arns[] = {
         "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",
         "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"};
@@ -240,9 +251,9 @@ static void attached_policies_of_aws_give_their_rights(void **state)
 static void changes_come_one_at_a_time_and_last(void **state)
 {
     bool is_first = false, is_second = false;
-    struct role *one = role_new(STR("r"), STR("/p/"));
+    struct role *one = role_made("r", "/p/");
     assert_int_equal(role_set_description(one, STR("what \"it\" is")), 0);
-    assert_int_equal(role_set_trust(one, STR("{}")), 0);
+    assert_int_equal(role_set_trust(one, STR(TRUST), &err), 0);
     assert_int_equal(role_put_policy(one, STR("b"), STR(ALLOW("s3:*", "*")), &err), 0);
     assert_int_equal(role_put_policy(one, STR("a"), STR(ALLOW("s3:Get*", "*")), &err), 0);
     assert_int_equal(roles_put(roles, role_ref(one), true, done, &is_first), 0);
@@ -250,8 +261,7 @@ static void changes_come_one_at_a_time_and_last(void **state)
     assert_int_equal(roles_delete(roles, STR("r"), done, &is_second), -EBUSY);
     wait_for(&is_first);
     assert_int_equal(roles_put(roles, role_copy(one), true, done, &is_second), -EEXIST);
-    assert_int_equal(roles_put(roles, role_new(STR("q"), STR("/")), false, done, &is_second),
-                     -ENOENT);
+    assert_int_equal(roles_put(roles, role_made("q", "/"), false, done, &is_second), -ENOENT);
     close_all();
     open_all();
     struct role *again = roles_by_name(roles, STR("r"));
@@ -259,7 +269,8 @@ static void changes_come_one_at_a_time_and_last(void **state)
     assert_string_equal(again->id, one->id);
     assert_string_equal(again->path, "/p/");
     assert_string_equal(again->description, "what \"it\" is");
-    assert_string_equal(again->trust, "{}");
+    assert_string_equal(again->trust, TRUST);
+    assert_true(again->is_for_lambda);
     assert_int_equal(again->created_ms, one->created_ms);
     assert_int_equal(again->policy_count, 2);
     assert_string_equal(again->policies[0].name, "a");
@@ -274,9 +285,60 @@ static void changes_come_one_at_a_time_and_last(void **state)
     assert_null(roles_by_name(roles, STR("r")));
 }
 
+static void a_role_that_lambda_may_not_assume_gives_nothing(void **state)
+{
+#define STATEMENT(effect, principal, action)                                                       \
+    "{\"Effect\":\"" effect "\",\"Principal\":" principal ",\"Action\":" action "}"
+#define LAMBDA "{\"Service\":\"lambda.amazonaws.com\"}"
+#define ASSUME "\"sts:AssumeRole\""
+    static const struct {
+        const char *statements;
+        int code; // 0 or 1: may Lambda assume it; else the error
+    } rows[] = {
+        {STATEMENT("Allow", LAMBDA, ASSUME), 1},
+        {STATEMENT("Allow", "\"*\"", "\"sts:*\""), 1},
+        {STATEMENT("Allow", "{\"Service\":[\"ec2.amazonaws.com\",\"lambda.amazonaws.com\"]}",
+                   "[\"sts:TagSession\"," ASSUME "]"),
+         1},
+        {STATEMENT("Allow", "{\"Service\":\"ec2.amazonaws.com\"}", ASSUME), 0},
+        {STATEMENT("Allow", "{\"AWS\":\"lambda.amazonaws.com\"}", ASSUME), 0},
+        {STATEMENT("Allow", LAMBDA, "\"sts:TagSession\""), 0},
+        {STATEMENT("Allow", LAMBDA, ASSUME) "," STATEMENT("Deny", LAMBDA, ASSUME), 0},
+        {"", -EINVAL},
+        {"1", -EINVAL},
+        {STATEMENT("Maybe", LAMBDA, ASSUME), -EINVAL},
+        {STATEMENT("Allow", "{}", ASSUME), -EINVAL},
+        {STATEMENT("Allow", "{\"Other\":\"x\"}", ASSUME), -EINVAL},
+        {STATEMENT("Allow", LAMBDA, "[]"), -EINVAL},
+        {STATEMENT("Allow", LAMBDA, "7"), -EINVAL},
+        {"{\"Effect\":\"Allow\",\"Principal\":" LAMBDA ",\"Action\":" ASSUME ",\"Condition\":{}}",
+         -EINVAL},
+        {"{\"Effect\":\"Allow\",\"NotPrincipal\":" LAMBDA ",\"Action\":" ASSUME "}", -EINVAL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[512];
+        struct role *role = role_new(STR("r"), STR("/"));
+        (void) snprintf(text, sizeof(text), "{\"Statement\":[%s]}", rows[i].statements);
+        int r = role_set_trust(role, str_of(text), &err);
+        if ((r < 0 ? r : role->is_for_lambda) != rows[i].code)
+            fail_msg("%s: %d", text, r);
+        role_unref(role);
+    }
+    struct role *role = role_made("r", "/");
+    assert_int_equal(role_put_policy(role, STR("p"), STR(ALLOW("*", "*")), &err), 0);
+    assert_int_equal(
+        role_set_trust(role,
+                       STR("{\"Statement\":" STATEMENT(
+                           "Allow", "{\"Service\":\"ec2.amazonaws.com\"}", ASSUME) "}"),
+                       &err),
+        0);
+    put(role, true);
+    assert_int_equal(ask(ROLE("r"), "lambda:InvokeFunction", FUNCTION("f")), ROLE_NOT_ALLOWED);
+}
+
 static void what_does_not_fit_is_refused(void **state)
 {
-    struct role *role = role_new(STR("r"), STR("/"));
+    struct role *role = role_made("r", "/");
     char text[6000], name[8];
     (void) snprintf(text, sizeof(text),
                     "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"a:%0*d\","
@@ -332,6 +394,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(attached_policies_of_aws_give_their_rights, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(changes_come_one_at_a_time_and_last, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_role_that_lambda_may_not_assume_gives_nothing, set_up,
+                                        tear_down),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(a_damaged_row_keeps_the_service_from_starting),
     };

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Functions that call functions: in every way there is, and without end."""
+import json
+
+import pytest
+
+pytest.importorskip("boto3")
+from calling_function import RUNTIME, caller  # noqa: E402
+from lambda_function import ARN, fresh_name, function, invoke, zip_of  # noqa: E402
+from lamina_service import wait_for  # noqa: E402
+
+# Signs by itself: a chain of seventeen instances that each import boto3 takes long.
+CHAIN = r'''
+import hashlib, hmac, http.client, json, os, time
+
+def call_next(name, kind, body):
+    key, secret, token = (os.environ["AWS_" + k] for k in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"))
+    place, path = "127.0.0.1:4566", "/2015-03-31/functions/%s/invocations" % name
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    scope = "%s/%s/lambda/aws4_request" % (stamp[:8], os.environ["AWS_REGION"])
+    headers = {"host": place, "x-amz-date": stamp, "x-amz-invocation-type": kind, "x-amz-security-token": token}
+    signed = ";".join(sorted(headers))
+    canonical = "\n".join(["POST", path, "", *("%s:%s" % (k, headers[k]) for k in sorted(headers)), "", signed,
+                           hashlib.sha256(body).hexdigest()])
+    text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    mac = ("AWS4" + secret).encode()
+    for part in scope.split("/"):
+        mac = hmac.new(mac, part.encode(), hashlib.sha256).digest()
+    headers["authorization"] = "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (
+        key, scope, signed, hmac.new(mac, text.encode(), hashlib.sha256).hexdigest())
+    connection = http.client.HTTPConnection(place, timeout=600)
+    connection.request("POST", path, body, headers)
+    answer = connection.getresponse()
+    return answer.status, answer.headers.get("x-amzn-ErrorType"), answer.read().decode()
+
+def handler(event, context):
+    print("link", event["depth"])
+    status, error, body = call_next(os.environ["NEXT_FUNCTION_NAME"], event["kind"],
+                                    json.dumps(dict(event, depth=event["depth"] + 1)).encode())
+    if status == 202:
+        return "accepted"
+    return json.loads(body) if status == 200 else {"depth": event["depth"], "status": status, "error": error}
+'''
+
+
+def chain(service, name, following, **settings):
+    return function(service.client("lambda"), name, Runtime=RUNTIME, Handler="app.handler", Timeout=300, MemorySize=128,
+                    Code={"ZipFile": zip_of({"app.py": CHAIN})},
+                    Environment={"Variables": {"NEXT_FUNCTION_NAME": following}}, **settings)
+
+
+def test_in_every_way_that_the_sdk_has(service):
+    client = service.client("lambda")
+    with function(client, fresh_name("callee")) as callee:
+        name = callee["FunctionName"]
+        client.publish_version(FunctionName=name)
+        with caller(service, fresh_name("caller"), CALLEE_FUNCTION_NAME=name) as ask:
+            call = ("lambda", "invoke")
+            plain, tail, version, event, dry, missing, broken = ask(
+                (*call, {"FunctionName": name, "Payload": '{"a": 1}', "ClientContext": "eyJhIjogMX0="}),
+                (*call, {"FunctionName": callee["FunctionArn"], "Payload": "1", "LogType": "Tail"}),
+                (*call, {"FunctionName": name, "Qualifier": "1", "Payload": "1"}),
+                (*call, {"FunctionName": name, "InvocationType": "Event", "Payload": '"from inside"'}),
+                (*call, {"FunctionName": name, "InvocationType": "DryRun"}),
+                (*call, {"FunctionName": name, "Qualifier": "7"}),
+                (*call, {"FunctionName": name, "Payload": '"exit"'}))
+            answer = json.loads(plain["Payload"])
+            assert (plain["status"], answer["event"], answer["context"]) == (200, {"a": 1}, {"a": 1})
+            assert "LogResult" in tail
+            assert json.loads(version["Payload"])["version"] == "1"
+            assert (event["status"], dry["status"]) == (202, 204)
+            assert (missing["status"], missing["code"]) == (404, "ResourceNotFoundException")
+            assert broken["FunctionError"] == "Unhandled"
+            wait_for(lambda: service.lamina("logs", name).stdout.count("REPORT ") >= 4, "the event to be handled")
+            status, headers, body = ask.by_hand(
+                "POST", "/2021-11-15/functions/%s/response-streaming-invocations" % name, "5", sign="header")
+            assert (status, headers["Content-Type"]) == (200, "application/vnd.amazon.eventstream"), body
+            assert "InvokeComplete" in body and '"event":5' in body
+
+
+def test_a_function_that_calls_itself_is_stopped(service):
+    name = fresh_name("self")
+    with chain(service, name, name):
+        end = invoke(service.client("lambda"), name, json.dumps({"depth": 0, "kind": "RequestResponse"}).encode())
+        assert end == {"depth": 16, "status": 400, "error": "RecursiveInvocationException"}
+
+
+def test_two_functions_that_send_each_other_events_are_stopped(service):
+    one, two = fresh_name("one"), fresh_name("two")
+    with chain(service, one, two), chain(service, two, one):
+        assert invoke(service.client("lambda"), one, json.dumps({"depth": 0, "kind": "Event"}).encode()) == "accepted"
+        lines = []
+
+        def is_over():
+            lines[:] = [line.split()[-1] for name in (one, two)
+                        for line in service.lamina("logs", name).stdout.splitlines() if "link " in line]
+            return len(lines) >= 17
+
+        wait_for(is_over, "seventeen calls")
+        assert sorted(map(int, lines)) == list(range(17))
+
+
+def test_destinations_that_lead_back_are_stopped(service):
+    client, name = service.client("lambda"), fresh_name("circle")
+    with function(client, name):
+        client.put_function_event_invoke_config(FunctionName=name, DestinationConfig={"OnSuccess": {
+            "Destination": ARN + name}})
+        assert client.invoke(FunctionName=name, InvocationType="Event", Payload=b"0")["StatusCode"] == 202
+        wait_for(lambda: "async.loop" in service.log(), "the end of the circle")

@@ -241,7 +241,9 @@ void invocation_finish_restore_failed(struct invocation *invocation,
                                                              : INVOCATION_RESTORE_FAILED,
                                        .error_type = str_of(failure->type),
                                        .error = &error};
-    error_set(&error, -EIO, "%s", failure->text[0] ? failure->text : failure->type);
+    char text[ERROR_TEXT_MAX];
+    instance_failure_text(failure, text, sizeof(text));
+    error_set(&error, -EIO, "%s", text);
     finish(invocation, &result);
 }
 

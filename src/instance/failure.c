@@ -12,6 +12,8 @@
 #include "base/limits.h"
 #include "wire/spawn.h"
 
+#define FAILURE_BODY_READ_MAX ((size_t) 64 * 1024)
+
 static void failure_set(struct instance_failure *failure, const char *status, const char *type,
                         const char *format, ...) PRINTF_LIKE(4, 5);
 
@@ -167,6 +169,20 @@ void failure_set_posted(struct instance_failure *failure, struct str type, const
     snprintf(failure->type, sizeof(failure->type), STR_FORMAT, STR_ARGUMENTS(type));
     failure->body = *body;
     buf_init(body, body->maximum);
+}
+
+/* A body is the runtime's: {"errorMessage":..., "errorType":...}, if it keeps to the rules. */
+void instance_failure_text(const struct instance_failure *failure, char *text, size_t size)
+{
+    AUTO_JSON yyjson_doc *doc = NULL;
+    struct str message = {0};
+    if (failure->body.size > 0 &&
+        json_parse(buf_str(&failure->body), FAILURE_BODY_READ_MAX, &doc, NULL) == 0)
+        (void) !json_member_str(yyjson_doc_get_root(doc), "errorMessage", &message);
+    if (message.size > 0)
+        snprintf(text, size, "%s: " STR_FORMAT, failure->type, STR_ARGUMENTS(message));
+    else
+        snprintf(text, size, "%s", failure->text[0] ? failure->text : failure->type);
 }
 
 void instance_failure_done(struct instance_failure *failure)

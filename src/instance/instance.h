@@ -138,6 +138,8 @@ struct instance_failure {
 };
 void instance_failure_done(struct instance_failure *failure);
 void instance_failure_copy(struct instance_failure *to, const struct instance_failure *from);
+/* In one line, for logs and reasons: "Runtime.ExitError: ..." or what the platform says. */
+void instance_failure_text(const struct instance_failure *failure, char *text, size_t size);
 /* The JSON that the caller gets: `body` (moved out), or {"errorType","errorMessage"} as AWS writes them. */
 void instance_failure_payload(struct instance_failure *failure, const char *request_id,
                               struct buf *ret_payload);

@@ -48,6 +48,13 @@ void report_init_failed(struct log_stream *log, uint64_t init_us, bool is_repeat
                     is_timeout ? "" : "\t");
 }
 
+void report_refused(struct log_stream *log, const struct instance_failure *failure)
+{
+    char text[512];
+    instance_failure_text(failure, text, sizeof(text));
+    log_stream_line(log, "TEMPLATE_REFUSED %s (instances are started one by one)", text);
+}
+
 void report_start(struct log_stream *log, const char *request_id, const char *version)
 {
     log_stream_line(log, "START RequestId: %s Version: %s", request_id, version);

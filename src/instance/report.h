@@ -34,6 +34,8 @@ void report_init_failed(struct log_stream *log, uint64_t init_us, bool is_repeat
 void report_restore_start(struct log_stream *log, const char *runtime, const char *region);
 void report_restore(struct log_stream *log, uint64_t restore_us,
                     const struct instance_failure *failure);
+/* Lamina's own: this version's instances are no forks. */
+void report_refused(struct log_stream *log, const struct instance_failure *failure);
 void report_start(struct log_stream *log, const char *request_id, const char *version);
 /* What went wrong (if `failure`), END and REPORT. */
 void report_end(struct log_stream *log, const struct report *report);

@@ -301,6 +301,9 @@ static enum runtime_api_verdict on_init_error(void *arg, struct runtime_api_post
     if (instance->state != INSTANCE_INIT)
         return RUNTIME_API_WRONG_STATE;
     failure_set_posted(&instance->failure, post->error_type, "Runtime.Unknown", &post->body);
+    /* What liblamina says of a template when it finds a thread or a descriptor before anybody looks from outside. */
+    if (instance->is_template && strcmp(instance->failure.type, "Runtime.NotForkable") == 0)
+        instance->is_refused = true;
     /* It prints a stack trace, perhaps, and exits. */
     instance_move(instance, INSTANCE_ENDING);
     instance_timer_start(instance, GRACE_MS);

@@ -81,7 +81,9 @@ static void on_start_failed(struct spawn_peer *peer, const struct spawn_start_fa
 static void start_report_failed(struct instance *instance)
 {
     uint64_t passed_us = instance_us_between(instance->started_ns, clock_monotonic_ns());
-    if (instance_is_restored(instance))
+    if (instance->is_refused)
+        report_refused(&instance->log, &instance->failure);
+    else if (instance_is_restored(instance))
         report_restore(&instance->log, passed_us, &instance->failure);
     else
         report_init_failed(&instance->log, passed_us, instance->is_init_repeated,

@@ -91,8 +91,7 @@ static void on_ended(void *arg, struct instance *instance, const struct instance
         snprintf(template->reason, sizeof(template->reason), "%s",
                  end->is_crash ? "its process crashed" : "its process ended");
     else if (template->state != TEMPLATE_RETIRED)
-        snprintf(template->reason, sizeof(template->reason), "%s",
-                 end->failure->text[0] ? end->failure->text : end->failure->type);
+        instance_failure_text(end->failure, template->reason, sizeof(template->reason));
     template_die(template);
 }
 

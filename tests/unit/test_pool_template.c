@@ -536,14 +536,15 @@ static void a_hook_that_fails_is_the_caller_s_error(void **state)
     template_up(fixture, 0, 1 << 20);
     box = box_up(fixture, 1, false, &fixture->boxes[0]);
     assert_int_equal(fake_box_call(box, "POST /2018-06-01/runtime/restore/error HTTP/1.1\r\n"
-                                        "Host: x\r\nContent-Length: 2\r\n"
+                                        "Host: x\r\nContent-Length: 23\r\n"
                                         "Lambda-Runtime-Function-Error-Type: "
-                                        "Runtime.AfterRestoreError\r\n\r\n{}"),
+                                        "Runtime.AfterRestoreError\r\n\r\n"
+                                        "{\"errorMessage\":\"gone\"}"),
                      202);
     fake_box_exit(box, 64 << 8, 0, 0);
     wait_done(fixture, &fixture->calls[0]);
     assert_int_equal(fixture->calls[0].outcome, INVOCATION_RESTORE_FAILED);
-    assert_string_equal(fixture->calls[0].error, "Runtime.AfterRestoreError");
+    assert_string_equal(fixture->calls[0].error, "Runtime.AfterRestoreError: gone");
 }
 
 static void without_snap_start_there_is_no_restore(void **state)

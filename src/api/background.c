@@ -8,6 +8,7 @@
 
 #include "api/code.h"
 #include "api/concurrency.h"
+#include "api/model.h"
 #include "api/function_layers.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -19,11 +20,13 @@
 /* After a failure of ours, and while somebody else changes the function. */
 #define RETRY_MS 1000
 #define BUSY_RETRY_MS 20
+/* A store that cannot be reached: each try has its own retries per range. */
+#define FETCHES_MAX 4
 
 /*
- *   WAITING --timer--> DEPLOYING --done--> COMMITTING --done--> freed
- *      ^                   |                   |
- *      +---- our failure --+---- name busy ----+      gone or changed meanwhile: freed
+ *   WAITING --timer--> DEPLOYING --done--> FETCHING (a model, if one is named) --done--> COMMITTING --done--> freed
+ *      ^                   |                   |                                           |
+ *      +---- our failure --+-- network's: tried FETCHES_MAX times ----- name busy ---------+    gone or changed: freed
  */
 struct background {
     struct api *api;
@@ -34,15 +37,24 @@ struct background {
     struct loop_timer timer;
     struct store_pin *pin;
     struct deploy_result result; /* its pin is above */
+    bool has_code;               /* the tree was there: only the model is missing */
+    bool has_model;
+    unsigned fetches;
+    struct fetch_result model; /* its pin is below */
+    struct store_pin *model_pin;
+    const char *why; /* of a failure; NULL: none */
+    const char *why_code;
 };
 
 static void deploy_again(void *arg);
+static void fetch_again(void *arg);
 static void commit(void *arg);
 
 static void background_free(struct background *background)
 {
     loop_timer_stop(&background->timer);
     store_unpin(background->pin);
+    store_unpin(background->model_pin);
     free(background->name);
     free(background);
 }
@@ -51,7 +63,7 @@ bool background_is_wanted(const struct function *function)
 {
     const struct version *latest = function->latest;
     bool is_open = latest->state == VERSION_PENDING || latest->update == VERSION_UPDATE_IN_PROGRESS;
-    return is_open && !latest->code.has_tree;
+    return is_open && (!latest->code.has_tree || version_model_is_missing(latest));
 }
 
 static void retry(struct background *background, int64_t after_ms, void (*call)(void *arg))
@@ -81,14 +93,14 @@ static void committed(void *arg, const struct error *err)
         retry(background, RETRY_MS, commit);
         return;
     }
-    log_info("deploy.done", "function=%s ok=%d", background->name,
-             background->result.status == DEPLOY_OK);
+    log_info("deploy.done", "function=%s ok=%d", background->name, background->why == NULL);
     deploy_collect_soon(background->api->config.deploy);
     background_free(background);
 }
 
 /* The snapshot that tells of the failure. A failed update leaves the code that serves. */
-static struct version *failed_draft(const struct function *function, const char *why)
+static struct version *failed_draft(const struct background *background,
+                                    const struct function *function)
 {
     bool is_update = function->latest->state != VERSION_PENDING;
     struct version *draft = version_copy(function->latest);
@@ -96,16 +108,16 @@ static struct version *failed_draft(const struct function *function, const char 
         return NULL;
     if (is_update) {
         draft->update = VERSION_UPDATE_FAILED;
-        version_set(draft, &draft->update_reason, why);
-        version_set(draft, &draft->update_reason_code, "InvalidZipFileException");
-        if (function->live) {
+        version_set(draft, &draft->update_reason, background->why);
+        version_set(draft, &draft->update_reason_code, background->why_code);
+        if (function->live && !background->has_code) {
             draft->code = function->live->code;
             draft->execution_id = function->live->execution_id;
         }
     } else {
         draft->state = VERSION_FAILED;
-        version_set(draft, &draft->state_reason, why);
-        version_set(draft, &draft->state_reason_code, "InvalidZipFileException");
+        version_set(draft, &draft->state_reason, background->why);
+        version_set(draft, &draft->state_reason_code, background->why_code);
     }
     version_touch(draft, 0);
     return draft;
@@ -116,7 +128,10 @@ static struct version *done_draft(struct background *background, const struct fu
     struct version *draft = version_copy(function->latest);
     if (!draft)
         return NULL;
-    code_fill(draft, &background->result);
+    if (!background->has_code)
+        code_fill(draft, &background->result);
+    if (background->has_model)
+        model_fill(draft, &background->model);
     code_set_active(draft);
     version_touch(draft, 0);
     return draft;
@@ -136,10 +151,9 @@ static void commit(void *arg)
         retry(background, r == -EBUSY ? BUSY_RETRY_MS : RETRY_MS, commit);
         return;
     }
-    bool is_done = background->result.status == DEPLOY_OK;
     struct change_plan plan = {
-        .latest = is_done ? done_draft(background, function)
-                          : failed_draft(function, background->result.err.text),
+        .latest =
+            background->why ? failed_draft(background, function) : done_draft(background, function),
     };
     /* After a failed update the old code serves under the snapshot that tells of it. */
     plan.is_serving = plan.latest && version_is_invocable(plan.latest);
@@ -163,6 +177,52 @@ static void check_layers(struct background *background)
     version_unref(draft);
 }
 
+static void fetched(void *arg, struct fetch_result *result)
+{
+    struct background *background = arg;
+    background->model = *result;
+    background->model_pin = TAKE_PTR(result->pin);
+    background->has_model = result->code == 0;
+    if (result->code == -ECANCELED) {
+        background_free(background); /* the next start goes on */
+        return;
+    }
+    if (result->code < 0) {
+        log_warn("model.fetch_failed", "function=%s try=%u error=%s", background->name,
+                 background->fetches, LOG_TEXT(result->err.text));
+        if (model_is_transient(result) && background->fetches < FETCHES_MAX) {
+            retry(background, RETRY_MS, fetch_again);
+            return;
+        }
+        background->why = background->model.err.text;
+        background->why_code = model_reason_code(result);
+    } else {
+        log_info("model.fetched", "function=%s bytes=%llu fetched=%llu ms=%llu", background->name,
+                 (unsigned long long) result->bytes, (unsigned long long) result->fetched_bytes,
+                 (unsigned long long) result->took_us / 1000);
+    }
+    commit(background);
+}
+
+static void fetch_again(void *arg)
+{
+    struct background *background = arg;
+    const struct function *function = subject(background);
+    if (!function) {
+        background_free(background);
+        return;
+    }
+    if (!version_model_is_missing(function->latest)) {
+        commit(background);
+        return;
+    }
+    background->fetches++;
+    const char *uri = version_model_uri(function->latest);
+    int r = model_fetch(background->api, function->latest, str_of(uri), false, fetched, background);
+    if (r < 0)
+        retry(background, RETRY_MS, fetch_again);
+}
+
 static void deployed(void *arg, struct deploy_result *result)
 {
     struct background *background = arg;
@@ -179,6 +239,12 @@ static void deployed(void *arg, struct deploy_result *result)
         code_warn(background->api, background->name, result);
         check_layers(background);
     }
+    if (background->result.status == DEPLOY_OK) {
+        fetch_again(background);
+        return;
+    }
+    background->why = background->result.err.text;
+    background->why_code = "InvalidZipFileException";
     commit(background);
 }
 
@@ -215,7 +281,11 @@ void background_start(struct api *api, const struct function *function)
     background->name = name;
     memcpy(background->revision_id, function->latest->revision_id, UUID_SIZE);
     memcpy(background->package.bytes, function->latest->code.zip_sha256, DIGEST_BYTES);
-    deploy_again(background);
+    background->has_code = function->latest->code.has_tree;
+    if (background->has_code)
+        fetch_again(background);
+    else
+        deploy_again(background);
 }
 
 void api_resume(struct api *api)

@@ -19,6 +19,8 @@
 #include "deploy/deploy.h"
 #include "function/version.h"
 
+struct fetch_result;
+
 struct code_source {
     bool is_package;
     struct digest package;
@@ -39,6 +41,13 @@ MUST_CHECK int code_measure(struct call *call, const struct digest *package,
 
 /* Sets the call's error by the deployment's outcome; 0 if it was DEPLOY_OK. */
 MUST_CHECK int code_refused(struct call *call, const struct deploy_result *result);
+
+/* Fetches the version's model within this call, for a version that is published by it; `done` comes once, never from
+ * inside. Otherwise the error is set. */
+MUST_CHECK int code_fetch_model(struct call *call, const struct version *version,
+                                void (*done)(struct call *call, struct fetch_result *result));
+/* Sets the call's error by its outcome; 0 if it came. */
+MUST_CHECK int code_model_refused(struct call *call, const struct fetch_result *result);
 
 /* What was deployed, into the draft: the tree, digests and sizes. */
 void code_fill(struct version *draft, const struct deploy_result *result);

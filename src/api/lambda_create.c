@@ -15,6 +15,7 @@
 
 #include "api/background.h"
 #include "api/code.h"
+#include "api/model.h"
 #include "api/function_layers.h"
 #include "api/function_role.h"
 #include "api/function_settings.h"
@@ -30,6 +31,7 @@ struct creation {
     struct version *draft;        /* owned until the commit */
     struct version *shown;        /* what the answer says; owned */
     struct store_pin *pin;        /* keeps the tree until the commit; owned */
+    struct store_pin *model_pin;  /* the same for the model of a version to be published; owned */
     struct store_pin *layers_pin; /* the layers' tree; owned */
     struct code_source source;
     char *tags; /* owned, or NULL */
@@ -47,6 +49,7 @@ static void creation_done(struct call *call)
     version_unref(creation->draft);
     version_unref(creation->shown);
     store_unpin(creation->pin);
+    store_unpin(creation->model_pin);
     store_unpin(creation->layers_pin);
     free(creation->tags);
     free(creation);
@@ -190,6 +193,27 @@ static int show(struct call *call, struct creation *creation)
     return 0;
 }
 
+static void finish(struct call *call, bool is_active)
+{
+    struct creation *creation = call->work;
+    if (is_active)
+        code_set_active(creation->draft);
+    version_touch(creation->draft, 0);
+    commit(call); /* without its model: Pending, and the background goes on */
+}
+
+static void fetched(struct call *call, struct fetch_result *result)
+{
+    struct creation *creation = call->work;
+    if (code_model_refused(call, result) < 0) {
+        fail(call);
+        return;
+    }
+    creation->model_pin = TAKE_PTR(result->pin);
+    model_fill(creation->draft, result);
+    finish(call, true);
+}
+
 static void deployed(struct call *call, struct deploy_result *result)
 {
     struct creation *creation = call->work;
@@ -207,9 +231,13 @@ static void deployed(struct call *call, struct deploy_result *result)
         fail(call);
         return;
     }
-    code_set_active(creation->draft);
-    version_touch(creation->draft, 0);
-    commit(call);
+    bool needs_model = version_model_is_missing(creation->draft);
+    if (needs_model && creation->is_publishing)
+        r = code_fetch_model(call, creation->draft, fetched);
+    else
+        finish(call, !needs_model);
+    if (r < 0)
+        fail(call);
 }
 
 static void measured(struct call *call, int status, uint64_t bytes)

@@ -16,6 +16,7 @@
 #include "api/code.h"
 #include "api/function_settings.h"
 #include "api/function_shape.h"
+#include "api/model.h"
 #include "api/operations.h"
 #include "api/update.h"
 #include "base/clock.h"
@@ -26,10 +27,11 @@
 
 struct code_update {
     struct function_name name;
-    struct change *change; /* owned until the commit; NULL for a dry run */
-    struct version *draft; /* owned until the commit */
-    struct version *shown; /* what the answer says; owned */
-    struct store_pin *pin; /* keeps the tree until the commit; owned */
+    struct change *change;       /* owned until the commit; NULL for a dry run */
+    struct version *draft;       /* owned until the commit */
+    struct version *shown;       /* what the answer says; owned */
+    struct store_pin *pin;       /* keeps the tree until the commit; owned */
+    struct store_pin *model_pin; /* the same for the model of a version to be published; owned */
     struct code_source source;
     bool is_publishing;
     bool is_dry_run;
@@ -44,6 +46,7 @@ static void update_done(struct call *call)
     version_unref(update->draft);
     version_unref(update->shown);
     store_unpin(update->pin);
+    store_unpin(update->model_pin);
     free(update);
 }
 
@@ -139,6 +142,38 @@ static int show(struct code_update *update)
     return 0;
 }
 
+static void finish(struct call *call)
+{
+    struct code_update *update = call->work;
+    code_set_active(update->draft);
+    version_touch(update->draft, 0);
+    commit(call);
+}
+
+/* The model that an earlier change could not fetch is tried again, in the background. */
+static void leave_open(struct call *call)
+{
+    struct code_update *update = call->work;
+    if (update->draft->state == VERSION_ACTIVE)
+        code_set_in_progress(update->draft);
+    else
+        code_set_pending(update->draft);
+    version_touch(update->draft, 0);
+    commit(call);
+}
+
+static void fetched(struct call *call, struct fetch_result *result)
+{
+    struct code_update *update = call->work;
+    if (code_model_refused(call, result) < 0) {
+        fail(call);
+        return;
+    }
+    update->model_pin = TAKE_PTR(result->pin);
+    model_fill(update->draft, result);
+    finish(call);
+}
+
 static void deployed(struct call *call, struct deploy_result *result)
 {
     struct code_update *update = call->work;
@@ -160,13 +195,14 @@ static void deployed(struct call *call, struct deploy_result *result)
         answer(call);
         return;
     }
-    if (show(update) < 0) {
+    if (show(update) < 0)
         fail_memory(call);
-        return;
-    }
-    code_set_active(update->draft);
-    version_touch(update->draft, 0);
-    commit(call);
+    else if (!version_model_is_missing(update->draft))
+        finish(call);
+    else if (!update->is_publishing)
+        leave_open(call);
+    else if (code_fetch_model(call, update->draft, fetched) < 0)
+        fail(call);
 }
 
 static void measured(struct call *call, int status, uint64_t bytes)

@@ -8,11 +8,13 @@
 
 #include <stdlib.h>
 
+#include "api/background.h"
 #include "api/code.h"
 #include "api/function_layers.h"
 #include "api/function_role.h"
 #include "api/function_settings.h"
 #include "api/function_shape.h"
+#include "api/model.h"
 #include "api/operations.h"
 #include "api/update.h"
 #include "base/clock.h"
@@ -58,6 +60,9 @@ static void committed(void *arg, const struct error *err)
         function_shape_append(&json, shown, NULL, FUNCTION_SHAPE_WHOLE);
         deploy_collect_soon(
             call->api->config.deploy); /* other layers' trees may have been dropped */
+        const struct function *function = catalog_function(call->api->config.catalog, shown->name);
+        if (function && background_is_wanted(function))
+            background_start(call->api, function);
         call_answer_json(call, 200, &json);
     }
     version_unref(shown);
@@ -78,6 +83,7 @@ static int make_draft(struct call *call, struct configuring *configuring)
         r = function_role_check(call, draft);
     if (r < 0)
         return r;
+    model_forget_other(draft, latest);
     if (function_settings_need_instances(latest, draft))
         version_renew_execution(draft);
     version_touch(draft, clock_wall_ms());
@@ -97,8 +103,12 @@ static void commit(struct call *call)
         return;
     }
     code_set_in_progress(configuring->shown);
-    if (is_alive)
+    if (is_alive && version_model_is_missing(draft))
+        code_set_in_progress(draft); /* the old model serves until the new one is here */
+    else if (is_alive)
         code_set_active(draft);
+    else if (version_model_is_missing(draft) && draft->code.has_tree)
+        code_set_pending(draft); /* it had failed for its model: tried again */
     version_touch(draft, 0);
     struct change_plan plan = {.latest = draft, .is_serving = version_is_invocable(draft)};
     int r = change_commit(TAKE_PTR(configuring->change), &plan, committed, call);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * model: from a function's MODEL_URI to the model in its snapshot. What the deployment, the look for a new
+ * model and the functions' own questions share.
+ */
+#ifndef LAMINA_API_MODEL_H
+#define LAMINA_API_MODEL_H
+
+#include "api/call.h"
+#include "fetch/fetcher.h"
+#include "function/version.h"
+
+/* Fetches `uri` with the rights of the version's role and links it into the function's models; with `is_look` it only says
+ * in which state the object is. The version is read during the call only. As fetcher_start. */
+MUST_CHECK int model_fetch(struct api *api, const struct version *version, struct str uri,
+                           bool is_look, void (*done)(void *arg, struct fetch_result *result),
+                           void *arg);
+
+/* What was fetched, into the draft. */
+void model_fill(struct version *draft, const struct fetch_result *result);
+
+/* Was it the network, or the store's bad moment? */
+bool model_is_transient(const struct fetch_result *result);
+/* StateReasonCode, as AWS has them. */
+const char *model_reason_code(const struct fetch_result *result);
+
+/* A draft whose MODEL_URI is another than `before`'s has no model yet. */
+void model_forget_other(struct version *draft, const struct version *before);
+
+#endif

@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: MIT
+"""MODEL_URI: a model out of another object store, as a function and its owner see it, and what a bad store can do."""
+import hashlib
+import random
+import signal
+
+import pytest
+
+from lambda_function import BOOTSTRAP, function, invoke, refused, settings, zip_of
+from lamina_service import wait_for
+from s3_origin import Gone, Origin
+
+MB = 1 << 20
+LOOKS = ('"greeting":"\'${GREETING-}\'"',
+         '"path":"\'${MODEL_PATH-}\'","sha256":"\'$(sha256sum <"$MODEL_PATH" | cut -c1-64)\'",'
+         '"files":"\'$(cd "${MODEL_PATH%/*}" && echo *)\'","sets":"\'$(echo /opt/lamina/models/*)\'"')
+PACKAGE = zip_of({"bootstrap": BOOTSTRAP.replace("MARKER", "s3").replace(*LOOKS)})
+
+
+def content(size, seed=1):
+    return random.Random(seed).randbytes(size)
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def origin():
+    with Origin() as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path):
+    import pathlib
+    import shutil
+    import tempfile
+    path = pathlib.Path(tempfile.mkdtemp(prefix="lamina-test-"))  # tmp_path is closed to laminad's user
+    yield path
+    shutil.rmtree(path)
+
+
+def with_model(uri, **more):
+    return {"Code": {"ZipFile": PACKAGE}, "Environment": {"Variables": {"MODEL_URI": uri, **more}}}
+
+
+def outcome(client, name):
+    """State, code and reason once the deployment is over."""
+    def look():
+        c = client.get_function_configuration(FunctionName=name)
+        if c["State"] != "Pending" and c.get("LastUpdateStatus") != "InProgress":
+            return c
+        return None
+    return wait_for(look, "the deployment to end")
+
+
+def failure(client, name, uri, **more):
+    client.create_function(**settings(name, **with_model(uri, **more)))
+    made = outcome(client, name)
+    assert made["State"] == "Failed", made
+    return made["StateReasonCode"], made["StateReason"]
+
+
+@pytest.mark.parametrize("style", ["path", "virtual"])
+def test_a_model_is_there_before_the_first_call(make_service, origin, folder, style):
+    data = content(20 * MB + 12345)
+    key = "a b/ü+&=?/m,;:@$.onnx"
+    origin.put("models", key, data)
+    if style == "virtual":
+        origin.endpoint = f"http://localhost:{origin.port}"
+    service = make_service("--config", origin.config(folder, "models", style=style))
+    client = service.client("lambda")
+    with function(client, "f", **with_model(f"s3://models/{key}")):
+        seen = invoke(client, "f")
+        digest = sha256(data)
+        assert seen["path"] == f"/opt/lamina/models/{digest}/m,;:@$.onnx"
+        assert seen["sha256"] == digest
+        assert origin.bytes_sent("models", key) == len(data)
+
+
+def test_two_functions_of_one_model_fetch_it_once_and_see_their_own(make_service, origin, folder):
+    one, other = content(9 * MB, 1), content(1000, 2)
+    origin.put("models", "one", one)
+    origin.put("models", "other", other)
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", **with_model("s3://models/one")), \
+            function(client, "g", **with_model("s3://models/one")), \
+            function(client, "h", **with_model("s3://models/other")):
+        assert invoke(client, "f")["sha256"] == invoke(client, "g")["sha256"] == sha256(one)
+        assert invoke(client, "h")["sets"] == f"/opt/lamina/models/{sha256(other)}"
+        assert origin.bytes_sent("models", "one") == len(one)
+        inodes = {path.stat().st_ino for path in service.data_dir.glob(f"models/*/{sha256(one)}/one")}
+        assert len(inodes) == 1
+
+
+def test_a_prefix_becomes_a_folder(make_service, origin, folder):
+    for name in ("m.onnx", "data/w1", "data/w2", "data/w3", "empty"):
+        origin.put("models", f"v1/{name}", b"" if name == "empty" else content(100, name))
+    origin.put("models", "v1/folder/", b"")
+    origin.put("models", "v10/no", b"x")
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", **with_model("s3://models/v1/")):
+        seen = invoke(client, "f")
+        assert seen["path"].endswith("/m.onnx")
+        assert seen["sha256"] == sha256(origin.objects["models", "v1/m.onnx"])
+        assert seen["files"] == "data empty m.onnx"
+
+
+def test_a_version_is_the_one_that_was_named(make_service, origin, folder):
+    origin.put("models", "m", b"new")
+    origin.put("models", "m", b"old", version="v/1")
+    origin.objects["models", "m"] = b"new"
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", **with_model("s3://models/m?versionId=v/1")):
+        assert invoke(client, "f")["sha256"] == sha256(b"old")
+
+
+def test_what_is_missing_or_forbidden_is_said_in_the_stores_words(make_service, origin, folder):
+    origin.put("models", "m", b"x")
+    service = make_service("--config", origin.config(folder, "models", "nobucket"))
+    client = service.client("lambda")
+    code, reason = failure(client, "f1", "s3://models/none")
+    assert code == "InvalidConfiguration" and "s3://models/none: NoSuchKey" in reason
+    code, reason = failure(client, "f2", "s3://nobucket/m")
+    assert "s3://nobucket/m: NoSuchBucket" in reason
+    code, reason = failure(client, "f3", "s3://models/m?versionId=9")
+    assert "NoSuchVersion" in reason
+    origin.fault = lambda request: request.error(403, "AccessDenied") or True
+    code, reason = failure(client, "f4", "s3://models/m")
+    assert code == "InsufficientRolePermissions" and "s3://models/m: AccessDenied" in reason
+    code, reason = failure(client, "f5", "s3://UPPER/m")
+    assert "not the name of a bucket" in reason
+    code, reason = failure(client, "f6", "http://169.254.169.254/latest/meta-data")
+    assert "begins with s3://" in reason
+    # What failed can be mended: the other model, then Active.
+    origin.fault = None
+    client.update_function_configuration(FunctionName="f1", Environment={"Variables": {"MODEL_URI": "s3://models/m"}})
+    assert outcome(client, "f1")["State"] == "Active"
+    assert invoke(client, "f1")["sha256"] == sha256(b"x")
+
+
+def test_published_at_once_means_fetched_at_once(make_service, origin, folder):
+    origin.put("models", "m", b"one")
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    client.create_function(**settings("f", Publish=True, **with_model("s3://models/m")))
+    assert outcome(client, "f")["State"] == "Active"
+    assert invoke(client, "f", Qualifier="1")["sha256"] == sha256(b"one")
+    with refused("InvalidParameterValueException", 400, "MODEL_URI: s3://models/n: NoSuchKey"):
+        client.create_function(**settings("g", Publish=True, **with_model("s3://models/n")))
+
+
+def test_a_change_of_the_uri_keeps_the_old_model_until_the_new_one_is_here(make_service, origin, folder):
+    origin.put("models", "one", b"one")
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", **with_model("s3://models/one")):
+        client.update_function_configuration(FunctionName="f",
+                                             Environment={"Variables": {"MODEL_URI": "s3://models/two"}})
+        changed = outcome(client, "f")
+        assert changed["LastUpdateStatus"] == "Failed" and "NoSuchKey" in changed["LastUpdateStatusReason"]
+        assert invoke(client, "f")["sha256"] == sha256(b"one")
+        origin.put("models", "two", b"two")
+        client.update_function_code(FunctionName="f", ZipFile=PACKAGE)
+        assert outcome(client, "f")["LastUpdateStatus"] == "Successful"
+        assert invoke(client, "f")["sha256"] == sha256(b"two")
+
+
+# ---- A bad store
+
+def test_broken_connections_are_gone_on_with(make_service, origin, folder):
+    data = content(20 * MB)
+    origin.put("models", "m", data)
+    broken = []
+
+    def reset(request):
+        if request.range and len(broken) < 6:
+            first, last = request.range
+            broken.append(first)
+            request.send_head(206, {"ETag": origin.etag(data),
+                                    "Content-Range": f"bytes {first}-{last}/{len(data)}"}, last - first + 1)
+            request.send_body(data[first:first + 100_000])
+            raise Gone
+        return False
+    origin.fault = reset
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", **with_model("s3://models/m")):
+        assert invoke(client, "f")["sha256"] == sha256(data)
+        assert len(broken) == 6 and origin.bytes_sent("models", "m") <= len(data) * 1.01
+
+
+def test_an_error_of_the_moment_is_tried_again(make_service, origin, folder):
+    origin.put("models", "m", b"model")
+    errors = iter([503, 500, 429, 503])
+
+    def slow_down(request):
+        status = next(errors, None)
+        return bool(status and (request.error(status, "SlowDown") or True))
+    origin.fault = slow_down
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", **with_model("s3://models/m")):
+        assert invoke(client, "f")["sha256"] == sha256(b"model")
+
+
+def liar(origin, data, answer):
+    """A fault that answers ranged GETs with answer(request, first, last)."""
+    def fault(request):
+        if request.method != "GET" or not request.range:
+            return False
+        answer(request, *request.range)
+        return True
+    return fault
+
+
+LIES = {
+    "200 to a range": (lambda r, data, a, b: r.answer(200, data, {"ETag": Origin.etag(data)}), "answered 200 to a range"),
+    "another range": (lambda r, data, a, b: r.answer(206, data[a:b + 1], {
+        "Content-Range": f"bytes {a + 1}-{b + 1}/{len(data)}"}), "another range"),
+    "another total": (lambda r, data, a, b: r.answer(206, data[a:b + 1], {
+        "Content-Range": f"bytes {a}-{b}/{len(data) + 1}"}), "another range"),
+    "no range": (lambda r, data, a, b: r.answer(206, data[a:b + 1]), "another range"),
+    "too much": (lambda r, data, a, b: r.answer(206, data[a:b + 1] + b"more", {
+        "Content-Range": f"bytes {a}-{b}/{len(data)}"}), "more than the range"),
+    "too little": (lambda r, data, a, b: r.answer(206, data[a:b], {
+        "Content-Range": f"bytes {a}-{b}/{len(data)}"}), "shorter than it said"),
+    "other bytes": (lambda r, data, a, b: r.answer(206, b"x" * (b + 1 - a), {
+        "Content-Range": f"bytes {a}-{b}/{len(data)}"}), "BadDigest"),
+    "an empty list": (lambda r, data, a, b: r.answer(204), "(status 204)"),
+    "garbage": (lambda r, data, a, b: r.connection.sendall(b"\0\1\2 what?\r\n\r\n") or (_ for _ in ()).throw(Gone), "s3://models/m"),
+}
+
+
+def test_lies_are_found_and_named(make_service, origin, folder):
+    data = content(1000)
+    origin.put("models", "m", data)
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    for number, (what, (answer, expected)) in enumerate(LIES.items()):
+        origin.fault = liar(origin, data, lambda r, a, b, answer=answer: answer(r, data, a, b))
+        _, reason = failure(client, f"f{number}", "s3://models/m")
+        assert expected in reason and "s3://models/m" in reason, (what, reason)
+    assert not list(service.data_dir.glob("models/*/*")), "nothing of it is left"
+
+
+def test_an_object_that_changes_meanwhile_is_never_mixed(make_service, origin, folder):
+    old, new = content(30 * MB, 1), content(30 * MB, 2)
+    origin.put("models", "m", old)
+    origin.rate = 20 * MB
+
+    def change(request):
+        if request.range and request.range[0] > 8 * MB:
+            origin.put("models", "m", new)
+        return False
+    origin.fault = change
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", **with_model("s3://models/m")):
+        assert invoke(client, "f")["sha256"] == sha256(new)
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:{other}/models/m", "http://[::1]:{other}/m",
+                                    "http://169.254.169.254/latest", "http://localhost:{other}/m",
+                                    "http://[::ffff:127.0.0.1]:{other}/m", "file:///etc/passwd", "gopher://127.0.0.1/",
+                                    "http://127.1:{other}/m", "http://2130706433:{other}/m", "//10.0.0.1/x"])
+def test_a_redirect_leads_to_no_inner_address(service_of_redirects, target):
+    service, origin, other = service_of_redirects
+    origin.fault = lambda request: request.answer(307, b"", {"Location": target.format(other=other.port)}) or True
+    client = service.client("lambda")
+    name = f"f{abs(hash(target))}"
+    _, reason = failure(client, name, "s3://models/m")
+    assert "redirect" in reason
+    assert not other.requests
+
+
+@pytest.fixture(scope="module")
+def service_of_redirects(build):
+    import pathlib
+    import shutil
+    import tempfile
+    from lamina_service import Service
+    path = pathlib.Path(tempfile.mkdtemp(prefix="lamina-test-"))
+    with Origin() as origin, Origin() as other, Service(build, "--config", origin.config(path, "models")) as service:
+        origin.put("models", "m", b"x")
+        yield service, origin, other
+    shutil.rmtree(path)
+
+
+def test_a_redirect_within_the_store_is_followed(make_service, origin, folder):
+    origin.put("models", "m", b"model")
+
+    def elsewhere(request):
+        if request.key == "m":
+            request.answer(307, b"", {"Location": f"{origin.endpoint}/models/there%2Fm"})
+            return True
+        return False
+    origin.put("models", "there/m", b"model there")
+    origin.fault = elsewhere
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", **with_model("s3://models/m")):
+        assert invoke(client, "f")["sha256"] == sha256(b"model there")
+
+
+def test_kill_9_in_the_middle_fetches_only_the_rest(make_service, origin, folder):
+    data = content(64 * MB)
+    origin.put("models", "m", data)
+    origin.rate = 4 * MB
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    client.create_function(**settings("f", **with_model("s3://models/m")))
+    wait_for(lambda: any(path.stat().st_size >= 32 + 8 for path in service.data_dir.glob("partial/*.map")),
+             "the first range to be there")
+    service.stop(signal.SIGKILL)
+    had = origin.bytes_sent("models", "m")
+    ranges = sum((path.stat().st_size - 32) // 8 for path in service.data_dir.glob("partial/*.map"))
+    assert ranges > 0
+    origin.rate = None
+    service.start()
+    client = service.client("lambda")
+    assert outcome(client, "f")["State"] == "Active"
+    assert invoke(client, "f")["sha256"] == sha256(data)
+    assert origin.bytes_sent("models", "m") - had < len(data), "what was there was not fetched again"
+    assert not list(service.data_dir.glob("partial/*"))
+
+
+def test_links_that_were_lost_are_made_again_at_start(make_service, origin, folder):
+    import shutil
+    origin.put("models", "m", b"model")
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    client.create_function(**settings("f", **with_model("s3://models/m")))
+    assert outcome(client, "f")["State"] == "Active"
+    service.stop()
+    shutil.rmtree(service.data_dir / "models")
+    service.start()
+    assert invoke(service.client("lambda"), "f")["sha256"] == sha256(b"model")
+
+
+def test_a_model_goes_with_its_function(make_service, origin, folder):
+    origin.put("models", "m", b"model")
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", **with_model("s3://models/m")):
+        assert list(service.data_dir.glob("models/*/*/m"))
+    wait_for(lambda: not list(service.data_dir.glob("models/*")), "the collection")
+    digest = sha256(b"model")
+    wait_for(lambda: not (service.data_dir / "objects" / digest[:2] / digest).exists(), "its object to go, too")

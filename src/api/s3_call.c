@@ -237,7 +237,8 @@ static void error_body(const struct s3_call *s3, struct buf *body)
 
 static void set_body(struct s3_call *s3, struct http_response *response)
 {
-    if (s3->has_file && s3->fd >= 0) {
+    /* Of a HEAD the server sends the length only: there is no descriptor. */
+    if (s3->has_file && (s3->fd >= 0 || s3->method == HTTP_METHOD_HEAD)) {
         response->body_kind = HTTP_BODY_FILE;
         response->fd = s3->fd;
         response->offset = s3->offset;
@@ -479,6 +480,25 @@ static int find_route(struct s3_call *s3)
                     "The specified method is not allowed against this resource.");
 }
 
+/* IAM has rights of their own for named versions. */
+static const char *action_of(struct s3_call *s3)
+{
+    static const struct {
+        const char *action, *on_version;
+    } actions[] = {
+        {"s3:GetObject", "s3:GetObjectVersion"},
+        {"s3:DeleteObject", "s3:DeleteObjectVersion"},
+        {"s3:GetObjectTagging", "s3:GetObjectVersionTagging"},
+        {"s3:PutObjectTagging", "s3:PutObjectVersionTagging"},
+        {"s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"},
+        {"s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(actions) && s3_has_query(s3, "versionId"); i++)
+        if (strcmp(s3->route->action, actions[i].action) == 0)
+            return actions[i].on_version;
+    return s3->route->action;
+}
+
 static int check_rights(struct s3_call *s3)
 {
     AUTO_BUF struct buf arn = BUF_INIT(ARN_BYTES_MAX);
@@ -492,7 +512,7 @@ static int check_rights(struct s3_call *s3)
         buf_append_byte(&arn, '/');
         buf_append_str(&arn, s3->key);
     }
-    int r = rights_may(s3->call, s3->route->action, buf_str(&arn));
+    int r = rights_may(s3->call, action_of(s3), buf_str(&arn));
     if (r < 0)
         s3->error = s3->call->error;
     return r;

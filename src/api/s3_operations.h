@@ -36,4 +36,29 @@ int s3_delete_object(struct s3_call *s3);
 int s3_delete_objects_check(struct s3_call *s3);
 int s3_delete_objects(struct s3_call *s3);
 
+/* s3_copy.c */
+int s3_copy(struct s3_call *s3);
+
+/* s3_upload.c */
+int s3_create_upload(struct s3_call *s3);
+int s3_abort_upload(struct s3_call *s3);
+int s3_list_parts(struct s3_call *s3);
+int s3_list_uploads(struct s3_call *s3);
+
+/* s3_part.c */
+int s3_part_open(struct s3_call *s3, int *ret_fd, uint64_t *ret_offset);
+int s3_part_finish(struct s3_call *s3, const struct receive_result *result);
+void s3_part_drop(struct s3_call *s3);
+int s3_part(struct s3_call *s3);
+int s3_part_copy(struct s3_call *s3);
+
+/* s3_complete.c */
+int s3_complete_upload(struct s3_call *s3);
+
+/* s3_attributes.c */
+int s3_get_attributes(struct s3_call *s3);
+int s3_get_tagging(struct s3_call *s3);
+int s3_put_tagging(struct s3_call *s3);
+int s3_delete_tagging(struct s3_call *s3);
+
 #endif

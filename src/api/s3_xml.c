@@ -41,6 +41,18 @@ void s3_xml_key(struct buf *xml, const char *name, struct str key, bool is_encod
     buf_printf(xml, "</%s>", name);
 }
 
+void s3_xml_checksum(struct buf *xml, struct str checksum)
+{
+    struct str name, value, type, rest;
+    (void) str_cut(checksum, ' ', &name, &rest);
+    (void) str_cut(rest, ' ', &value, &type);
+    if (name.size == 0)
+        return;
+    buf_printf(xml, "<Checksum" STR_FORMAT ">" STR_FORMAT "</Checksum" STR_FORMAT ">",
+               STR_ARGUMENTS(name), STR_ARGUMENTS(value), STR_ARGUMENTS(name));
+    s3_xml_text(xml, "ChecksumType", type);
+}
+
 int s3_xml_malformed(struct s3_call *s3)
 {
     return s3_error(s3, AWS_S3_MALFORMED_XML,

@@ -18,6 +18,9 @@ void s3_xml_time(struct buf *xml, const char *name, int64_t wall_ms);
 void s3_xml_key(struct buf *xml, const char *name, struct str key, bool is_encoded);
 void s3_xml_owner(struct s3_call *s3, const char *name);
 
+/* <ChecksumCRC32>...</ChecksumCRC32><ChecksumType>...</ChecksumType> of "CRC32 <base64> <type>". */
+void s3_xml_checksum(struct buf *xml, struct str checksum);
+
 int s3_xml_malformed(struct s3_call *s3); /* MalformedXML */
 
 /* The text of <root><name>text</name>...</root> in the body, in the arena; data == NULL: it has no such

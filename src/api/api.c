@@ -391,7 +391,7 @@ void api_on_head(struct http_request *request, void *user)
     }
     struct str url_id;
     struct str url_path;
-    if (!is_s3 && url_is(request, &url_id, &url_path)) {
+    if (url_is(request, &url_id, &url_path)) { /* neither by host nor by path can it be a bucket */
         url_serve(call, url_id, url_path);
         return;
     }

@@ -83,10 +83,12 @@ int auth_begin(struct auth *auth, struct http_request *request, struct auth_tick
 int auth_finish(struct auth *auth, struct http_request *request, const struct auth_ticket *ticket,
                 struct aws_error *error) MUST_CHECK;
 
-// The presigned query form, for GET of URLs that the service itself handed out (Code.Location): no
-// body, UNSIGNED-PAYLOAD. In on_head.
+// The presigned query form, for requests without a body: URLs that the service itself handed out
+// (Code.Location), and function URLs of AuthType AWS_IAM. What was signed of the body is UNSIGNED-PAYLOAD
+// or, as botocore's SigV4QueryAuth has it, the hash of nothing. In on_head. The ticket stays where it is:
+// its claim is not to be copied.
 int auth_check_presigned(struct auth *auth, struct http_request *request,
-                         struct aws_error *error) MUST_CHECK;
+                         struct auth_ticket *ret_ticket, struct aws_error *error) MUST_CHECK;
 
 // Appends "path?query" with a signature that auth_check_presigned accepts for `expires_s` seconds.
 // `host` is the Host header that the client will send; `path` is percent-encoded already.

@@ -123,7 +123,8 @@ static void body_read(struct http_request *request, int status)
 
 void code_location_serve(struct call *call)
 {
-    if (auth_check_presigned(call->api->config.auth, call->request, &call->error) < 0)
+    if (auth_check_presigned(call->api->config.auth, call->request, &call->ticket, &call->error) <
+        0)
         call_fail(call);
     else
         http_request_keep_body(call->request, 0, body_read);

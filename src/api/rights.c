@@ -292,15 +292,26 @@ int rights_may(struct call *call, const char *action, struct str resource)
     return answer == ROLE_ALLOWED ? 0 : deny(call, action, resource, answer);
 }
 
-int rights_check_invoke(struct call *call, struct str name, struct str qualifier)
+static int check_function(struct call *call, const char *action, struct str name,
+                          struct str qualifier)
 {
     if (rights_are_all(call))
         return 0;
     struct resource resource = resource_new();
     name_function(&resource, call, name, qualifier);
-    int r = check(call, "lambda:InvokeFunction", &resource);
+    int r = check(call, action, &resource);
     buf_done(&resource.arn);
     return r;
+}
+
+int rights_check_invoke(struct call *call, struct str name, struct str qualifier)
+{
+    return check_function(call, "lambda:InvokeFunction", name, qualifier);
+}
+
+int rights_check_url(struct call *call, struct str name, struct str qualifier)
+{
+    return check_function(call, "lambda:InvokeFunctionUrl", name, qualifier);
 }
 
 int rights_check_layer(struct call *call, const char *name, uint64_t number)

@@ -34,6 +34,8 @@ int rights_check_head(struct call *call) MUST_CHECK;
 // May the caller invoke this function (of this region and account)? For settings by which the service
 // itself will call it later. `qualifier` may be empty. As rights_check.
 int rights_check_invoke(struct call *call, struct str name, struct str qualifier) MUST_CHECK;
+// May the caller call the function's URL? As rights_check.
+int rights_check_url(struct call *call, struct str name, struct str qualifier) MUST_CHECK;
 
 // May the caller read this layer version? For functions that shall have it. As rights_check.
 int rights_check_layer(struct call *call, const char *name, uint64_t number) MUST_CHECK;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/rights.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -170,6 +171,16 @@ static void start(struct url_call *url)
     }
 }
 
+/* The service's own key, or a person who may; what they may not is told in AWS's word for it. */
+static int check_right(struct url_call *url, const struct attachment *config)
+{
+    struct call *call = url->call;
+    if (!url->is_iam ||
+        rights_check_url(call, str_of(config->function->name), str_of(config->qualifier)) == 0)
+        return 0;
+    return aws_error_set(&call->error, AWS_ACCESS_DENIED, "%s", FORBIDDEN);
+}
+
 /* The configuration again: it may have changed while the body arrived, also who may call. */
 static int find_version(struct url_call *url)
 {
@@ -179,6 +190,8 @@ static int find_version(struct url_call *url)
     if (!config)
         return -ENOENT;
     if (is_none(config) == url->is_iam || (!url->is_iam && !is_public(config)))
+        return -EACCES;
+    if (check_right(url, config) < 0)
         return -EACCES;
     int r = catalog_find(catalog, config->function->name, config->qualifier, &version);
     if (r < 0)
@@ -201,7 +214,7 @@ static void body_read(struct http_request *request, int status)
         url_refuse(url, 413, "RequestTooLargeException", "Request too large");
         return;
     }
-    if (url->is_iam && call->ticket.claim.access_key.data)
+    if (url->is_iam && !call->ticket.claim.is_presigned)
         r = auth_finish(call->api->config.auth, request, &call->ticket, &error);
     if (r < 0) {
         url_refuse(url, 403, aws_error_name(error.code), error.message);
@@ -261,11 +274,12 @@ static int hide_signature(struct url_call *url)
 static int check_presigned(struct url_call *url)
 {
     struct call *call = url->call;
-    int r = auth_check_presigned(call->api->config.auth, call->request, &call->error);
+    int r =
+        auth_check_presigned(call->api->config.auth, call->request, &call->ticket, &call->error);
     return r < 0 ? r : hide_signature(url);
 }
 
-/* Who may call? Signed callers are the account, which may do everything. */
+/* Who may call? */
 static int authorize(struct url_call *url, const struct attachment *config)
 {
     struct call *call = url->call;
@@ -276,14 +290,17 @@ static int authorize(struct url_call *url, const struct attachment *config)
     url->is_iam = true;
     struct str signature = {NULL, 0};
     (void) !route_query(request->query, "X-Amz-Signature", request->arena, &signature);
+    call->ticket.takes_people = true;
+    int r;
     if (signature.data && http_request_header_count(request, "authorization") == 0)
-        return check_presigned(url);
-    int r = auth_begin(call->api->config.auth, request, &call->ticket, &call->error);
+        r = check_presigned(url);
+    else
+        r = auth_begin(call->api->config.auth, request, &call->ticket, &call->error);
     if (r < 0 && call->error.code == AWS_MISSING_AUTHENTICATION_TOKEN)
         r = aws_error_set(&call->error, AWS_ACCESS_DENIED, "%s", FORBIDDEN);
     if (r == 0 && call->ticket.service != AUTH_SERVICE_LAMBDA)
         r = aws_error_set(&call->error, AWS_ACCESS_DENIED, "%s", FORBIDDEN);
-    return r;
+    return r < 0 ? r : check_right(url, config);
 }
 
 static void answer_preflight(struct url_call *url)

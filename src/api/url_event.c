@@ -9,6 +9,8 @@
 #include <time.h>
 
 #include "api/url.h"
+
+#include "api/rights.h"
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/percent.h"
@@ -186,12 +188,14 @@ static void append_authorizer(struct buf *json, const struct url_call *url)
     const struct api *api = url->call->api;
     if (!url->is_iam)
         return;
+    char arn[RIGHTS_ARN_BYTES], id[RIGHTS_ARN_BYTES];
+    rights_identity(url->call, arn, id);
     buf_append_text(json, ",\"authorizer\":{\"iam\":{\"accessKey\":");
     json_append_string(json, url->call->ticket.claim.access_key);
     buf_printf(json,
                ",\"accountId\":\"%s\",\"callerId\":\"%s\",\"cognitoIdentity\":null,"
-               "\"principalOrgId\":null,\"userArn\":\"arn:aws:iam::%s:root\",\"userId\":\"%s\"}}",
-               api->account, api->account, api->account, api->account);
+               "\"principalOrgId\":null,\"userArn\":\"%s\",\"userId\":\"%s\"}}",
+               api->account, id, arn, id);
 }
 
 static void append_context(struct buf *json, const struct url_call *url)

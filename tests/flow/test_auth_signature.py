@@ -211,7 +211,7 @@ def test_a_body_must_be_hashed(service, payload):
     ("", 400, "IncompleteSignatureException"),
     ("Basic YWJjOmRlZg==", 400, "IncompleteSignatureException"),
     ("Bearer x", 400, "IncompleteSignatureException"),
-    ("AWS AKIA:sig", 400, "IncompleteSignatureException"),
+    ("AWS5-HMAC AKIA:sig", 400, "IncompleteSignatureException"),
     ("AWS4-HMAC-SHA256", 400, "IncompleteSignatureException"),
     ("AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/lambda/aws4_request", 400, "IncompleteSignatureException"),
     ("AWS4-HMAC-SHA256 Credential=a, SignedHeaders=host, Signature=" + 64 * "0", 400, "IncompleteSignatureException"),

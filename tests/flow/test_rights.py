@@ -360,34 +360,92 @@ def test_a_users_presigned_url_is_no_way_around(person, hello):
     assert refused.value.code == 403
 
 
-def test_a_url_for_iam_is_not_for_users(person, hello):
-    """Function URLs know no users' rights: they take the service's own key, whatever a policy allows."""
+@pytest.fixture
+def iam_url(hello):
+    """call(keys, how): status and body of a GET of public-a's URL of AuthType AWS_IAM, signed in that way."""
     import urllib.error
     import urllib.request
-    from botocore.auth import SigV4Auth
+    from botocore import auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
     owner = hello.client("lambda")
     url_id = owner.create_function_url_config(FunctionName="public-a", AuthType="AWS_IAM")["FunctionUrl"].split("//")[1].split(".")[0]
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    ways = {"header": auth.SigV4Auth, "query": auth.SigV4QueryAuth, "unsigned payload": auth.S3SigV4QueryAuth,
+            "version 2": auth.HmacV1QueryAuth}
 
-    def call(access_key, secret):
-        request = AWSRequest("GET", "%s/_lamina/url/%s/" % (hello.endpoint, url_id))
-        SigV4Auth(Credentials(access_key, secret), "lambda", "us-east-1").add_auth(request)
+    def call(keys, how="header", method="GET", data=None, tamper="", **more):
+        request = AWSRequest(method, "%s/_lamina/url/%s/" % (hello.endpoint, url_id), data=data)
+        credentials = Credentials(*keys)
+        way = ways[how](credentials, expires=300) if how == "version 2" else ways[how](credentials, "lambda", "us-east-1")
+        way.add_auth(request)
+        prepared = urllib.request.Request(request.url + tamper, headers=dict(request.headers), method=method, data=data)
         try:
-            with opener.open(urllib.request.Request(request.url, headers=dict(request.headers)), timeout=240) as answer:
-                return answer.status
+            with opener.open(prepared, timeout=240) as answer:
+                return answer.status, answer.read()
         except urllib.error.HTTPError as error:
-            return error.code
+            return error.code, error.read()
 
-    keys = person("nel", policy(statement("Allow", "*", "*")))()._request_signer._credentials  # pylint: disable=protected-access
-    own = hello.credentials
-    try:
-        assert call(own["aws_access_key_id"], own["aws_secret_access_key"]) == 200
-        assert call(keys.access_key, keys.secret_key) == 403
-    finally:
-        owner.delete_function_url_config(FunctionName="public-a")
+    yield call
+    owner.delete_function_url_config(FunctionName="public-a")
+
+
+def keys_of(client):
+    keys = client._request_signer._credentials  # pylint: disable=protected-access
+    return keys.access_key, keys.secret_key
+
+
+def test_a_url_for_iam_takes_people_who_may(person, hello, iam_url):
+    own = (hello.credentials["aws_access_key_id"], hello.credentials["aws_secret_access_key"])
+    may = keys_of(person("nel", policy(statement("Allow", "lambda:InvokeFunctionUrl", FUNCTION + "public-a")))())
+    others = {
+        "no such right": keys_of(person("nob", policy(statement("Allow", ["lambda:InvokeFunction", "lambda:Get*"], "*")))()),
+        "another function's": keys_of(person("non", policy(statement("Allow", "lambda:InvokeFunctionUrl", FUNCTION + "private-b")))()),
+        "denied": keys_of(person("nix", policy(statement("Allow", "*", "*"), statement("Deny", "lambda:InvokeFunctionUrl", "*")))()),
+        "another's secret": (may[0], own[1]),
+        "nobody's": ("AKIAAAAAAAAAAAAAAAAA", "x" * 40),
+    }
+    for how in ("header", "query", "unsigned payload"):
+        for keys in (own, may):
+            assert iam_url(keys, how)[0] == 200, how
+            assert iam_url(keys, how, tamper="&more=1" if "X-Amz" in how or how != "header" else "?more=1")[0] == 403, how
+        for what, keys in others.items():
+            assert iam_url(keys, how)[0] == 403, (how, what)
+    assert iam_url(may, "header", "POST", b"{}")[0] == 200
+    status, body = iam_url(may, "query", "POST", b"{}")
+    assert (status, b"sign it in the header" in body) == (403, True)
+    status, body = iam_url(may, "version 2")
+    assert status in (400, 403) and b"version 4" in body
+    assert hello.lamina("user", "delete", "nel").returncode == 0
+    assert iam_url(may)[0] == 403
+
+
+def test_the_function_is_told_who_called_its_url(person, hello, iam_url):
+    from lambda_function import fresh_name, function
+
+    owner = hello.client("lambda")
+    name = fresh_name("told")
+    with function(owner, name):
+        url = owner.create_function_url_config(FunctionName=name, AuthType="AWS_IAM")["FunctionUrl"]
+        import http.client
+        import urllib.parse
+        from botocore import auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+        keys = keys_of(person("pat", policy(statement("Allow", "lambda:*", "*")))())
+        place = urllib.parse.urlsplit(hello.endpoint)
+        for way in (auth.SigV4Auth, auth.SigV4QueryAuth):
+            path = "/_lamina/url/%s/" % url.split("//")[1].split(".")[0]
+            request = AWSRequest("GET", hello.endpoint + path)
+            way(Credentials(*keys), "lambda", "us-east-1").add_auth(request)
+            connection = http.client.HTTPConnection(place.hostname, place.port, timeout=240)
+            connection.request("GET", request.url.split(place.netloc, 1)[1], headers=dict(request.headers.items()))
+            event = json.load(connection.getresponse())["event"]
+            iam = event["requestContext"]["authorizer"]["iam"]
+            assert (iam["accessKey"], iam["userArn"]) == (keys[0], "arn:aws:iam::%s:user/pat" % ACCOUNT)
+            assert iam["userId"] == iam["callerId"] == keys[0]
+            assert "Signature" not in json.dumps(event).replace("x-amz-", "")
 
 
 def test_what_cannot_be_a_user_is_refused(hello):

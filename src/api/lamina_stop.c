@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * POST /lamina/v1/functions/NAME/stop?cache=warm|cold: ends the function's idle instances, so that the next
- * call is a cold start; with cache=cold its files also leave the page cache. For `lamina compare`.
+ * POST /lamina/v1/functions/NAME/stop?cache=warm|cold&spares=end|keep: ends the function's idle instances, so that the
+ * next call is a cold start: a fork of the template where there is one, or a spare if they are kept. With cache=cold
+ * the templates end too, and its files leave the page cache. For `lamina compare`.
  */
 
 #include <errno.h>
@@ -23,7 +24,7 @@ struct stopping {
     struct store *store;
     struct digest trees[2]; /* the package's, the layers' */
     size_t n_trees;
-    bool is_cold;
+    bool is_cold, keeps_spares;
     unsigned stopped;
     int result;
     struct error err;
@@ -70,16 +71,21 @@ static void stopped(void *arg, unsigned n)
         dropped(stopping, -EAGAIN);
 }
 
-static int read_cache(struct call *call, bool *ret_is_cold)
+static int read_query(struct call *call, struct stopping *stopping)
 {
     AUTO_VALIDATION struct validation validation = VALIDATION_INIT;
-    struct str cache;
+    struct str cache, spares;
     int r = call_query(call, "cache", &cache);
+    if (r == 0)
+        r = call_query(call, "spares", &spares);
     if (r < 0)
         return r;
-    *ret_is_cold = str_equal(cache, STR("cold"));
-    if (cache.data && !*ret_is_cold && !str_equal(cache, STR("warm")))
+    stopping->is_cold = str_equal(cache, STR("cold"));
+    stopping->keeps_spares = str_equal(spares, STR("keep"));
+    if (cache.data && !stopping->is_cold && !str_equal(cache, STR("warm")))
         validation_add(&validation, cache, "cache", "satisfy enum value set: [warm, cold]");
+    if (spares.data && !stopping->keeps_spares && !str_equal(spares, STR("end")))
+        validation_add(&validation, spares, "spares", "satisfy enum value set: [end, keep]");
     return validation_finish(&validation, AWS_VALIDATION, &call->error);
 }
 
@@ -87,7 +93,7 @@ static int begin(struct call *call, struct function_name *ret_name, struct stopp
 {
     int r = call_function_name(call, FUNCTION_NAME_NAMESPACED, ret_name);
     if (r == 0)
-        r = read_cache(call, &stopping->is_cold);
+        r = read_query(call, stopping);
     if (r < 0)
         return r;
     const struct function *function = catalog_function(call->api->config.catalog, ret_name->name);
@@ -117,5 +123,8 @@ void lamina_stop(struct call *call)
         call_fail(call);
         return;
     }
-    scheduler_stop_idle(call->api->config.scheduler, str_of(name.name), stopped, stopping);
+    enum scheduler_stop what = stopping->keeps_spares ? SCHEDULER_STOP_USED : SCHEDULER_STOP_IDLE;
+    if (stopping->is_cold)
+        what = SCHEDULER_STOP_TEMPLATES;
+    scheduler_stop_idle(call->api->config.scheduler, str_of(name.name), what, stopped, stopping);
 }

@@ -534,10 +534,16 @@ static void worker_forget(struct worker *worker)
         pool->stopping--;
         scheduler->ending--;
     }
-    if (worker->stopping && --worker->stopping->remaining == 0)
-        worker->stopping->done(worker->stopping->arg, worker->stopping->total);
-    if (worker->stopping && worker->stopping->remaining == 0)
-        free(worker->stopping);
+    if (worker->stopping)
+        stopping_done(worker->stopping);
+}
+
+void stopping_done(struct stopping *stopping)
+{
+    if (--stopping->remaining > 0)
+        return;
+    stopping->done(stopping->arg, stopping->total);
+    free(stopping);
 }
 
 static void on_ended(void *arg, struct instance *instance, const struct instance_end *end)

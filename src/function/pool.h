@@ -109,4 +109,7 @@ struct stopping {
     void *arg;
 };
 
+/* One of them has: the last tells. */
+void stopping_done(struct stopping *stopping);
+
 #endif

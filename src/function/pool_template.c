@@ -255,11 +255,22 @@ static void current_failed(struct pool *pool, const struct template *template)
     waits_answer(pool);
 }
 
+static void stopped_check(struct pool_template *own)
+{
+    struct stopping *stopping = own->stopping;
+    if (!stopping)
+        return;
+    if (--own->stopped == 0)
+        own->stopping = NULL;
+    stopping_done(stopping);
+}
+
 static void on_ended(void *arg, struct template *template)
 {
     struct pool *pool = arg;
     struct pool_template *own = &pool->template;
     own->alive--;
+    stopped_check(own);
     if (template == own->next)
         own->next = NULL; /* the one that it was to replace goes on */
     else if (template == own->current)
@@ -310,6 +321,17 @@ void pool_template_fork_crashed(struct pool *pool, uint64_t template_id)
     log_warn("template.replaced", "function=%s version=%s reason=crashes", pool->version->name,
              pool->version->qualifier);
     own->next = template_ask(pool);
+}
+
+unsigned pool_template_stop(struct pool *pool, struct stopping *stopping)
+{
+    struct pool_template *own = &pool->template;
+    pool_template_retire(pool);
+    if (own->alive == 0 || own->stopping)
+        return 0;
+    own->stopping = stopping;
+    own->stopped = own->alive;
+    return own->stopped;
 }
 
 void pool_template_retire(struct pool *pool)

@@ -34,13 +34,15 @@ struct pool;
 
 /* In struct pool. */
 struct pool_template {
-    struct template *current; /* STARTING, INIT or READY; NULL: none */
-    struct template *next;    /* the same, to take its place */
-    unsigned alive;           /* with those that were retired: the pool outlives them */
-    uint64_t need;            /* memory taken off until the one that is coming is measured */
-    unsigned failures;        /* in a row */
-    unsigned replacements;    /* for crashes */
-    unsigned fork_faults;     /* in a row */
+    struct template *current;  /* STARTING, INIT or READY; NULL: none */
+    struct template *next;     /* the same, to take its place */
+    unsigned alive;            /* with those that were retired: the pool outlives them */
+    struct stopping *stopping; /* who waits until `stopped` of them are gone; borrowed */
+    unsigned stopped;
+    uint64_t need;         /* memory taken off until the one that is coming is measured */
+    unsigned failures;     /* in a row */
+    unsigned replacements; /* for crashes */
+    unsigned fork_faults;  /* in a row */
     bool is_refused;
     int64_t retry_ms; /* not before */
     int64_t ready_ns, asked_ns;
@@ -71,6 +73,9 @@ void pool_template_fork_fault(struct pool *pool, const char *text);
 void pool_template_fork_stood(struct pool *pool);
 /* A signal ended a fork of the template with this id. */
 void pool_template_fork_crashed(struct pool *pool, uint64_t template_id);
+struct stopping;
+/* Ends them, though their version lives: the next call makes another. Returns how many `stopping` has to wait for. */
+unsigned pool_template_stop(struct pool *pool, struct stopping *stopping);
 /* No call will need it any more. */
 void pool_template_retire(struct pool *pool);
 /* How much of a wait since `since_ns` was for the template to be made, in microseconds. */

@@ -452,7 +452,15 @@ static void stopping_none(void *arg)
     free(stopping);
 }
 
-void scheduler_stop_idle(struct scheduler *scheduler, struct str function,
+static void stop_templates(struct scheduler *scheduler, struct str function,
+                           struct stopping *stopping)
+{
+    MAP_FOR_EACH (struct pool, each, &scheduler->pools)
+        if (str_equal_text(function, each->version->name))
+            stopping->remaining += pool_template_stop(each, stopping);
+}
+
+void scheduler_stop_idle(struct scheduler *scheduler, struct str function, enum scheduler_stop what,
                          scheduler_stopped_cb *done, void *arg)
 {
     struct stopping *stopping = mem_new(struct stopping);
@@ -464,13 +472,16 @@ void scheduler_stop_idle(struct scheduler *scheduler, struct str function,
     stopping->arg = arg;
     LIST_FOR_EACH_SAFE (struct worker, each, &scheduler->workers, all_link) {
         if (!worker_is_idle(each) || each->stopping ||
+            (each->is_spare && what == SCHEDULER_STOP_USED) ||
             !str_equal_text(function, each->pool->version->name))
             continue;
         each->stopping = stopping;
         stopping->total = ++stopping->remaining;
         worker_stop(each);
     }
-    if (stopping->total == 0)
+    if (what == SCHEDULER_STOP_TEMPLATES)
+        stop_templates(scheduler, function, stopping);
+    if (stopping->remaining == 0)
         loop_defer(scheduler->loop, &stopping->deferred, stopping_none, stopping);
 }
 

@@ -215,8 +215,13 @@ void scheduler_each_version(const struct scheduler *scheduler,
 
 /* Ends the idle and frozen instances of a function (all its versions); busy ones are left alone.
  * Calls `done` when they are gone, with how many there were. For `lamina compare`. */
+enum scheduler_stop {
+    SCHEDULER_STOP_USED,      /* those that have served: spares stay */
+    SCHEDULER_STOP_IDLE,      /* spares too */
+    SCHEDULER_STOP_TEMPLATES, /* and the templates: nothing of it is left on the machine */
+};
 typedef void scheduler_stopped_cb(void *arg, unsigned stopped);
-void scheduler_stop_idle(struct scheduler *scheduler, struct str function,
+void scheduler_stop_idle(struct scheduler *scheduler, struct str function, enum scheduler_stop what,
                          scheduler_stopped_cb *done, void *arg);
 
 /* One line of `lamina ps`. Strings are borrowed until the walk goes on. */

@@ -284,7 +284,7 @@ static void caller_step(struct world *world)
     struct call *call = &world->calls[pick(world, CALLS)];
     struct invocation_spec spec = {.payload = BUF_INIT(100), .wants_log_tail = pick(world, 2)};
     if (pick(world, 40) == 0) {
-        scheduler_stop_idle(world->scheduler, STR("f"), on_stopped, NULL);
+        scheduler_stop_idle(world->scheduler, STR("f"), SCHEDULER_STOP_IDLE, on_stopped, NULL);
     } else if (!call->invocation) {
         buf_append_text(&spec.payload, "{}");
         spec.stream = pick(world, 3) == 0 ? &stream : NULL;

@@ -742,7 +742,7 @@ static void idle_instances_can_be_stopped_by_name(void **state)
     struct fixture *fixture = *state;
     char id[40];
     use(fixture, generous);
-    scheduler_stop_idle(fixture->scheduler, STR("f"), on_stopped, fixture);
+    scheduler_stop_idle(fixture->scheduler, STR("f"), SCHEDULER_STOP_IDLE, on_stopped, fixture);
     fake_wait_flag(&fixture->spawn, &fixture->stopped);
     assert_int_equal(fixture->stopped, 1); /* none */
     start(fixture, 0, fixture->f);
@@ -752,7 +752,7 @@ static void idle_instances_can_be_stopped_by_name(void **state)
     box_take(box_up(fixture, 1), id);
     box_next(&fixture->boxes[0]);
     fixture->stopped = 0;
-    scheduler_stop_idle(fixture->scheduler, STR("f"), on_stopped, fixture);
+    scheduler_stop_idle(fixture->scheduler, STR("f"), SCHEDULER_STOP_IDLE, on_stopped, fixture);
     expect_kill_and_exit(fixture, &fixture->boxes[0]);
     fake_wait_flag(&fixture->spawn, &fixture->stopped);
     assert_int_equal(fixture->stopped, 2); /* one; the busy one is left alone */

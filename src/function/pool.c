@@ -39,6 +39,7 @@ struct pool *pool_new(struct scheduler *scheduler, const struct version *version
     list_init(&pool->idle);
     list_init(&pool->settling);
     pool_template_init(&pool->template);
+    pool->called_ms = INT64_MIN;
     return pool;
 }
 

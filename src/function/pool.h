@@ -69,7 +69,7 @@ struct pool {
     struct pool_template template;
     uint32_t spare_count;
     struct loop_timer spare_timer;
-    int64_t called_ms;
+    int64_t called_ms; /* when a call came last; INT64_MIN: none since it was made, or stopped */
     uint32_t provisioned; /* instances to be kept, whether called or not */
     bool has_failed;      /* one of those failed its init phase: no more are started ahead */
     bool is_retired;

@@ -452,12 +452,17 @@ static void stopping_none(void *arg)
     free(stopping);
 }
 
-static void stop_templates(struct scheduler *scheduler, struct str function,
-                           struct stopping *stopping)
+/* No spare comes again before the next call. */
+static void stop_pools(struct scheduler *scheduler, struct str function, enum scheduler_stop what,
+                       struct stopping *stopping)
 {
-    MAP_FOR_EACH (struct pool, each, &scheduler->pools)
-        if (str_equal_text(function, each->version->name))
+    MAP_FOR_EACH (struct pool, each, &scheduler->pools) {
+        if (what == SCHEDULER_STOP_USED || !str_equal_text(function, each->version->name))
+            continue;
+        each->called_ms = INT64_MIN;
+        if (what == SCHEDULER_STOP_TEMPLATES)
             stopping->remaining += pool_template_stop(each, stopping);
+    }
 }
 
 void scheduler_stop_idle(struct scheduler *scheduler, struct str function, enum scheduler_stop what,
@@ -479,8 +484,7 @@ void scheduler_stop_idle(struct scheduler *scheduler, struct str function, enum 
         stopping->total = ++stopping->remaining;
         worker_stop(each);
     }
-    if (what == SCHEDULER_STOP_TEMPLATES)
-        stop_templates(scheduler, function, stopping);
+    stop_pools(scheduler, function, what, stopping);
     if (stopping->remaining == 0)
         loop_defer(scheduler->loop, &stopping->deferred, stopping_none, stopping);
 }

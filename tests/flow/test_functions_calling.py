@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Functions that call functions: in every way there is, and without end."""
 import json
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,35 @@ def test_destinations_that_lead_back_are_stopped(service):
             "Destination": ARN + name}})
         assert client.invoke(FunctionName=name, InvocationType="Event", Payload=b"0")["StatusCode"] == 202
         wait_for(lambda: "async.loop" in service.log(), "the end of the circle")
+
+
+JS_MODULES = Path(__file__).resolve().parents[2] / "build" / "deps" / "npm" / "aws-sdk" / "node_modules"
+JS_HANDLER = r'''
+const { LambdaClient, InvokeCommand, InvokeWithResponseStreamCommand, ListFunctionsCommand } = require("@aws-sdk/client-lambda");
+const client = new LambdaClient({});
+exports.handler = async (event) => {
+  const plain = await client.send(new InvokeCommand({ FunctionName: event.name, Payload: "1" }));
+  const streamed = await client.send(new InvokeWithResponseStreamCommand({ FunctionName: event.name, Payload: "2" }));
+  let text = "";
+  for await (const part of streamed.EventStream)
+    if (part.PayloadChunk) text += Buffer.from(part.PayloadChunk.Payload).toString();
+  let denied = "";
+  try { await client.send(new ListFunctionsCommand({})); } catch (error) { denied = error.name; }
+  return [JSON.parse(Buffer.from(plain.Payload)), JSON.parse(text), denied];
+};
+'''
+
+
+@pytest.mark.skipif(not (JS_MODULES / "@aws-sdk" / "client-lambda").exists() or not Path("/usr/bin/node").exists(),
+                    reason="Debian's node or @aws-sdk/client-lambda is missing (tools/deps check)")
+def test_the_javascript_sdk_finds_the_platform_by_itself(service):
+    client, files = service.client("lambda"), {"app.js": JS_HANDLER}
+    for path in JS_MODULES.rglob("*"):
+        if path.is_file() and path.suffix in (".js", ".json", ".cjs") and "dist-es" not in path.parts:
+            files["node_modules/%s" % path.relative_to(JS_MODULES)] = path.read_bytes()
+    with function(client, fresh_name("callee")) as callee, \
+            function(client, fresh_name("js"), Runtime="nodejs18.x", Handler="app.handler", Timeout=300,
+                     Code={"ZipFile": zip_of(files)},
+                     Environment={"Variables": {"CALLEE_FUNCTION_NAME": callee["FunctionName"]}}) as caller_js:
+        one, two, denied = invoke(client, caller_js["FunctionName"], json.dumps({"name": callee["FunctionName"]}).encode())
+        assert (one["event"], two["event"], denied) == (1, 2, "AccessDeniedException")

@@ -33,6 +33,7 @@ class RuntimeApi:
         self.family = _socket.AF_INET6 if ":" in self.address[0] else _socket.AF_INET
         self.host = address
         self.socket = None
+        self.first_headers = ""  # of the first request for work only
 
     def _connect(self):
         self.socket = _socket.socket(self.family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
@@ -288,7 +289,8 @@ def call_handler(handler, payload, context):
 
 
 def serve_one(api, handler):
-    status, headers, payload = api.exchange("GET", "invocation/next")
+    status, headers, payload = api.exchange("GET", "invocation/next", api.first_headers)
+    api.first_headers = ""
     if status != 200:
         raise OSError("the Runtime API answered %d to a request for work" % status)
     context = LambdaContext(headers)
@@ -324,25 +326,87 @@ def layer_paths():
     return ["/opt/python/lib/python%d.%d/site-packages" % sys.version_info[:2], "/opt/python"]
 
 
-def main():
-    """Never returns: the process ends when the platform says so, or with 1."""
-    # The place of this file, which nobody but bootstrap needs, becomes the function's.
-    sys.path[0] = os.environ.get("LAMBDA_TASK_ROOT", "/var/task")
-    sys.path[1:1] = layer_paths()
-    api = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
-    start_logging()
-    try:
-        handler = find_handler(os.environ.get("_HANDLER", ""))
-    except BaseException as exception:  # SystemExit too: a module may call sys.exit
-        error = error_of(exception, 0, "")
-        error["stackTrace"] = [line for line in error["stackTrace"]
-                               if "importlib" not in line and "lamina_runtime.py" not in line]
-        log_error(error)
-        report(api, "init/error", error)
-        sys.exit(1)
+def fail_start(api, path, exception, kind=None, status=1):
+    """Reports why there will be no invocations, and ends."""
+    error = error_of(exception, 0, "")
+    error["stackTrace"] = [line for line in error["stackTrace"]
+                           if "importlib" not in line and "lamina_runtime.py" not in line]
+    if kind:
+        error["errorType"] = kind
+    log_error(error)
+    report(api, path, error)
+    sys.exit(status)
+
+
+def serve(api, handler):
     while True:
         try:
             serve_one(api, handler)
         except OSError as error:
             print("lamina-python: %s" % error, file=sys.stderr, flush=True)
             sys.exit(1)
+
+
+# ---- SnapStart
+
+def hooks():
+    """AWS's module, when the function has imported it."""
+    return sys.modules.get("snapshot_restore_py")
+
+
+def before_snapshot(api):
+    try:
+        registered = hooks().get_before_snapshot() if hooks() else []
+        while registered:
+            function, args, kwargs = registered.pop()
+            function(*args, **kwargs)
+    except BaseException as exception:
+        fail_start(api, "init/error", exception, "Runtime.BeforeSnapshotError", 64)
+
+
+def after_restore(api):
+    try:
+        for function, args, kwargs in hooks().get_after_restore() if hooks() else []:
+            function(*args, **kwargs)
+    except BaseException as exception:
+        fail_start(api, "restore/error", exception, "Runtime.AfterRestoreError", 65)
+
+
+def serve_restored(handler, restore_ms):
+    """In a fork of a template: everything that names an instance is read again."""
+    began = time.monotonic()
+    LambdaContext.log_stream_name = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+    api = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    after_restore(api)
+    restore_ms += (time.monotonic() - began) * 1000
+    api.first_headers = "Lamina-Init-Phases: restore=%.3f\r\n" % restore_ms
+    serve(api, handler)
+
+
+def main():
+    """Never returns: the process ends when the platform says so, or with 1."""
+    # The place of this file, which nobody but bootstrap needs, becomes the function's; ours comes last.
+    ours, sys.path[0] = sys.path[0], os.environ.get("LAMBDA_TASK_ROOT", "/var/task")
+    sys.path[1:1] = layer_paths()
+    sys.path.append(ours)
+    api = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    snapshot = None
+    if "LAMINA_TEMPLATE_FD" in os.environ:
+        import lamina_snapshot as snapshot
+        snapshot.prepare()
+    start_logging()
+    try:
+        handler = find_handler(os.environ.get("_HANDLER", ""))
+    except BaseException as exception:  # SystemExit too: a module may call sys.exit
+        fail_start(api, "init/error", exception)
+    # A SnapStart function that is started in the ordinary way, for want of a template, still relies on its hooks.
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        before_snapshot(api)
+        if snapshot is None:
+            after_restore(api)
+    if snapshot is None:
+        serve(api, handler)
+    try:
+        snapshot.serve_forks(lambda restore_ms: serve_restored(handler, restore_ms))
+    except snapshot.NotForkable as exception:
+        fail_start(api, "init/error", exception, "Runtime.NotForkable")

@@ -27,7 +27,7 @@ PREFIX = "/2018-06-01/runtime/"
 
 @dataclass
 class Answer:
-    kind: str  # "response", "error" or "init"
+    kind: str  # "response", "error", "init" or "restore"
     body: bytes
     headers: dict
     chunks: list = None  # of a streamed answer
@@ -102,8 +102,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.take_stream()
         body = self.rfile.read(int(self.headers["Content-Length"]))
         parts = self.path[len(PREFIX):].split("/")
-        if parts == ["init", "error"]:
-            api.answers.put(Answer("init", body, dict(self.headers)))
+        if parts in (["init", "error"], ["restore", "error"]):
+            api.answers.put(Answer(parts[0], body, dict(self.headers)))
             return self.reply(202, b'{"status":"OK"}')
         kind, status = parts[2], 0
         status = api.quirks.response_status if kind == "response" else api.quirks.error_status

@@ -264,7 +264,7 @@ const struct command cmd_deploy = {
     .usage = "PATH [--name NAME] [--memory MB] [--timeout S]",
     .summary = "Makes a function of a model file, a zip or a directory, or updates it",
     .details =
-        "A model file (.onnx, .ort) is zipped with Lamina's built-in runtime. A directory or a "
+        "A model file (.onnx, .ort, .tflite) is zipped with Lamina's built-in runtime. A directory or a "
         "zip\n"
         "needs an executable 'bootstrap' at its top, or one model. A function that exists gets\n"
         "the new code, and only the settings that are said. What AWS would refuse is refused\n"

@@ -307,6 +307,8 @@ static int run_doctor(struct cli *cli, struct error *err)
     check_file(&report, "lamina-model", "build or install Lamina again");
     check_file(&report, "runtime/lib/libonnxruntime.so",
                "models need it: tools/deps inference, then make");
+    check_file(&report, "runtime/lib/libtensorflowlite_c.so",
+               "TensorFlow Lite models need it: tools/deps inference, then make");
     check_open_files(&report);
     check_disk(&report, target.data_dir);
     r = finish(&report, cli, err);

@@ -378,10 +378,11 @@ static void say(struct prepare_result *result, const char *text)
                     (int) sizeof(result->reason) - 1, text);
 }
 
-static bool is_ort(const char *path)
+// Formats that engines use where they lie in the file.
+static bool is_mapped_as_it_is(const char *path)
 {
-    size_t size = strlen(path);
-    return size > 4 && strcasecmp(path + size - 4, ".ort") == 0;
+    const char *dot = strrchr(path, '.');
+    return dot && (strcasecmp(dot, ".ort") == 0 || strcasecmp(dot, ".tflite") == 0);
 }
 
 void prepare_run(struct prepare *prepare, const struct prepare_spec *spec,
@@ -402,7 +403,7 @@ void prepare_run(struct prepare *prepare, const struct prepare_spec *spec,
     memcpy(result->path, found.path, sizeof(found.path));
     result->model = found.digest;
     result->model_bytes = found.bytes;
-    if (is_ort(found.path)) {
+    if (is_mapped_as_it_is(found.path)) {
         say(result, "it is in the form that is used in place already");
         return;
     }

@@ -52,7 +52,8 @@ static bool is_model(struct str path)
     bool is_hidden = path.size > 0 && path.data[0] == '.';
     for (size_t i = 1; i < path.size; i++)
         is_hidden = is_hidden || (path.data[i] == '.' && path.data[i - 1] == '/');
-    return depth <= 3 && !is_hidden && (ends_with(path, ".onnx") || ends_with(path, ".ort"));
+    return depth <= 3 && !is_hidden &&
+           (ends_with(path, ".onnx") || ends_with(path, ".ort") || ends_with(path, ".tflite"));
 }
 
 static int look(void *arg, const struct store_entry *entry)

@@ -31,7 +31,8 @@ static bool is_model_name(const char *name)
 {
     size_t size = strlen(name);
     return (size > 5 && strcasecmp(name + size - 5, ".onnx") == 0) ||
-           (size > 4 && strcasecmp(name + size - 4, ".ort") == 0);
+           (size > 4 && strcasecmp(name + size - 4, ".ort") == 0) ||
+           (size > 7 && strcasecmp(name + size - 7, ".tflite") == 0);
 }
 
 static bool place_at(struct version_prepared_place *place, const uint8_t *tree_id, const char *root,

@@ -2,10 +2,20 @@
 
 #include "model_runtime/model.h"
 
+#include <string.h>
+#include <strings.h>
+
+// By the name: neither format has a beginning that the other could not have.
+static const struct engine *engine_of(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot != NULL && strcasecmp(dot, ".tflite") == 0 ? &engine_tflite : &engine_onnx;
+}
+
 int model_load(const char *path, const struct model_options *options, struct model **ret_model,
                struct error *err)
 {
-    return engine_onnx.load(path, options, ret_model, err);
+    return engine_of(path)->load(path, options, ret_model, err);
 }
 
 int model_run(struct model *model, const struct tensor *inputs, size_t input_count,

@@ -53,6 +53,8 @@ struct engine {
 
 // ONNX and ORT files, by ONNX Runtime.
 extern const struct engine engine_onnx;
+// TFLITE files, by TensorFlow Lite.
+extern const struct engine engine_tflite;
 
 // A prepared form that cannot be used never fails a load: the file itself is loaded then, and
 // `not_prepared` says why.

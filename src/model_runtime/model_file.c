@@ -28,9 +28,6 @@
     "a TensorFlow SavedModel. Export it to ONNX: "                                                 \
     "python -m tf2onnx.convert --saved-model FOLDER --output model.onnx" PAGE
 #define KERAS "a Keras model. Export it to ONNX: model.export(\"model.onnx\", format=\"onnx\")" PAGE
-#define TFLITE                                                                                     \
-    "a TensorFlow Lite model. Export it to ONNX: "                                                 \
-    "python -m tf2onnx.convert --tflite model.tflite --output model.onnx" PAGE
 #define GGUF                                                                                       \
     "llama.cpp's format, quantised for that program alone. Export the model it was made from to "  \
     "ONNX: "                                                                                       \
@@ -57,7 +54,6 @@ static const struct {
     {".keras", KERAS},
     {".h5", KERAS},
     {".hdf5", KERAS},
-    {".tflite", TFLITE},
     {".gguf", GGUF},
     {".ggml", GGUF},
     {".bst", XGBOOST},
@@ -78,7 +74,7 @@ static const char *base_name(const char *path)
 
 bool model_file_is_model(const char *name)
 {
-    return ends_with(name, ".onnx") || ends_with(name, ".ort");
+    return ends_with(name, ".onnx") || ends_with(name, ".ort") || ends_with(name, ".tflite");
 }
 
 const char *model_file_refusal(const char *path)
@@ -189,7 +185,7 @@ static int use_only(const char *root, const char *layers, char ret_path[PATH_MAX
     if (search.refused[0] != '\0')
         return refuse(search.refused, model_file_refusal(search.refused), err);
     return error_set(err, -ENOENT,
-                     "there is no model: %s holds no .onnx or .ort file, and MODEL_PATH is not set",
+                     "there is no model: %s holds no .onnx, .ort or .tflite file, and MODEL_PATH is not set",
                      root);
 }
 

@@ -25,7 +25,7 @@ struct model_place {
 int model_file_find(const struct model_place *place, char ret_path[PATH_MAX],
                     struct error *err) MUST_CHECK;
 
-// By the name alone: a file that lamina-model loads (.onnx, .ort).
+// By the name alone: a file that lamina-model loads (.onnx, .ort, .tflite).
 bool model_file_is_model(const char *name) MUST_CHECK;
 
 // What to tell the owner of a file whose name says that it holds a model in another format: what it

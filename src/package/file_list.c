@@ -246,13 +246,14 @@ void file_list_done(struct file_list *list)
     *list = (struct file_list){0};
 }
 
-void file_list_subtract(struct file_list *list, const struct file_list *other)
+void file_list_keep(struct file_list *list, bool (*is_kept)(const void *arg, const char *path),
+                    const void *arg)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < list->count; i++) {
         struct file_entry *entry = &list->entries[i];
-        if (file_list_find(other, entry->path) == NULL) {
+        if (is_kept(arg, entry->path)) {
             list->entries[kept++] = *entry;
             continue;
         }
@@ -261,6 +262,16 @@ void file_list_subtract(struct file_list *list, const struct file_list *other)
         free(entry->target);
     }
     list->count = kept;
+}
+
+static bool is_not_in(const void *other, const char *path)
+{
+    return file_list_find(other, path) == NULL;
+}
+
+void file_list_subtract(struct file_list *list, const struct file_list *other)
+{
+    file_list_keep(list, is_not_in, other);
 }
 
 static int compare_to_path(const void *path, const void *entry)

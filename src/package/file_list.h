@@ -51,6 +51,10 @@ MUST_CHECK int file_list_add(struct file_list *list, const char *path, uint64_t 
                              struct error *err);
 void file_list_done(struct file_list *list);
 
+// Removes what is_kept denies.
+void file_list_keep(struct file_list *list, bool (*is_kept)(const void *arg, const char *path),
+                    const void *arg);
+
 // Removes from list every path that other holds as well.
 void file_list_subtract(struct file_list *list, const struct file_list *other);
 

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,14 +47,35 @@ static int measure_extra(const char *path, struct package *package, struct error
     return 0;
 }
 
-static int measure_extra_directory(const char *path, struct package *package, struct error *err)
+// Of the sandbox's libraries a package takes those of its model's engine: 46 MB and 4 MB that nobody
+// else would load.
+static bool is_engine_of(const void *handler, const char *path)
+{
+    const char *dot = strrchr(handler, '.');
+    bool is_tflite = dot != NULL && strcasecmp(dot, ".tflite") == 0;
+    return strncmp(path, "liblamina", 9) != 0 &&
+           (strncmp(path, "libtensorflowlite", 17) == 0) == is_tflite;
+}
+
+static int list_libraries(int dir, const char *path, const struct package *package,
+                          struct file_list *list, struct error *err)
+{
+    int r = file_list_read(dir, path, list, err);
+    if (r == 0)
+        file_list_keep(list, is_engine_of, package->handler);
+    return r;
+}
+
+static int measure_extra_directory(const char *path, bool is_libraries, struct package *package,
+                                   struct error *err)
 {
     struct file_list list = {0};
 
     AUTO_FD int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return error_set_errno(err, -errno, "the built-in runtime's '%s'", path);
-    int r = file_list_read(dir, path, &list, err);
+    int r = is_libraries ? list_libraries(dir, path, package, &list, err)
+                         : file_list_read(dir, path, &list, err);
     if (r < 0)
         return r;
     package->unzipped_bytes += list.bytes;
@@ -70,9 +92,9 @@ static int measure_runtime(const struct package_options *options, struct package
                          "this build of Lamina has no lamina-model to run models with");
     int r = measure_extra(options->bootstrap, package, err);
     if (r == 0 && options->libraries != NULL)
-        r = measure_extra_directory(options->libraries, package, err);
+        r = measure_extra_directory(options->libraries, true, package, err);
     if (r == 0 && options->notices != NULL)
-        r = measure_extra_directory(options->notices, package, err);
+        r = measure_extra_directory(options->notices, false, package, err);
     package->has_bootstrap = true;
     return r;
 }
@@ -181,15 +203,17 @@ static int add_list(struct zip_writer *zip, int dir, const struct file_list *lis
     return r;
 }
 
+// `package`: of the libraries those of its engine; NULL: all files.
 static int add_directory_as(struct zip_writer *zip, const char *path, const char *prefix,
-                            struct error *err)
+                            const struct package *package, struct error *err)
 {
     struct file_list list = {0};
 
     AUTO_FD int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return error_set_errno(err, -errno, "open '%s'", path);
-    int r = file_list_read(dir, path, &list, err);
+    int r = package != NULL ? list_libraries(dir, path, package, &list, err)
+                            : file_list_read(dir, path, &list, err);
     if (r == 0)
         r = add_list(zip, dir, &list, prefix, err);
     file_list_done(&list);
@@ -197,7 +221,7 @@ static int add_directory_as(struct zip_writer *zip, const char *path, const char
 }
 
 static int add_runtime(struct zip_writer *zip, const struct package_options *options,
-                       struct error *err)
+                       const struct package *package, struct error *err)
 {
     AUTO_FD int fd = -1;
     struct stat st;
@@ -206,9 +230,9 @@ static int add_runtime(struct zip_writer *zip, const struct package_options *opt
     if (r == 0)
         r = zip_add_file(zip, SOURCE_BOOTSTRAP, true, fd, (uint64_t) st.st_size, err);
     if (r == 0 && options->libraries != NULL)
-        r = add_directory_as(zip, options->libraries, "lib/", err);
+        r = add_directory_as(zip, options->libraries, "lib/", package, err);
     if (r == 0 && options->notices != NULL)
-        r = add_directory_as(zip, options->notices, "NOTICE/", err);
+        r = add_directory_as(zip, options->notices, "NOTICE/", NULL, err);
     return r;
 }
 
@@ -219,7 +243,7 @@ static int write_zip(const struct package_options *options, struct source *sourc
 
     int r = zip_writer_new(package->fd, &zip, err);
     if (r == 0 && needs_runtime(options, package))
-        r = add_runtime(zip, options, err);
+        r = add_runtime(zip, options, package, err);
     if (r == 0 && options->part != PACKAGE_RUNTIME)
         r = add_list(zip, source->dir, &source->list,
                      options->part == PACKAGE_LAYER ? PACKAGE_LAYER_FOLDER : "", err);

@@ -56,7 +56,7 @@ static void by_handler_by_path_and_alone(void **state)
 {
     char elsewhere[PATH_MAX];
     put("bootstrap");
-    assert_not_found(NULL, "bootstrap", -ENOENT, "no .onnx or .ort file");
+    assert_not_found(NULL, "bootstrap", -ENOENT, "no .onnx, .ort or .tflite file");
     assert_int_equal(mkdirat(root_fd, "models", 0755), 0);
     put("models/a.onnx");
     assert_found(NULL, NULL, "models/a.onnx");
@@ -84,8 +84,8 @@ static void other_formats_are_refused_with_the_way_out(void **state)
         {"pytorch_model.bin", "torch.onnx"},  {"model.pkl", "skl2onnx.to_onnx("},
         {"m.joblib", "skl2onnx.to_onnx("},    {"model.safetensors", "optimum-cli export onnx"},
         {"llama.gguf", "optimum-cli export"}, {"m.h5", "format=\"onnx\""},
-        {"m.keras", "format=\"onnx\""},       {"m.tflite", "tf2onnx.convert --tflite"},
-        {"saved_model.pb", "--saved-model"},  {"m.ubj", "convert_xgboost"},
+        {"m.keras", "format=\"onnx\""},       {"saved_model.pb", "--saved-model"},
+        {"m.ubj", "convert_xgboost"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         put(rows[i].name);

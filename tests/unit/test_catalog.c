@@ -23,6 +23,7 @@ struct fixture {
     int code; /* of the last commit */
     unsigned n_retired;
     char retired[8][64]; /* qualifiers */
+    unsigned n_appeared;
 };
 
 static void retired(void *arg, const struct version *version)
@@ -30,6 +31,13 @@ static void retired(void *arg, const struct version *version)
     struct fixture *fixture = arg;
     assert_true(fixture->n_retired < 8);
     (void) snprintf(fixture->retired[fixture->n_retired++], 64, "%s", version->qualifier);
+}
+
+static void appeared(void *arg, const struct version *version)
+{
+    struct fixture *fixture = arg;
+    assert_non_null(version->qualifier);
+    fixture->n_appeared++;
 }
 
 static void open_all(struct fixture *fixture)
@@ -44,7 +52,7 @@ static void open_all(struct fixture *fixture)
         .region = REGION,
         .account = ACCOUNT,
         .registry = fixture->registry,
-        .listener = {.retired = retired, .arg = fixture},
+        .listener = {.retired = retired, .appeared = appeared, .arg = fixture},
     };
     fixture->catalog = catalog_new(&config);
     assert_non_null(fixture->catalog);
@@ -336,6 +344,38 @@ static void everything_survives_a_restart(void **state)
                         "arn:aws:lambda:us-east-1:000000000000:function:f:1");
 }
 
+/* With SnapStart: PENDING, then what its preparation found; the same code, so no instance has to end. */
+static void a_published_version_can_change_its_state(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct version *version;
+    struct change *change;
+    create(fixture, "f");
+    assert_int_equal(change_begin(fixture->catalog, "f", &change), 0);
+    struct change_plan first = {.latest = version_copy(change_function(change)->latest)};
+    first.latest->has_snap_start = true;
+    first.publish = version_copy_as(first.latest, 1);
+    assert_int_equal(commit(fixture, change, &first), 0);
+    assert_int_equal(fixture->n_appeared, 2); /* $LATEST, when it was created, and 1 */
+    assert_int_equal(catalog_find(fixture->catalog, "f", "1", &version), -EAGAIN);
+    uint64_t execution = version->execution_id;
+    assert_int_equal(change_begin(fixture->catalog, "f", &change), 0);
+    struct change_plan second = {.replace = version_copy(version)};
+    second.replace->state = VERSION_ACTIVE;
+    second.replace->is_optimized = true;
+    assert_int_equal(commit(fixture, change, &second), 0);
+    assert_int_equal(catalog_find(fixture->catalog, "f", "1", &version), 0);
+    assert_int_equal(version->execution_id, execution);
+    assert_int_equal(fixture->n_retired, 0);
+    assert_int_equal(fixture->n_appeared, 2);
+    close_all(fixture);
+    open_all(fixture);
+    assert_int_equal(catalog_find(fixture->catalog, "f", "1", &version), 0);
+    assert_true(version->is_optimized);
+    publish(fixture, "f"); /* the next number is as it was */
+    assert_int_equal(catalog_find(fixture->catalog, "f", "2", &version), -EAGAIN);
+}
+
 static void pages_follow_the_names(void **state)
 {
     struct fixture *fixture = *state;
@@ -521,6 +561,7 @@ int main(void)
         TEST(numbers_are_never_used_twice),
         TEST(deleting_takes_everything_along),
         TEST(everything_survives_a_restart),
+        TEST(a_published_version_can_change_its_state),
         TEST(pages_follow_the_names),
         TEST(damaged_code_is_failed_until_it_is_back),
         TEST(aliases_lead_to_versions),

@@ -23,6 +23,7 @@
 #include "daemon/prepared_models.h"
 #include "deploy/deploy.h"
 #include "fetch/fetcher.h"
+#include "fetch/local.h"
 #include "fetch/origin.h"
 #include "fetch/spool.h"
 #include "function/catalog.h"
@@ -476,7 +477,8 @@ static int open_fetcher(struct server *server, struct error *err)
     struct fetcher_config fetcher = {.loop = server->loop,
                                      .store = server->store,
                                      .roles = server->roles,
-                                     .origins = &server->origins};
+                                     .origins = &server->origins,
+                                     .local = fetch_local_of(server->s3)};
     int r = origins_parse(str_of(server->config->s3_origins), &server->origins, err);
     if (r < 0)
         return r;

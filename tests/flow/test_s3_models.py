@@ -351,3 +351,36 @@ def test_a_model_goes_with_its_function(make_service, origin, folder):
     wait_for(lambda: not list(service.data_dir.glob("models/*")), "the collection")
     digest = sha256(b"model")
     wait_for(lambda: not (service.data_dir / "objects" / digest[:2] / digest).exists(), "its object to go, too")
+
+
+# ---- The embedded store
+
+def test_a_model_in_a_bucket_of_the_service_is_not_copied(make_service):
+    service = make_service()
+    client, s3 = service.client("lambda"), service.client("s3")
+    data = content(9 * MB)
+    s3.create_bucket(Bucket="models")
+    s3.put_object(Bucket="models", Key="a/m.onnx", Body=data)
+    with function(client, "f", **with_model("s3://models/a/m.onnx")):
+        seen = invoke(client, "f")
+        assert seen["sha256"] == sha256(data) and seen["path"].endswith(f"/{sha256(data)}/m.onnx")
+        inodes = {path.stat().st_ino for pattern in (f"objects/*/{sha256(data)}", "models/*/*/m.onnx")
+                  for path in service.data_dir.glob(pattern)}
+        assert len(inodes) == 1
+        s3.delete_object(Bucket="models", Key="a/m.onnx")
+        assert invoke(client, "f")["sha256"] == sha256(data), "the function keeps what it was deployed with"
+    code, reason = failure(client, "g", "s3://models/a/m.onnx")
+    assert "s3://models/a/m.onnx: NoSuchKey" in reason
+    code, reason = failure(client, "h", "s3://nobucket/a")
+    assert "NoSuchBucket" in reason
+
+
+def test_a_prefix_in_a_bucket_of_the_service(make_service):
+    service = make_service()
+    client, s3 = service.client("lambda"), service.client("s3")
+    s3.create_bucket(Bucket="models")
+    for key in ("v1/m.onnx", "v1/data/w", "v1/empty", "v2/no"):
+        s3.put_object(Bucket="models", Key=key, Body=b"" if key.endswith("empty") else key.encode())
+    with function(client, "f", **with_model("s3://models/v1/")):
+        seen = invoke(client, "f")
+        assert seen["sha256"] == sha256(b"v1/m.onnx") and seen["files"] == "data empty m.onnx"

@@ -25,7 +25,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import keepalive  # noqa: E402
+import models  # noqa: E402
 import peers  # noqa: E402
+import templates  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -259,6 +261,33 @@ def handler_rows(service, rows, directory, cache, seconds, smoke):
                     rates[what, 16] / rates["serverless-offline", 16])
 
 
+def template_rows(build, rows, model, smoke):
+    """Services of their own: the packages are larger than AWS's limits, and one is without templates."""
+    with tempfile.TemporaryDirectory(prefix="lamina-bench-") as directory:
+        os.chmod(directory, 0o755)
+        made = []
+        try:
+            for name, megabytes in (("forks", "2048"), ("processes", "0")):
+                (Path(directory) / name).mkdir()
+                made.append(Service(build, Path(directory) / name, LAMINA_AWS_LIMITS="off",
+                                    LAMINA_TEMPLATE_MEMORY=megabytes))
+            templates.measure(*made, directory, rows, Row, model, smoke)
+        finally:
+            for service in made:
+                service.stop()
+
+
+def prepared_rows(build, rows, smoke):
+    """A service of its own: the model is larger than AWS's packages."""
+    with tempfile.TemporaryDirectory(prefix="lamina-bench-") as directory:
+        os.chmod(directory, 0o755)
+        service = Service(build, directory, LAMINA_AWS_LIMITS="off")
+        try:
+            models.measure(service, directory, rows, Row, smoke)
+        finally:
+            service.stop()
+
+
 def report(rows, machine):
     print(f"\n{machine}\n")
     print(f"{'figure':62} {'median':>10} {'min':>10} {'max':>10} {'beside':>9}  {'bar':>9}")
@@ -301,6 +330,8 @@ def main():
             model_rows(service, rows, model, options.smoke)
         finally:
             service.stop()
+    template_rows(options.build.resolve(), rows, model, options.smoke)
+    prepared_rows(options.build.resolve(), rows, options.smoke)
     keepalive.measure(options.build.resolve(), rows, Row, options.smoke)
 
     machine = f"{os.cpu_count()} processors, Linux {os.uname().release}, load {os.getloadavg()[0]:.2f}"

@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "wire/template.h"
+
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 // For a function: ordinary programs, language runtimes, inference libraries.
@@ -90,6 +92,10 @@ static const char *const work_allowed[] = {
 static const char *const engine_allowed[] = {
     "memfd_create", "ftruncate", "stat", "lstat", "statx", "readlinkat", "faccessat", "faccessat2",
     "getdents64", "getcwd", "getcpu", "pwrite64", "sched_getparam", "get_mempolicy", "clock_getres"};
+
+// lamina-cache: takes descriptors of files, gives descriptors of memory.
+static const char *const cache_allowed[] = {"memfd_create", "ftruncate", "recvmsg", "sendmsg",
+                                            "readahead"};
 
 static const char *const refused[] = {
     // other file systems and namespaces
@@ -178,6 +184,43 @@ static void add_clone(scmp_filter_ctx filter)
     }
 }
 
+static scmp_filter_ctx filter_new(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+    if (!filter)
+        must(-ENOMEM, "init");
+    must(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)), "bad arch");
+    must(seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2), "tree");
+    return filter;
+}
+
+// setns: into a prepared sandbox as a whole, by a process descriptor; never into one namespace alone, which
+// is how the owner of a user namespace would get capabilities over what it owns (wire/template.h).
+static void add_setns(scmp_filter_ctx filter)
+{
+    must(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setns), 1,
+                          SCMP_A1(SCMP_CMP_EQ, TEMPLATE_NAMESPACES)),
+         "setns");
+    must(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setns), 1,
+                          SCMP_A1(SCMP_CMP_NE, TEMPLATE_NAMESPACES)),
+         "other setns");
+}
+
+// What a function may, and with `is_template` what making a fork needs beyond.
+static scmp_filter_ctx function_filter(int is_template)
+{
+    scmp_filter_ctx filter = filter_new();
+    add_names(filter, SCMP_ACT_ALLOW, function_allowed, ARRAY_SIZE(function_allowed));
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+        if (!is_template || strcmp(refused[i], "setns") != 0)
+            add_names(filter, SCMP_ACT_ERRNO(EPERM), &refused[i], 1);
+    if (is_template)
+        add_setns(filter);
+    add_socket(filter);
+    add_clone(filter);
+    return filter;
+}
+
 static void filter_print(scmp_filter_ctx filter, const char *name)
 {
     FILE *file = tmpfile();
@@ -193,26 +236,14 @@ static void filter_print(scmp_filter_ctx filter, const char *name)
     fclose(file);
 }
 
-static scmp_filter_ctx filter_new(void)
-{
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-    if (!filter)
-        must(-ENOMEM, "init");
-    must(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)), "bad arch");
-    must(seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2), "tree");
-    return filter;
-}
-
 int main(void)
 {
     printf("// Made by tools/make_filter.c: not to be edited.\n#include <linux/filter.h>\n");
-    scmp_filter_ctx function = filter_new();
-    add_names(function, SCMP_ACT_ALLOW, function_allowed, ARRAY_SIZE(function_allowed));
-    add_names(function, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
-    add_socket(function);
-    add_clone(function);
+    scmp_filter_ctx function = function_filter(0), template = function_filter(1);
     filter_print(function, "function");
+    filter_print(template, "template");
     seccomp_release(function);
+    seccomp_release(template);
 
     scmp_filter_ctx work = filter_new();
     add_names(work, SCMP_ACT_ALLOW, work_allowed, ARRAY_SIZE(work_allowed));
@@ -220,5 +251,11 @@ int main(void)
     add_names(work, SCMP_ACT_ALLOW, engine_allowed, ARRAY_SIZE(engine_allowed));
     filter_print(work, "engine");
     seccomp_release(work);
+
+    scmp_filter_ctx cache = filter_new();
+    add_names(cache, SCMP_ACT_ALLOW, work_allowed, ARRAY_SIZE(work_allowed));
+    add_names(cache, SCMP_ACT_ALLOW, cache_allowed, ARRAY_SIZE(cache_allowed));
+    filter_print(cache, "cache");
+    seccomp_release(cache);
     return 0;
 }

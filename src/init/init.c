@@ -4,11 +4,16 @@
 // on, reaps orphans, and tells lamina-spawn how the bootstrap ended. When it exits, the kernel kills
 // whatever is left in its pid namespace.
 //
+// If there are external extensions (extensions.h) they are started first, the bootstrap when laminad
+// says that all have registered, and the end of the bootstrap is told to laminad, so that they have a
+// moment for theirs.
+//
 // It is static, has no libc (bare.h says why) and allocates nothing: its start is part of every cold
 // start. It runs with the function's uid and under the function's syscall filter, so it is trusted
 // with nothing; being undumpable keeps its memory and descriptors from being had through /proc/1.
 
 #include "init/bare.h"
+#include "init/extensions.h"
 #include "wire/init.h"
 #include "wire/spawn.h"
 
@@ -67,13 +72,15 @@ static long order_read(void)
     return size;
 }
 
-// 0, or -1 when there is none to come.
+// 0, 1 when there is nothing to run here, or -1 when no order is to come.
 static int order_receive(void)
 {
     long size;
     do
         size = order_read();
     while (size == -EINTR);
+    if (size == sizeof(struct init_word) && order.type == INIT_HOLD)
+        return 1;
     const long head = offsetof(struct init_run, env);
     if (size < head || order.type != INIT_RUN || order.bootstrap >= SPAWN_BOOTSTRAP_COUNT ||
         order.env_size > INIT_ENV_MAX || size != head + (long) order.env_size ||
@@ -127,6 +134,8 @@ static int reap(long bootstrap, int *ret_status)
         if (pid == bootstrap) {
             *ret_status = status;
             is_over = 1;
+        } else {
+            extensions_reap(pid, status);
         }
     return is_over;
 }
@@ -134,7 +143,8 @@ static int reap(long bootstrap, int *ret_status)
 static void pass_on_signal(int signals, long bootstrap)
 {
     struct signalfd_siginfo info;
-    if (CALL(read, signals, &info, sizeof(info)) == sizeof(info) && info.ssi_signo != SIGCHLD)
+    if (CALL(read, signals, &info, sizeof(info)) == sizeof(info) && info.ssi_signo != SIGCHLD &&
+        bootstrap > 0)
         CALL(kill, bootstrap, info.ssi_signo);
 }
 
@@ -154,6 +164,81 @@ static int bootstrap_wait(long bootstrap, int signals)
     return status;
 }
 
+static long bootstrap_start(void)
+{
+    long bootstrap = bare_vfork();
+    if (bootstrap == 0)
+        bootstrap_exec();
+    return bootstrap;
+}
+
+// A child that could not be made ends as one that could not be run.
+static void bootstrap_over(int status, int error)
+{
+    exec_error = error;
+    extensions_tell_bootstrap(status, error);
+}
+
+static int order_obey(long *bootstrap, int *status)
+{
+    switch (extensions_read()) {
+    case EXTENSIONS_RUN:
+        *bootstrap = bootstrap_start();
+        if (*bootstrap < 0) {
+            *status = 127 << 8;
+            bootstrap_over(*status, (int) -*bootstrap);
+            return 1;
+        }
+        break;
+    case EXTENSIONS_COURIER:
+        courier_start();
+        break;
+    case EXTENSIONS_TERM:
+        if (*bootstrap > 0)
+            CALL(kill, *bootstrap, SIGTERM);
+        break;
+    case EXTENSIONS_NOTHING:
+        break;
+    }
+    return 0;
+}
+
+// Until the bootstrap and all extensions have ended. laminad's patience is limited: then all is killed.
+static int extensions_wait(int signals)
+{
+    struct pollfd polled[] = {{.fd = signals, .events = POLLIN},
+                              {.fd = INIT_FD_CONTROL, .events = POLLIN},
+                              {.events = POLLIN}};
+    long bootstrap = 0;
+    int status = 0, is_over = 0;
+    for (;;) {
+        if (reap(bootstrap, &status)) {
+            is_over = 1;
+            bootstrap = 0;
+            bootstrap_over(status, exec_error);
+        }
+        if (is_over && extensions_alive() == 0)
+            return status;
+        polled[2].fd = extensions_socket(); // -1 is skipped
+        polled[2].revents = 0;
+        long r = CALL(ppoll, polled, 3, NULL, NULL, 8);
+        if ((r < 0 && r != -EINTR) || polled[1].revents)
+            CALL(exit_group, 1);
+        if (polled[0].revents & POLLIN)
+            pass_on_signal(signals, bootstrap);
+        if (polled[2].revents)
+            is_over |= order_obey(&bootstrap, &status);
+    }
+}
+
+static int run_with_extensions(int signals)
+{
+    extensions_start(environment);
+    int status = extensions_wait(signals);
+    say(INIT_EXIT, status, exec_error);
+    return 0;
+}
+
 static int init_main(long count, char **arguments)
 {
     (void) count;
@@ -166,11 +251,14 @@ static int init_main(long count, char **arguments)
         return 1;
 
     say(INIT_READY, 0, 0);
-    if (order_receive() < 0)
+    const int is_held = order_receive();
+    if (is_held < 0)
         return 1;
-    long bootstrap = bare_vfork();
-    if (bootstrap == 0)
-        bootstrap_exec();
+    if (is_held)
+        return bootstrap_wait(0, (int) signals); // never: until end of file
+    if (extensions_find() > 0)
+        return run_with_extensions((int) signals);
+    long bootstrap = bootstrap_start();
     if (bootstrap < 0) {
         say(INIT_EXIT, 127 << 8, (int) -bootstrap);
         return 1;

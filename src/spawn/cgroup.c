@@ -336,6 +336,21 @@ int cgroup_open_procs(const struct cgroups *groups, uint32_t slot)
     return open_file(groups, CGROUP_PIDS, slot, "cgroup.procs", O_RDONLY);
 }
 
+int cgroup_open_entrances(const struct cgroups *groups, uint32_t slot, int ret_fds[CGROUP_DIRS])
+{
+    const int count = groups->manager->version == 1 ? CGROUP_DIRS : 1;
+    for (int i = 0; i < count; i++) {
+        ret_fds[i] = open_file(groups, i, slot, groups->manager->entrance, O_WRONLY);
+        if (ret_fds[i] >= 0)
+            continue;
+        const int r = ret_fds[i];
+        while (--i >= 0)
+            fd_close(ret_fds[i]);
+        return r;
+    }
+    return count;
+}
+
 int cgroup_open_dir(const struct cgroups *groups, uint32_t slot)
 {
     return open_file(groups, 0, slot, "", O_RDONLY | O_DIRECTORY);

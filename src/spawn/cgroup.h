@@ -80,6 +80,10 @@ int cgroup_remove(const struct cgroups *groups, uint32_t slot) MUST_CHECK;
 int cgroup_open_peak(const struct cgroups *groups, uint32_t slot) MUST_CHECK;
 int cgroup_open_procs(const struct cgroups *groups, uint32_t slot) MUST_CHECK;
 int cgroup_open_dir(const struct cgroups *groups, uint32_t slot) MUST_CHECK;
+// The files by which a process that may open none of this enters: each takes a "0" from it. Returns how
+// many there are.
+int cgroup_open_entrances(const struct cgroups *groups, uint32_t slot,
+                          int ret_fds[CGROUP_DIRS]) MUST_CHECK;
 
 // ---- for the managers ----
 
@@ -88,6 +92,7 @@ struct cgroup_manager {
     // The files, each in the directory of its controller.
     const char *memory_max, *memory_now, *memory_peak, *memory_events, *pids_max;
     const char *frozen, *frozen_yes, *frozen_no;
+    const char *entrance;
     int (*open)(struct cgroups *groups, struct error *err);
     int (*set_up)(const struct cgroups *groups, uint32_t slot); // after its directories are made
     int (*limit_swap)(const struct cgroups *groups, uint32_t slot, uint64_t memory_bytes);

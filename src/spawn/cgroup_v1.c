@@ -98,6 +98,7 @@ const struct cgroup_manager cgroup_v1 = {
     .frozen = "freezer.state",
     .frozen_yes = "FROZEN",
     .frozen_no = "THAWED",
+    .entrance = "tasks",
     .open = v1_open,
     .set_up = v1_set_up,
     .limit_swap = v1_limit_swap,

@@ -157,6 +157,7 @@ const struct cgroup_manager cgroup_v2 = {
     .frozen = "cgroup.freeze",
     .frozen_yes = "1",
     .frozen_no = "0",
+    .entrance = "cgroup.procs",
     .open = v2_open,
     .set_up = v2_set_up,
     .limit_swap = v2_limit_swap,

@@ -42,10 +42,13 @@ static void descriptors(const struct child_plan *plan, struct cgroups *groups)
                               plan->program_fd};
     *groups = *plan->groups;
     for (int i = 0; i < CGROUP_DIRS; i++) {
-        sources[CHILD_FD_GROUPS + i] = groups->dirs[i] >= 0 ? groups->dirs[i] : plan->in_fd;
+        const int dir = plan->kind != CHILD_SEAT   ? groups->dirs[i]
+                        : i < plan->entrance_count ? plan->entrances[i]
+                                                   : -1;
+        sources[CHILD_FD_GROUPS + i] = dir >= 0 ? dir : plan->in_fd;
         groups->dirs[i] = CHILD_FD_GROUPS + i;
     }
-    const int kept = plan->kind == CHILD_FUNCTION ? INIT_FD_CONTROL + 1 : INIT_FD_CONTROL;
+    const int kept = plan->kind == CHILD_WORK ? INIT_FD_CONTROL : INIT_FD_CONTROL + 1;
     if (privilege_keep_fds(sources, CHILD_FDS, kept) < 0)
         _exit(126); // there may be no control socket to say it on
 }
@@ -67,11 +70,16 @@ static void order_receive(uint32_t type, void *ret_order, size_t size)
 }
 
 // Into its cgroups, which the parent has made meanwhile. Its own group is the root that it sees.
-static void enter_groups(const struct cgroups *groups, uint32_t slot)
+static void enter_groups(const struct child_plan *plan, const struct cgroups *groups)
 {
     struct init_word word;
     order_receive(INIT_GROUPS, &word, sizeof(word));
-    int r = cgroup_enter(groups, slot);
+    int r = 0;
+    if (plan->kind != CHILD_SEAT)
+        r = cgroup_enter(groups, plan->slot);
+    else // in v2 its clone has put it there
+        for (int i = 0; r == 0 && groups->manager->version == 1 && i < plan->entrance_count; i++)
+            r = write(CHILD_FD_GROUPS + i, "0", 1) < 0 ? -errno : 0;
     if (r == 0 && unshare(CLONE_NEWCGROUP) < 0)
         r = -errno;
     if (r < 0)
@@ -80,7 +88,7 @@ static void enter_groups(const struct cgroups *groups, uint32_t slot)
 }
 
 // Network and cgroups, the two that a function's sandbox can be given ahead of its root.
-static void surroundings(const struct cgroups *groups, uint32_t slot)
+static void surroundings(const struct child_plan *plan, const struct cgroups *groups)
 {
     const int64_t begin_ns = clock_monotonic_ns();
     struct init_word word = {.type = INIT_NET};
@@ -90,7 +98,7 @@ static void surroundings(const struct cgroups *groups, uint32_t slot)
     if (r < 0)
         fail(step, r);
     word.step = micros_since(begin_ns);
-    enter_groups(groups, slot);
+    enter_groups(plan, groups);
     word.status = (int32_t) (micros_since(begin_ns) - word.step);
     if (fd_send_packet(INIT_FD_CONTROL, &word, sizeof(word), listeners, 2) < 0)
         _exit(125);
@@ -132,6 +140,19 @@ static void volunteer(void)
     }
 }
 
+// From root's place of the outer user namespace, which owns all that was made, to that of the sandbox's user in an inner
+// one.
+static int leave_outer(uid_t uid)
+{
+    struct init_word word = {.type = INIT_USER};
+    if (unshare(CLONE_NEWUSER) < 0)
+        return -errno;
+    int r = fd_send_packet(INIT_FD_CONTROL, &word, sizeof(word), NULL, 0);
+    if (r == 0)
+        order_receive(INIT_USER, &word, sizeof(word));
+    return r < 0 ? r : privilege_give_up(uid, uid);
+}
+
 void child_run(const struct child_plan *plan)
 {
     struct cgroups groups;
@@ -140,28 +161,35 @@ void child_run(const struct child_plan *plan)
     setsid();
     (void) !sethostname("lamina", 6); // not the host's; its own namespace, so it works
     (void) !setdomainname("", 0);
-    if (plan->kind == CHILD_FUNCTION)
-        surroundings(&groups, plan->slot);
+    if (plan->kind == CHILD_WORK)
+        enter_groups(plan, &groups);
     else
-        enter_groups(&groups, plan->slot);
+        surroundings(plan, &groups);
+    // Its user is known here since GROUPS came.
+    if (plan->kind == CHILD_SEAT && (setresgid(plan->uid, plan->uid, plan->uid) < 0 ||
+                                     setresuid(plan->uid, plan->uid, plan->uid) < 0))
+        fail(SPAWN_STEP_USER, -errno);
 
     struct init_root order;
     order_receive(INIT_ROOT, &order, sizeof(order));
     uint32_t step = SPAWN_STEP_ROOT;
-    int r = root_enter(&order, &step);
+    int r = root_enter(&order, plan->kind == CHILD_SEAT, &step);
     if (r < 0)
         fail(step, r);
-    volunteer();
+    if (plan->kind != CHILD_SEAT) // it is no process that needs memory
+        volunteer();
     // The log pipe is its own: `echo > /dev/stderr` opens it anew.
     if (plan->kind == CHILD_FUNCTION && fchown(STDOUT_FILENO, plan->uid, plan->uid) < 0)
         fail(SPAWN_STEP_USER, -errno);
     if ((r = limits(plan)) < 0)
         fail(SPAWN_STEP_LIMITS, r);
-    if ((r = privilege_drop(plan->uid, plan->uid)) < 0)
+    r = plan->kind == CHILD_SEAT ? leave_outer(plan->uid) : privilege_drop(plan->uid, plan->uid);
+    if (r < 0)
         fail(SPAWN_STEP_USER, r);
-    if ((r = seccomp_install(plan->kind == CHILD_FUNCTION ? SECCOMP_FUNCTION
-                             : plan->has_engine           ? SECCOMP_ENGINE
-                                                          : SECCOMP_WORK)) < 0)
+    if ((r = seccomp_install(plan->kind != CHILD_WORK ? SECCOMP_FUNCTION
+                             : plan->is_cache         ? SECCOMP_CACHE
+                             : plan->has_engine       ? SECCOMP_ENGINE
+                                                      : SECCOMP_WORK)) < 0)
         fail(SPAWN_STEP_SECCOMP, r);
     char *environment[] = {NULL};
     syscall(SYS_execveat, CHILD_FD_PROGRAM, "", plan->arguments, environment, AT_EMPTY_PATH);

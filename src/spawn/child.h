@@ -6,6 +6,10 @@
 //     descriptors -> network -> (wait for GROUPS) -> cgroups -> (wait for ROOT) -> root -> limits -> user ->
 //     filter -> exec of lamina-init or lamina-work
 //
+// That of a seat is never root: it begins in an outer user namespace (seat.h), which then owns what it makes, and
+// moves into an inner one, which owns nothing, before it gives up. It stays undumpable until its exec: the owner of
+// the outer namespace, a template, must not get at it meanwhile.
+//
 // No malloc, no locks, no stdio. A failure is {step, errno} on the control socket.
 
 #ifndef LAMINA_SPAWN_CHILD_H
@@ -19,6 +23,7 @@
 
 enum child_kind {
     CHILD_FUNCTION, // makes listeners and sends NET, becomes lamina-init, keeps the control socket
+    CHILD_SEAT,     // the same in user namespaces of its own: a fork of a template will enter it
     CHILD_WORK,     // an empty network namespace, becomes lamina-work: exec closes the socket
 };
 
@@ -29,11 +34,13 @@ struct child_plan {
     int in_fd, out_fd, error_fd;
     int program_fd;
     const struct cgroups *groups;
+    int entrances[CGROUP_DIRS], entrance_count; // CHILD_SEAT: it may not open them itself
     uint32_t slot;
     char *const *arguments;
     uid_t uid;            // and gid
     uint32_t cpu_seconds; // RLIMIT_CPU, 0: none
     bool has_engine;      // CHILD_WORK: the filter of an inference library
+    bool is_cache;        // CHILD_WORK: the filter of lamina-cache
 };
 
 _Noreturn void child_run(const struct child_plan *plan);

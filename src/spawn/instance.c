@@ -21,7 +21,7 @@ static uint32_t micros_since(int64_t begin_ns)
     return (uint32_t) ((clock_monotonic_ns() - begin_ns) / CLOCK_NS_PER_US);
 }
 
-static void send_failed(struct monitor *monitor, uint64_t id, uint32_t step, uint32_t error)
+void instance_failed(struct monitor *monitor, uint64_t id, uint32_t step, uint32_t error)
 {
     struct spawn_start_failed failed = {.step = step, .error = error};
     monitor_send(monitor, &failed.head, SPAWN_START_FAILED, id, sizeof(failed), NULL, 0);
@@ -34,7 +34,7 @@ static void send_done(struct monitor *monitor, uint64_t id, uint16_t type, int e
 }
 
 // lamina-init runs and has its orders: the listeners and the log go to laminad.
-static void send_started(struct monitor *monitor, struct sandbox *sandbox)
+void instance_started(struct monitor *monitor, struct sandbox *sandbox)
 {
     struct spawn_started started = {
         .path = sandbox->path,
@@ -132,12 +132,16 @@ static void start_root(struct monitor *monitor, const struct spawn_start *start,
         sandbox->id = start->head.id;
         monitor->instance_count++;
         // A process that is gone already has said why: its end will be the answer.
-        if (sandbox_send_root(&sandbox->parts, &sandbox->shape) < 0 ||
-            sandbox_send_run(&sandbox->parts, start, model_fd) < 0)
+        r = sandbox_send_root(&sandbox->parts, &sandbox->shape);
+        if (r == 0 && start->flags & SPAWN_START_TEMPLATE)
+            r = template_prepare(monitor, sandbox, start, model_fd);
+        else if (r == 0)
+            r = sandbox_send_run(&sandbox->parts, start, model_fd);
+        if (r < 0)
             monitor_kill(monitor, sandbox);
         return;
     }
-    send_failed(monitor, start->head.id, step, (uint32_t) -r);
+    instance_failed(monitor, start->head.id, step, (uint32_t) -r);
     if (!sandbox)
         return;
     monitor_kill(monitor, sandbox);
@@ -153,7 +157,8 @@ static int start_check(struct monitor *monitor, const struct spawn_start *start,
         return -EEXIST;
     if (monitor->instance_count >= SPAWN_INSTANCES_MAX)
         return -EAGAIN;
-    if (start->flags & SPAWN_START_TEMPLATE || start->template_id != 0)
+    if ((start->flags & SPAWN_START_TEMPLATE || start->template_id != 0) &&
+        !monitor->tools.can_template)
         return -ENOTSUP;
     if (model_fd < 0)
         return 0;
@@ -167,12 +172,16 @@ void instance_start(struct monitor *monitor, const struct spawn_start *start, in
     const uint64_t id = start->head.id;
     int r = start_check(monitor, start, model_fd);
     if (r < 0) {
-        send_failed(monitor, id, SPAWN_STEP_REQUEST, (uint32_t) -r);
+        instance_failed(monitor, id, SPAWN_STEP_REQUEST, (uint32_t) -r);
         return;
     }
     const struct sandbox_shape shape = shape_of(start);
+    if (start->template_id != 0) {
+        template_fork(monitor, start, &shape, arrived_ns);
+        return;
+    }
     struct sandbox *waiter = NULL;
-    if (!(start->flags & (SPAWN_START_FROM_NOTHING | SPAWN_START_NO_WAITER)))
+    if (!(start->flags & (SPAWN_START_FROM_NOTHING | SPAWN_START_NO_WAITER | SPAWN_START_TEMPLATE)))
         waiter = pool_take_waiter(monitor, &shape);
     if (waiter && sandbox_send_run(&waiter->parts, start, model_fd) == 0) {
         waiter->id = id;
@@ -180,13 +189,13 @@ void instance_start(struct monitor *monitor, const struct spawn_start *start, in
         waiter->path = SPAWN_PATH_WAITER;
         waiter->timings = (struct spawn_timings){0};
         monitor->instance_count++;
-        send_started(monitor, waiter);
+        instance_started(monitor, waiter);
     } else {
         if (waiter)
             monitor_kill(monitor, waiter);
         start_root(monitor, start, model_fd, arrived_ns);
     }
-    if (start->flags & SPAWN_START_HOT)
+    if (start->flags & SPAWN_START_HOT && !(start->flags & SPAWN_START_TEMPLATE))
         pool_want(monitor, &shape, arrived_ns);
     pool_touch(monitor, 5);
 }
@@ -199,8 +208,12 @@ void instance_ready(struct monitor *monitor, struct sandbox *sandbox)
         sandbox->state = SANDBOX_WAITER;
         return;
     }
+    if (sandbox->phase != TEMPLATE_NONE) {
+        template_launch(monitor, sandbox);
+        return;
+    }
     sandbox->timings.mount_us = micros_since(sandbox->arrived_ns);
-    send_started(monitor, sandbox);
+    instance_started(monitor, sandbox);
 }
 
 static void freeze_begin(struct monitor *monitor, struct sandbox *sandbox)
@@ -251,7 +264,7 @@ static void thaw(struct monitor *monitor, struct sandbox *sandbox)
 void instance_request(struct monitor *monitor, const struct spawn_head *head)
 {
     struct sandbox *sandbox = monitor_find(monitor, head->id);
-    if (!sandbox || sandbox->kind != CHILD_FUNCTION)
+    if (!sandbox)
         return;
     const struct keeper_order order = {
         .type = KEEPER_STATS, .slot = sandbox->slot, .id = sandbox->id};
@@ -299,8 +312,8 @@ static uint64_t micros_of(struct timeval time)
     return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_usec;
 }
 
-static void send_exit(struct monitor *monitor, struct sandbox *sandbox, int wait_status,
-                      const struct rusage *usage)
+void instance_exited(struct monitor *monitor, struct sandbox *sandbox, int wait_status,
+                     const struct rusage *usage)
 {
     struct cgroup_usage used = {0};
     (void) !cgroup_usage(&monitor->tools.groups, sandbox->slot, &used);
@@ -322,12 +335,16 @@ void instance_ended(struct monitor *monitor, struct sandbox *sandbox, int wait_s
         sandbox->failed_step = SPAWN_STEP_DIED;
         sandbox->failed_error = (uint32_t) wait_status;
     }
+    const bool is_occupied = sandbox->occupant.has_ended;
+    if (sandbox->kind == CHILD_SEAT || sandbox->phase != TEMPLATE_NONE)
+        template_sandbox_ended(monitor, sandbox);
     if (sandbox->id != 0) {
         monitor->instance_count--;
         if (sandbox->state == SANDBOX_RUNNING)
-            send_exit(monitor, sandbox, wait_status, usage);
+            instance_exited(monitor, sandbox, is_occupied ? sandbox->occupant.status : wait_status,
+                            is_occupied ? &sandbox->occupant.usage : usage);
         else
-            send_failed(monitor, sandbox->id, sandbox->failed_step, sandbox->failed_error);
+            instance_failed(monitor, sandbox->id, sandbox->failed_step, sandbox->failed_error);
         return;
     }
     if (sandbox->has_failed)

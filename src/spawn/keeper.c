@@ -17,11 +17,20 @@ struct keeper {
     bool is_pending[SANDBOX_SLOTS_MAX]; // to be removed
 };
 
-static void make(const struct sandbox_tools *tools, struct keeper_answer *answer,
-                 struct sandbox_parts *ret_parts)
+static void make(const struct sandbox_tools *tools, const struct keeper_order *what,
+                 int template_fd, struct keeper_answer *answer, struct sandbox_parts *ret_parts)
 {
+    const struct cgroup_limits limits = {.memory_bytes = what->memory_bytes,
+                                         .pids_max = what->pids_max};
+    const bool is_seat = what->type == KEEPER_SEAT;
     const struct sandbox_order order = {
-        .kind = CHILD_FUNCTION, .slot = answer->slot, .is_for_parent = true};
+        .kind = is_seat ? CHILD_SEAT : CHILD_FUNCTION,
+        .slot = what->slot,
+        .is_for_parent = true,
+        .limits = is_seat ? &limits : NULL,
+        .template_fd = template_fd,
+        .template_uid = what->template_uid,
+    };
     struct spawn_timings timings;
     int r = sandbox_make(tools, &order, ret_parts, &timings, &answer->step);
     answer->error = r < 0 ? (uint32_t) -r : 0;
@@ -51,25 +60,28 @@ static bool remove_pending(struct keeper *keeper)
     return is_left;
 }
 
-static int obey(struct keeper *keeper, const struct keeper_order *order)
+static int obey(struct keeper *keeper, const struct keeper_order *order, int template_fd)
 {
     struct keeper_answer answer = {.type = order->type, .slot = order->slot};
-    struct sandbox_parts parts = {
-        .pid = -1, .pid_fd = -1, .control_fd = -1, .log_fd = -1, .peak_fd = -1};
+    struct sandbox_parts parts = SANDBOX_NO_PARTS;
     if (order->slot >= ARRAY_SIZE(keeper->is_pending))
         return -EPROTO;
     if (order->type == KEEPER_REMOVE) {
         keeper->is_pending[order->slot] = true; // answered when it is done
         return 0;
     }
-    if (order->type == KEEPER_MAKE) {
-        make(keeper->tools, &answer, &parts);
+    if (order->type == KEEPER_MAKE || order->type == KEEPER_SEAT) {
+        make(keeper->tools, order, template_fd, &answer, &parts);
+    } else if (order->type == KEEPER_LOOK) {
+        look_at_template(keeper->tools, order->slot, order->pid, order->holder, &answer.look);
     } else {
         stats_read(keeper->tools, order->slot, &answer.stats);
         answer.stats.head.id = order->id;
     }
-    const int fds[] = {parts.pid_fd, parts.control_fd, parts.log_fd, parts.peak_fd};
-    int r = fd_send_packet(keeper->fd, &answer, sizeof(answer), fds, parts.pid_fd >= 0 ? 4 : 0);
+    const int fds[KEEPER_FDS] = {parts.pid_fd, parts.control_fd, parts.log_fd, parts.peak_fd,
+                                 parts.occupant_log_fd};
+    const size_t fd_count = parts.pid_fd < 0 ? 0 : order->type == KEEPER_SEAT ? 5 : 4;
+    int r = fd_send_packet(keeper->fd, &answer, sizeof(answer), fds, fd_count);
     sandbox_parts_close(&parts);
     return r;
 }
@@ -85,9 +97,12 @@ static _Noreturn void keeper_run(struct keeper *keeper)
             continue;
         struct keeper_order order;
         size_t count;
-        ssize_t size = fd_receive_packet(keeper->fd, &order, sizeof(order), NULL, 0, &count);
-        if (size != sizeof(order) || obey(keeper, &order) < 0)
+        int template_fd;
+        ssize_t size =
+            fd_receive_packet(keeper->fd, &order, sizeof(order), &template_fd, 1, &count);
+        if (size != sizeof(order) || obey(keeper, &order, template_fd) < 0)
             _exit(0);
+        fd_close(template_fd);
     }
 }
 

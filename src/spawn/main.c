@@ -67,6 +67,8 @@ static int tools_open(struct sandbox_tools *tools, struct error *err)
     tools->work_fd = laminad_open_beside("lamina-work", O_PATH);
     if (tools->work_fd < 0)
         return error_set_errno(err, tools->work_fd, "open lamina-work beside lamina-spawn");
+    tools->cache_fd =
+        laminad_open_beside("lamina-cache", O_PATH); // without it models are only files
     return 0;
 }
 
@@ -153,6 +155,7 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
     if (r < 0)
         return r;
     monitor->tools.uid_first = service.uid_first;
+    monitor->tools.can_template = true;
     monitor->sandboxes = sandboxes;
     monitor->slot_count =
         service.uid_count < SANDBOX_SLOTS_MAX ? service.uid_count : SANDBOX_SLOTS_MAX;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -33,9 +34,10 @@ struct sandbox *monitor_take_slot(struct monitor *monitor)
         monitor->slot_next = slot + 1;
         *sandbox = (struct sandbox){
             .slot = slot,
-            .parts = {.pid = -1, .pid_fd = -1, .control_fd = -1, .log_fd = -1, .peak_fd = -1},
+            .parts = SANDBOX_NO_PARTS,
             .listeners = {-1, -1},
             .status_fd = -1,
+            .occupant = {.pid_fd = -1, .control_fd = -1},
         };
         return sandbox;
     }
@@ -45,18 +47,21 @@ struct sandbox *monitor_take_slot(struct monitor *monitor)
 struct sandbox *monitor_find(struct monitor *monitor, uint64_t id)
 {
     for (uint32_t i = 0; i < monitor->slot_count; i++)
-        if (monitor->sandboxes[i].id == id && monitor->sandboxes[i].kind == CHILD_FUNCTION &&
+        if (monitor->sandboxes[i].id == id && monitor->sandboxes[i].kind != CHILD_WORK &&
             monitor->sandboxes[i].state != SANDBOX_FREE)
             return &monitor->sandboxes[i];
     return NULL;
 }
 
+// Whose first process, or whose occupant, that is.
 static struct sandbox *find_pid(struct monitor *monitor, pid_t pid)
 {
-    for (uint32_t i = 0; i < monitor->slot_count; i++)
-        if (monitor->sandboxes[i].parts.pid == pid && monitor->sandboxes[i].state != SANDBOX_FREE &&
-            monitor->sandboxes[i].state != SANDBOX_ENDING)
-            return &monitor->sandboxes[i];
+    for (uint32_t i = 0; i < monitor->slot_count; i++) {
+        struct sandbox *sandbox = &monitor->sandboxes[i];
+        if ((sandbox->parts.pid == pid || sandbox->occupant.pid == pid) &&
+            sandbox->state != SANDBOX_FREE && sandbox->state != SANDBOX_ENDING)
+            return sandbox;
+    }
     return NULL;
 }
 
@@ -83,8 +88,11 @@ void monitor_send(struct monitor *monitor, struct spawn_head *head, uint16_t typ
 
 void monitor_kill(struct monitor *monitor, struct sandbox *sandbox)
 {
-    if (sandbox->parts.pid_fd >= 0)
-        (void) syscall(SYS_pidfd_send_signal, sandbox->parts.pid_fd, SIGKILL, NULL, 0);
+    // A template's own sandbox holds those of its forks: it goes when they have gone.
+    const bool is_template = sandbox->phase != TEMPLATE_NONE && sandbox->occupant.pid_fd >= 0;
+    const int pid_fd = is_template ? sandbox->occupant.pid_fd : sandbox->parts.pid_fd;
+    if (pid_fd >= 0)
+        (void) syscall(SYS_pidfd_send_signal, pid_fd, SIGKILL, NULL, 0);
     // Processes that are frozen take the signal when thawed, and its pid 1 waits for all of them.
     if (monitor->tools.groups.manager->version == 1)
         (void) !cgroup_freeze(&monitor->tools.groups, sandbox->slot, false);
@@ -97,6 +105,11 @@ void monitor_discard(struct monitor *monitor, struct sandbox *sandbox)
     for (int i = 0; i < 2; i++)
         sandbox->listeners[i] = fd_close(sandbox->listeners[i]);
     sandbox->status_fd = fd_close(sandbox->status_fd);
+    sandbox->occupant.pid_fd = fd_close(sandbox->occupant.pid_fd);
+    sandbox->occupant.control_fd = fd_close(sandbox->occupant.control_fd);
+    sandbox->occupant.pid = 0;
+    free(sandbox->run);
+    sandbox->run = NULL;
     if (sandbox->freezing_ns)
         monitor->freezing_count--;
     sandbox->freezing_ns = 0;
@@ -137,7 +150,13 @@ static void read_words(struct monitor *monitor, struct sandbox *sandbox)
         for (size_t i = 0; i < count; i++)
             fd_close(fds[i]);
         if (word.type == INIT_READY && sandbox->state == SANDBOX_ROOTING) {
-            instance_ready(monitor, sandbox);
+            if (sandbox->kind == CHILD_SEAT)
+                template_seat_ready(monitor, sandbox);
+            else
+                instance_ready(monitor, sandbox);
+        } else if (word.type == INIT_USER && sandbox->kind == CHILD_SEAT &&
+                   sandbox->state == SANDBOX_ROOTING) {
+            template_seat_user(monitor, sandbox);
         } else if (word.type == INIT_FAILED && !sandbox->has_failed) {
             sandbox->has_failed = true;
             sandbox->failed_step = word.step < SPAWN_STEP_COUNT ? word.step : SPAWN_STEP_DIED;
@@ -168,7 +187,9 @@ static void reap(struct monitor *monitor)
     pid_t pid;
     while ((pid = wait4(-1, &status, WNOHANG | __WALL, &usage)) > 0) {
         struct sandbox *sandbox = find_pid(monitor, pid);
-        if (sandbox) {
+        if (sandbox && sandbox->occupant.pid == pid) {
+            template_occupant_ended(monitor, sandbox, status, &usage);
+        } else if (sandbox) {
             sandbox_ended(monitor, sandbox, status, &usage);
         } else if (pid == monitor->laminad_pid) {
             monitor->is_laminad_gone = monitor->is_over = true;
@@ -178,7 +199,8 @@ static void reap(struct monitor *monitor)
             monitor->keeper_pid = -1;
             monitor->is_over = true;
         }
-        // Else a sandbox of which the keeper has not told yet: its pidfd will say that it is gone.
+        // Else a sandbox of which the keeper has not told yet (its pidfd will say that it is gone), a helper
+        // that has made a seat or a fork, or what a template made unasked.
     }
 }
 
@@ -199,13 +221,14 @@ static void read_signals(struct monitor *monitor)
 }
 
 static void keeper_made(struct monitor *monitor, struct sandbox *sandbox,
-                        const struct keeper_answer *answer, const int fds[4])
+                        const struct keeper_answer *answer, const int fds[KEEPER_FDS])
 {
     sandbox->parts = (struct sandbox_parts){.pid = answer->pid,
                                             .pid_fd = fds[0],
                                             .control_fd = fds[1],
                                             .log_fd = fds[2],
-                                            .peak_fd = fds[3]};
+                                            .peak_fd = fds[3],
+                                            .occupant_log_fd = fds[4]};
     bool has_worked = answer->error == 0 && sandbox->parts.control_fd >= 0 &&
                       fd_set_nonblocking(sandbox->parts.control_fd, true) == 0 &&
                       // It may have ended, and been reaped, before we knew whose it was.
@@ -217,7 +240,10 @@ static void keeper_made(struct monitor *monitor, struct sandbox *sandbox,
                  LOG_TEXT(error_name((int) answer->error)));
         monitor_kill(monitor, sandbox);
     }
-    pool_made(monitor, sandbox, has_worked);
+    if (sandbox->kind == CHILD_SEAT)
+        template_seat_made(monitor, sandbox, has_worked);
+    else
+        pool_made(monitor, sandbox, has_worked);
     if (!has_worked)
         monitor_discard(monitor, sandbox);
 }
@@ -225,9 +251,10 @@ static void keeper_made(struct monitor *monitor, struct sandbox *sandbox,
 static void read_keeper(struct monitor *monitor)
 {
     struct keeper_answer answer;
-    int fds[4];
+    int fds[KEEPER_FDS];
     size_t count;
-    ssize_t size = fd_receive_packet(monitor->keeper_fd, &answer, sizeof(answer), fds, 4, &count);
+    ssize_t size =
+        fd_receive_packet(monitor->keeper_fd, &answer, sizeof(answer), fds, KEEPER_FDS, &count);
     if (size == -EAGAIN)
         return;
     if (size != sizeof(answer) || answer.slot >= monitor->slot_count) {
@@ -235,12 +262,14 @@ static void read_keeper(struct monitor *monitor)
         return;
     }
     struct sandbox *sandbox = &monitor->sandboxes[answer.slot];
-    if (answer.type == KEEPER_MAKE)
+    if (answer.type == KEEPER_MAKE || answer.type == KEEPER_SEAT)
         keeper_made(monitor, sandbox, &answer, fds);
     else if (answer.type == KEEPER_REMOVE)
         sandbox->state = SANDBOX_FREE;
     else if (answer.type == KEEPER_STATS)
         instance_stats(monitor, &answer.stats);
+    else if (answer.type == KEEPER_LOOK)
+        template_looked(monitor, sandbox, &answer.look);
 }
 
 static void read_request(struct monitor *monitor, int fd, enum request_channel channel)
@@ -303,6 +332,9 @@ static void handle(struct monitor *monitor, const struct epoll_event *event)
             monitor_kill(monitor, sandbox);
         }
         break;
+    case SOURCE_OCCUPANT:
+        template_read(monitor, sandbox);
+        break;
     }
 }
 
@@ -324,8 +356,12 @@ static void wait_for_laminad(struct monitor *monitor)
 static int monitor_end(struct monitor *monitor)
 {
     for (uint32_t i = 0; i < monitor->slot_count; i++)
-        if (monitor->sandboxes[i].state != SANDBOX_FREE)
+        if (monitor->sandboxes[i].state != SANDBOX_FREE) {
             monitor_kill(monitor, &monitor->sandboxes[i]);
+            if (monitor->sandboxes[i].parts.pid_fd >= 0) // a template's holder too
+                (void) syscall(SYS_pidfd_send_signal, monitor->sandboxes[i].parts.pid_fd, SIGKILL,
+                               NULL, 0);
+        }
     monitor->channel_fd = fd_close(monitor->channel_fd);
     monitor->work_fd = fd_close(monitor->work_fd);
     wait_for_laminad(monitor);
@@ -350,12 +386,13 @@ int monitor_run(struct monitor *monitor)
         .instances_max = SPAWN_INSTANCES_MAX,
         .uid_first = monitor->tools.uid_first,
         .uid_count = monitor->slot_count,
+        .flags = monitor->tools.can_template ? (uint32_t) SPAWN_HELLO_CAN_TEMPLATE : 0,
     };
     monitor_send(monitor, &hello.head, SPAWN_HELLO, 0, sizeof(hello), NULL, 0);
     pool_touch(monitor, 0);
     while (!monitor->is_over) {
         const int64_t now_ns = clock_monotonic_ns();
-        pool_refill(monitor, now_ns);
+        pool_refill(monitor, now_ns); // and template_refill
         instance_check_freezing(monitor);
         struct epoll_event events[MONITOR_EVENTS_MAX];
         const int timeout_ms = monitor->freezing_count > 0 ? 1 : pool_timeout_ms(monitor, now_ns);

@@ -7,6 +7,7 @@
 //     monitor.c    the loop, the table, the end of processes
 //     instance.c   START and what may be asked of a running instance
 //     pool.c       generic sandboxes and prepared waiters, made ahead
+//     template.c   templates, the seats made ahead for them, and their forks
 //     work.c       jobs of the work channel
 
 #ifndef LAMINA_SPAWN_MONITOR_H
@@ -14,6 +15,7 @@
 
 #include "base/compiler.h"
 #include "base/error.h"
+#include "spawn/look.h"
 #include "spawn/request.h"
 #include "spawn/sandbox.h"
 
@@ -42,7 +44,7 @@ struct pool {
 struct monitor {
     struct sandbox_tools tools;
     struct sandbox *sandboxes; // [slot_count]
-    uint32_t slot_count, slot_next, instance_count, work_count, freezing_count;
+    uint32_t slot_count, slot_next, instance_count, work_count, freezing_count, template_count;
     struct pool pool;
     int epoll_fd, signal_fd, channel_fd, work_fd, keeper_fd;
     pid_t laminad_pid, keeper_pid;
@@ -60,8 +62,9 @@ enum source_kind {
     SOURCE_WORK_CHANNEL,
     SOURCE_SIGNALS,
     SOURCE_KEEPER,
-    SOURCE_CONTROL, // of a slot
-    SOURCE_STATUS,  // of a slot
+    SOURCE_CONTROL,  // of a slot
+    SOURCE_STATUS,   // of a slot
+    SOURCE_OCCUPANT, // of a slot
 };
 
 int monitor_watch(struct monitor *monitor, int fd, uint32_t events, enum source_kind kind,
@@ -72,7 +75,7 @@ int monitor_watch(struct monitor *monitor, int fd, uint32_t events, enum source_
 struct sandbox *monitor_take_slot(struct monitor *monitor);
 struct sandbox *monitor_find(struct monitor *monitor, uint64_t id);
 
-// Its process is to end. What follows comes with its end.
+// Its process is to end, or, of a template whose forks live, the template. What follows comes with its end.
 void monitor_kill(struct monitor *monitor, struct sandbox *sandbox);
 // Its groups are to be removed, its slot to be free after that.
 void monitor_discard(struct monitor *monitor, struct sandbox *sandbox);
@@ -92,6 +95,35 @@ void instance_ready(struct monitor *monitor, struct sandbox *sandbox);
 void instance_ended(struct monitor *monitor, struct sandbox *sandbox, int wait_status,
                     const struct rusage *usage);
 void instance_check_freezing(struct monitor *monitor);
+
+// For instance.c and template.c.
+void instance_failed(struct monitor *monitor, uint64_t id, uint32_t step, uint32_t error);
+void instance_started(struct monitor *monitor, struct sandbox *sandbox);
+void instance_exited(struct monitor *monitor, struct sandbox *sandbox, int wait_status,
+                     const struct rusage *usage);
+
+// template.c
+#define TEMPLATE_SPARES 1
+#define TEMPLATE_SEATS 2
+// A START of a template: its sandbox is made as any other. Its first order waits for it in its socket.
+int template_prepare(struct monitor *monitor, struct sandbox *sandbox,
+                     const struct spawn_start *start, int model_fd) MUST_CHECK;
+// Its sandbox stands: brings it in.
+void template_launch(struct monitor *monitor, struct sandbox *sandbox);
+// A START of a fork.
+void template_fork(struct monitor *monitor, const struct spawn_start *start,
+                   const struct sandbox_shape *shape, int64_t arrived_ns);
+void template_seat_made(struct monitor *monitor, struct sandbox *seat, bool has_worked);
+// It asks for its user to be written down; and is there.
+void template_seat_user(struct monitor *monitor, struct sandbox *seat);
+void template_seat_ready(struct monitor *monitor, struct sandbox *seat);
+void template_looked(struct monitor *monitor, struct sandbox *sandbox, const struct look *look);
+void template_read(struct monitor *monitor, struct sandbox *sandbox); // its occupant's socket
+void template_occupant_ended(struct monitor *monitor, struct sandbox *sandbox, int status,
+                             const struct rusage *usage);
+// The sandbox of a fork or a template has ended.
+void template_sandbox_ended(struct monitor *monitor, struct sandbox *sandbox);
+void template_refill(struct monitor *monitor, int64_t now_ns);
 
 // pool.c
 struct sandbox *pool_take_generic(struct monitor *monitor);

@@ -39,6 +39,24 @@ int privilege_keep_fds(const int *sources, int count, int kept)
 
 int privilege_drop(uid_t uid, gid_t gid)
 {
+    return setgroups(0, NULL) < 0 ? -errno : privilege_give_up(uid, gid);
+}
+
+int privilege_become(uid_t uid)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_setgroups, 0, NULL) < 0 || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ||
+        syscall(SYS_setresgid, uid, uid, uid) < 0 || syscall(SYS_setresuid, uid, uid, uid) < 0 ||
+        syscall(SYS_capget, &head, data) < 0)
+        return -errno;
+    for (int i = 0; i < 2; i++) // the change of user has taken them out of effect
+        data[i].effective = data[i].permitted;
+    return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+int privilege_give_up(uid_t uid, gid_t gid)
+{
     (void) syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); // ENOSYS is fine
     for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
         if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
@@ -47,8 +65,8 @@ int privilege_drop(uid_t uid, gid_t gid)
                                SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
                                SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
-        prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
-        setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0 ||
+        prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 || setresgid(gid, gid, gid) < 0 ||
+        setresuid(uid, uid, uid) < 0 ||
         // After setresuid, which clears it (docs/kernel/pdeathsig.md).
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;

@@ -60,7 +60,7 @@ static const struct {
 static const struct {
     const char *path, *text;
 } texts[] = {
-    {"etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
+    {"etc/hosts", "127.0.0.1 localhost sandbox.localdomain sandbox.local sandbox\n::1 localhost\n"},
     {"etc/hostname", "lamina\n"},
     {"etc/resolv.conf", "# no name server: the sandbox has no network\n"},
     {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n"
@@ -272,6 +272,10 @@ int root_prepare(int trees_fd, int models_fd, const char *runtime_dir, uid_t uid
         return r;
     if ((r = place(trees_fd, STAGE "/trees")) < 0 || (r = place(models_fd, STAGE "/models")) < 0)
         return error_set_errno(err, r, "bind the store's trees and models");
+    if (mkdir(STAGE "/proc", 0755) < 0 ||
+        mount("proc", STAGE "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "subset=pid,hidepid=invisible") < 0)
+        return error_set_errno(err, -errno, "mount /proc in " STAGE);
     if (mkdir(STAGE "/old", 0755) < 0 || syscall(SYS_pivot_root, STAGE, STAGE "/old") < 0 ||
         chdir("/") < 0 || umount2("/old", MNT_DETACH) < 0 || rmdir("/old") < 0)
         return error_set_errno(err, -errno, "leave the host's mounts");
@@ -386,10 +390,26 @@ static int tmp_mount(uint64_t bytes)
     return mount("tmp", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0 ? -errno : 0;
 }
 
-int root_enter(const struct init_root *order, uint32_t *ret_step)
+// Mounts that came along into a less privileged namespace are locked: the root must be a new one.
+static int base_unlock(void)
 {
-    int r = 0;
+    int clone = (int) syscall(SYS_open_tree, AT_FDCWD, "/base",
+                              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (clone < 0)
+        return -errno;
+    int r = syscall(SYS_move_mount, clone, "", AT_FDCWD, "/base", MOVE_MOUNT_F_EMPTY_PATH) < 0
+                ? -errno
+                : 0;
+    close(clone);
+    return r;
+}
+
+int root_enter(const struct init_root *order, bool is_own, uint32_t *ret_step)
+{
     *ret_step = SPAWN_STEP_MOUNT;
+    int r = is_own ? base_unlock() : 0;
+    if (r < 0)
+        return r;
     if (chdir("/base") < 0)
         return -errno;
     *ret_step = SPAWN_STEP_TREE;

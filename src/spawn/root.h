@@ -9,8 +9,9 @@
 //                  dev, and empty places for var/task, tmp and proc
 //     /trees       the store's directory of unpacked trees, read-only
 //     /models      the directory of models that functions load, read-only
+//     /proc        what lets a sandbox with a user namespace mount its own: the kernel wants to see one
 //
-// A sandbox's first process gets a copy of that namespace with its clone (seven mounts: cheap),
+// A sandbox's first process gets a copy of that namespace with its clone (eight mounts: cheap),
 // completes /base with root_enter and makes it its root. The host's other mounts are in no
 // sandbox's namespace at any time.
 
@@ -21,6 +22,7 @@
 #include "base/error.h"
 #include "wire/init.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -35,7 +37,8 @@ int root_prepare(int trees_fd, int models_fd, const char *runtime_dir, uid_t uid
                  uint32_t uid_count, struct error *err) MUST_CHECK;
 
 // In the sandbox's first process: mounts what is its own and makes it the root. 0, or -errno with
-// *ret_step (enum spawn_step) saying where. No malloc, no stdio.
-int root_enter(const struct init_root *order, uint32_t *ret_step) MUST_CHECK;
+// *ret_step (enum spawn_step) saying where. No malloc, no stdio. `is_own`: its mounts belong to a user namespace of its
+// own, and those that it came with cannot be taken apart.
+int root_enter(const struct init_root *order, bool is_own, uint32_t *ret_step) MUST_CHECK;
 
 #endif

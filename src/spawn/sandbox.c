@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "spawn/seat.h"
 #include "wire/init.h"
 
 #include <errno.h>
@@ -43,8 +44,8 @@ static pid_t clone_first(const struct sandbox_order *order, int group_fd, int *r
     return pid < 0 ? -errno : (pid_t) pid;
 }
 
-static int pipes_open(const struct sandbox_order *order, struct sandbox_parts *parts,
-                      int *ret_child_control, int *ret_child_log)
+static int pipes_open(const struct sandbox_tools *tools, const struct sandbox_order *order,
+                      struct sandbox_parts *parts, int *ret_child_control, int *ret_child_log)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -57,6 +58,11 @@ static int pipes_open(const struct sandbox_order *order, struct sandbox_parts *p
         return -errno;
     parts->log_fd = pair[0];
     *ret_child_log = pair[1];
+    const uid_t uid = tools->uid_first + order->slot;
+    if (order->kind == CHILD_SEAT && // it is never root, and cannot do it itself
+        (fchown(pair[1], uid, uid) < 0 ||
+         (parts->occupant_log_fd = fcntl(pair[1], F_DUPFD_CLOEXEC, 3)) < 0))
+        return -errno;
     return fd_set_nonblocking(parts->log_fd, true);
 }
 
@@ -73,6 +79,25 @@ static int groups_make(const struct sandbox_tools *tools, const struct sandbox_o
     return r;
 }
 
+// A seat's process may open nothing of its cgroups, and has to be told who it is.
+static int clone_seat(const struct sandbox_tools *tools, const struct sandbox_order *order,
+                      const struct child_plan *plan, int group_fd, struct sandbox_parts *parts)
+{
+    struct child_plan own = *plan;
+    int r = cgroup_open_entrances(&tools->groups, order->slot, own.entrances);
+    if (r < 0)
+        return r;
+    own.entrance_count = r;
+    const struct seat_order seat = {.plan = &own,
+                                    .template_fd = order->template_fd,
+                                    .template_uid = order->template_uid,
+                                    .group_fd = group_fd};
+    parts->pid = seat_clone(tools->proc_fd, &seat, &parts->pid_fd);
+    for (int i = 0; i < own.entrance_count; i++)
+        fd_close(own.entrances[i]);
+    return parts->pid < 0 ? parts->pid : seat_map_outer(tools->proc_fd, parts->pid, plan->uid);
+}
+
 static int clone_and_enter(const struct sandbox_tools *tools, const struct sandbox_order *order,
                            const struct child_plan *plan, struct sandbox_parts *parts,
                            struct spawn_timings *timings, uint32_t *ret_step)
@@ -80,28 +105,31 @@ static int clone_and_enter(const struct sandbox_tools *tools, const struct sandb
     const struct cgroup_manager *manager = tools->groups.manager;
     AUTO_FD int group_fd = -1;
     *ret_step = SPAWN_STEP_CGROUP;
-    if (manager->version == 2) {
+    const bool is_seat = order->kind == CHILD_SEAT;
+    if (manager->version == 2 || is_seat) {
         int r = groups_make(tools, order, timings);
-        if (r == 0)
+        if (r == 0 && manager->version == 2)
             r = group_fd = cgroup_open_dir(&tools->groups, order->slot);
         if (r < 0)
             return r;
     }
     const int64_t begin_ns = clock_monotonic_ns();
     *ret_step = SPAWN_STEP_CLONE;
-    parts->pid = clone_first(order, group_fd, &parts->pid_fd);
-    if (parts->pid == 0)
+    int r = 0;
+    if (is_seat)
+        r = clone_seat(tools, order, plan, group_fd, parts);
+    else if ((parts->pid = clone_first(order, group_fd, &parts->pid_fd)) == 0)
         child_run(plan);
     timings->clone_us = micros_since(begin_ns);
-    if (parts->pid < 0)
-        return parts->pid;
+    if (r < 0 || parts->pid < 0)
+        return r < 0 ? r : parts->pid;
     *ret_step = SPAWN_STEP_CGROUP;
-    int r = manager->version == 1 ? groups_make(tools, order, timings) : 0;
+    if (manager->version == 1 && !is_seat)
+        r = groups_make(tools, order, timings);
     if (r < 0)
         return r;
-    const struct init_word word = {.type = INIT_GROUPS};
     // A process that is gone has said why: its end is the answer.
-    (void) !fd_send_packet(parts->control_fd, &word, sizeof(word), NULL, 0);
+    (void) !sandbox_send_word(parts, INIT_GROUPS);
     return 0;
 }
 
@@ -109,13 +137,12 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
                  struct sandbox_parts *ret_parts, struct spawn_timings *ret_timings,
                  uint32_t *ret_step)
 {
-    struct sandbox_parts parts = {
-        .pid = -1, .pid_fd = -1, .control_fd = -1, .log_fd = -1, .peak_fd = -1};
+    struct sandbox_parts parts = SANDBOX_NO_PARTS;
     struct spawn_timings timings = {0};
     AUTO_FD int child_control = -1;
     AUTO_FD int child_log = -1;
     *ret_step = SPAWN_STEP_CLONE;
-    int r = pipes_open(order, &parts, &child_control, &child_log);
+    int r = pipes_open(tools, order, &parts, &child_control, &child_log);
     if (r == 0) {
         const bool is_work = order->kind == CHILD_WORK;
         static char init_name[] = "lamina-init";
@@ -126,17 +153,20 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
             .in_fd = is_work ? order->in_fd : tools->null_fd,
             .out_fd = is_work ? order->out_fd : child_log,
             .error_fd = is_work ? tools->null_fd : child_log,
-            .program_fd = is_work ? tools->work_fd : tools->init_fd,
+            .program_fd = order->is_cache ? tools->cache_fd
+                          : is_work       ? tools->work_fd
+                                          : tools->init_fd,
             .arguments = is_work ? order->arguments : init_arguments,
             .groups = &tools->groups,
             .slot = order->slot,
             .uid = tools->uid_first + order->slot,
             .cpu_seconds = order->cpu_seconds,
             .has_engine = order->has_engine,
+            .is_cache = order->is_cache,
         };
         r = clone_and_enter(tools, order, &plan, &parts, &timings, ret_step);
     }
-    if (r == 0 && order->kind == CHILD_FUNCTION)
+    if (r == 0 && order->kind != CHILD_WORK)
         parts.peak_fd = cgroup_open_peak(&tools->groups, order->slot);
     *ret_timings = timings;
     if (r < 0 && parts.pid_fd >= 0)
@@ -146,6 +176,12 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
     else
         *ret_parts = parts;
     return r;
+}
+
+int sandbox_send_word(const struct sandbox_parts *parts, uint32_t type)
+{
+    const struct init_word word = {.type = type};
+    return fd_send_packet(parts->control_fd, &word, sizeof(word), NULL, 0);
 }
 
 int sandbox_send_root(const struct sandbox_parts *parts, const struct sandbox_shape *shape)
@@ -184,4 +220,5 @@ void sandbox_parts_close(struct sandbox_parts *parts)
     parts->control_fd = fd_close(parts->control_fd);
     parts->log_fd = fd_close(parts->log_fd);
     parts->peak_fd = fd_close(parts->peak_fd);
+    parts->occupant_log_fd = fd_close(parts->occupant_log_fd);
 }

@@ -9,6 +9,14 @@
 //                                            +------> RUNNING <-----+
 //     every state but FREE --(its process has ended)--> ENDING --(cgroups removed)--> FREE
 //
+// A sandbox of a template goes the same way, but for an occupant: its first process only holds it, and the template is
+// brought in by lamina-spawn (RUNNING). Of it seats are made and forked into:
+//
+//              keeper makes it    NET, READY     FORK sent          FORKED, looked at, no id
+//     FREE --> ORDERED --> ROOTING ---> SEAT ----> FORKING -----------------------> SPARE
+//                                                     | the same, has an id           | RUN sent (START)
+//                                                     +-------> RUNNING <-------------+
+//
 // ORDERED waits for the keeper; ROOTING for the process's READY; GENERIC and WAITER for a START;
 // RUNNING for the end of the process; ENDING for the keeper's removal. What waits has a process
 // whose death ends the wait.
@@ -23,6 +31,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 enum sandbox_state {
@@ -31,6 +40,9 @@ enum sandbox_state {
     SANDBOX_GENERIC,
     SANDBOX_ROOTING,
     SANDBOX_WAITER,
+    SANDBOX_SEAT,
+    SANDBOX_FORKING,
+    SANDBOX_SPARE,
     SANDBOX_RUNNING,
     SANDBOX_ENDING,
 };
@@ -44,21 +56,50 @@ struct sandbox_tools {
     struct cgroups groups;
     int proc_fd; // the host's /proc
     int null_fd, init_fd, work_fd;
-    uid_t uid_first; // the uid of slot 0
+    int cache_fd;      // -1: there is no lamina-cache
+    uid_t uid_first;   // the uid of slot 0
+    bool can_template; // user namespaces work here
 };
 
 // What a sandbox is made of, for its owner.
 struct sandbox_parts {
     pid_t pid;
     int pid_fd, control_fd, log_fd, peak_fd; // -1: not there
+    int occupant_log_fd;                     // a seat's: the pipe's other end, for the fork
 };
 
+#define SANDBOX_NO_PARTS                                                                           \
+    {                                                                                              \
+        .pid = -1, .pid_fd = -1, .control_fd = -1, .log_fd = -1, .peak_fd = -1,                    \
+        .occupant_log_fd = -1                                                                      \
+    }
+
 // What a prepared root was made for. A START whose values equal them may have it.
+struct template_run;
+
 struct sandbox_shape {
     uint8_t tree_id[SPAWN_TREE_ID_SIZE], opt_tree_id[SPAWN_TREE_ID_SIZE];
     uint8_t models_id[SPAWN_TREE_ID_SIZE];
     uint64_t memory_bytes, tmp_bytes;
     uint32_t cpu_millis, pids_max;
+};
+
+// A template or a fork: a process that was brought into a sandbox which another one holds.
+struct occupant {
+    pid_t pid;      // 0: not there (yet)
+    int pid_fd;     // -1: not there
+    int control_fd; // our end of its socket (wire/template.h)
+    bool has_ended; // then these:
+    int status;
+    struct rusage usage;
+};
+
+enum template_phase {
+    TEMPLATE_NONE,     // an instance
+    TEMPLATE_STARTING, // initialises itself, or is not there yet
+    TEMPLATE_LOOKING,  // says READY: the keeper looks at it
+    TEMPLATE_LIVE,     // may be forked
+    TEMPLATE_OVER,     // refused, killed or ended; its sandbox stands while forks live
 };
 
 struct sandbox {
@@ -73,9 +114,14 @@ struct sandbox {
     struct spawn_timings timings;
     int64_t arrived_ns; // the START
     enum spawn_path path;
-    bool is_killed;       // KILL was asked for
-    uint32_t stats_asked; // STATS that the keeper has not answered
-    int64_t freezing_ns;  // since when FREEZE waits, 0: it does not
+    struct occupant occupant;
+    enum template_phase phase;
+    struct sandbox *template; // of a seat: its template's
+    struct template_run *run; // of a fork that has an id but is not there yet; owned
+    int64_t forking_ns;       // when FORK was sent
+    bool is_killed;           // KILL was asked for
+    uint32_t stats_asked;     // STATS that the keeper has not answered
+    int64_t freezing_ns;      // since when FREEZE waits, 0: it does not
     // What it said before its end.
     bool has_failed, has_exit;
     uint32_t failed_step, failed_error;
@@ -88,11 +134,15 @@ struct sandbox_order {
     uint32_t slot;
     bool is_for_parent; // the maker is the keeper: lamina-spawn's main process becomes the parent
     const struct cgroup_limits *limits; // NULL: none yet
+    // CHILD_SEAT
+    int template_fd;
+    uid_t template_uid;
     // CHILD_WORK
     int in_fd, out_fd;
     char *const *arguments;
     uint32_t cpu_seconds;
     bool has_engine; // SPAWN_WORK_ENGINE
+    bool is_cache;   // SPAWN_WORK_CACHE
 };
 
 // Clones the first process and puts it into its groups; it works on its network meanwhile. 0, or
@@ -101,6 +151,7 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
                  struct sandbox_parts *ret_parts, struct spawn_timings *ret_timings,
                  uint32_t *ret_step) MUST_CHECK;
 
+int sandbox_send_word(const struct sandbox_parts *parts, uint32_t type) MUST_CHECK;
 int sandbox_send_root(const struct sandbox_parts *parts,
                       const struct sandbox_shape *shape) MUST_CHECK;
 // `model_fd`: -1 when there is none.

@@ -25,10 +25,12 @@ static int input_check(int fd)
     return 0;
 }
 
-static int output_check(int fd)
+static int output_check(int fd, bool is_cache)
 {
     struct stat stat;
-    return fstat(fd, &stat) < 0 ? -errno : S_ISFIFO(stat.st_mode) ? 0 : -EBADF;
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    return (is_cache ? S_ISSOCK(stat.st_mode) : S_ISFIFO(stat.st_mode)) ? 0 : -EBADF;
 }
 
 static void send_exit(int status_fd, uint64_t id, struct spawn_work_exit *gone)
@@ -44,8 +46,11 @@ static int make(struct monitor *monitor, struct sandbox *sandbox, const struct s
                 const int fds[SPAWN_WORK_FDS], uint32_t *ret_step)
 {
     char texts[5][24];
-    static char name[] = "lamina-work";
-    char *arguments[] = {name, texts[0], texts[1], texts[2], texts[3], texts[4], NULL};
+    static char worker[] = "lamina-work", cache[] = "lamina-cache";
+    const bool is_cache = work->flags == SPAWN_WORK_CACHE;
+    if (is_cache && monitor->tools.cache_fd < 0)
+        return -ENOENT;
+    char *arguments[] = {is_cache ? cache : worker, texts[0], texts[1], texts[2], texts[3], texts[4], NULL};
     (void) snprintf(texts[0], sizeof(texts[0]), "%" PRIu32, work->kind);
     for (int i = 0; i < 4; i++)
         (void) snprintf(texts[i + 1], sizeof(texts[i + 1]), "%" PRIu64, work->arg[i]);
@@ -58,6 +63,7 @@ static int make(struct monitor *monitor, struct sandbox *sandbox, const struct s
         .out_fd = fds[SPAWN_WORK_OUTPUT],
         .arguments = arguments,
         .cpu_seconds = work->cpu_seconds,
+        .is_cache = is_cache,
         .has_engine = (work->flags & SPAWN_WORK_ENGINE) != 0,
     };
     int r = sandbox_make(&monitor->tools, &order, &sandbox->parts, &sandbox->timings, ret_step);
@@ -86,7 +92,7 @@ void work_start(struct monitor *monitor, const struct spawn_work *work, int fds[
     struct sandbox *sandbox = NULL;
     int r = input_check(input);
     if (r == 0)
-        r = output_check(output);
+        r = output_check(output, work->flags == SPAWN_WORK_CACHE);
     if (r == 0 &&
         (monitor->work_count >= SPAWN_WORK_MAX || !(sandbox = monitor_take_slot(monitor))))
         r = -EAGAIN;

@@ -10,8 +10,14 @@
 //     spawn -> process   ROOT     mount this tree, drop everything, exec init
 //     process -> spawn   READY    lamina-init runs
 //     spawn -> process   RUN      the environment: run the bootstrap
+//     spawn -> process   HOLD     instead of RUN: somebody else brings the bootstrap (a template, a fork); only reap
 //     process -> spawn   EXIT     the bootstrap has ended; init exits next, and with it all the rest
 //     process -> spawn   FAILED   instead of NET or READY; the process is gone
+//
+// and for a sandbox that a fork is to enter, between ROOT and READY:
+//
+//     process -> spawn   USER     it is in its inner user namespace: write down which user that has
+//     spawn -> process   USER     done
 //
 // Nothing has to be waited for: spawn may send GROUPS, ROOT and RUN at once. A generic sandbox of the pool
 // waits for ROOT, a prepared waiter for RUN. End of file on the socket ends the sandbox.
@@ -34,9 +40,11 @@ enum init_type {
     INIT_EXIT = 5,
     INIT_FAILED = 6,
     INIT_GROUPS = 7,
+    INIT_HOLD = 8,
+    INIT_USER = 9,
 };
 
-// NET (with two descriptors), GROUPS, READY, EXIT, FAILED.
+// NET (with two descriptors), GROUPS, READY, HOLD, USER, EXIT, FAILED.
 struct init_word {
     uint32_t type;
     uint32_t step;  // FAILED: enum spawn_step; NET: microseconds for the network

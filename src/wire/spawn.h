@@ -193,7 +193,14 @@ enum spawn_hello_flags {
 };
 
 /* How a start was served. */
-enum spawn_path { SPAWN_PATH_NOTHING = 0, SPAWN_PATH_POOL = 1, SPAWN_PATH_WAITER = 2 };
+enum spawn_path {
+    SPAWN_PATH_NOTHING = 0,
+    SPAWN_PATH_POOL = 1,
+    SPAWN_PATH_WAITER = 2,
+    SPAWN_PATH_SPARE = 3, /* a fork that was made ahead */
+    SPAWN_PATH_FORK = 4,  /* forked now, into a sandbox made ahead */
+    SPAWN_PATH_SEAT = 5,  /* the sandbox was made now too */
+};
 
 /* Where a start's time went; microseconds from the START's arrival, 0 for what had been done ahead. */
 struct spawn_timings {
@@ -340,7 +347,7 @@ enum spawn_work_fd {
 struct spawn_work {
     struct spawn_head head;
     uint32_t kind;
-    uint32_t cpu_seconds; /* RLIMIT_CPU; 1 to 3600 */
+    uint32_t cpu_seconds; /* RLIMIT_CPU; 1 to 3600; with SPAWN_WORK_CACHE 0 */
     uint64_t memory_bytes;
     uint64_t arg[4];
     uint32_t flags;    /* enum spawn_work_flags; unknown bits are an error */
@@ -351,6 +358,9 @@ enum spawn_work_flags {
     /* The job loads an inference library (/opt/lamina/lib): its filter also allows files in memory and looking at
      * folders. */
     SPAWN_WORK_ENGINE = 1u << 0,
+    /* Run lamina-cache (wire/cache.h) instead of lamina-work: the output is a SOCK_SEQPACKET socket, cpu_seconds may be 0
+     * (no limit), and its filter allows to send descriptors. */
+    SPAWN_WORK_CACHE = 1u << 1,
 };
 
 /* WORK_EXIT: the job and all its processes are gone. */

@@ -24,7 +24,7 @@ VERSION = 2
  TEMPLATE_REFUSED) = range(32, 41)
 WORK, WORK_EXIT = 64, 65
 HOT, FROM_NOTHING, NO_WAITER, TEMPLATE, MODEL_FD, SPARE = 1, 2, 4, 8, 16, 32
-PATHS = ("nothing", "pool", "waiter")
+PATHS = ("nothing", "pool", "waiter", "spare", "fork", "seat")
 STEPS = ("none", "request", "cgroup", "clone", "attach", "net", "listen", "tree", "mount", "root",
          "limits", "user", "seccomp", "exec", "died", "template")
 EXIT_OOM, EXIT_KILLED = 1, 2

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+
+#include "spawn/occupant.h"
+
+#include "base/fd.h"
+#include "spawn/privilege.h"
+#include "spawn/seccomp.h"
+#include "wire/init.h"
+#include "wire/template.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// ---- the template's own process, between clone and exec -----------------------------------------
+
+enum {
+    PLACE_NULL,
+    PLACE_CONTROL,
+    PLACE_SANDBOX,
+    PLACE_GROUPS,
+    PLACES = PLACE_GROUPS + CGROUP_DIRS,
+    PLACE_MODEL = PLACES
+};
+
+static _Noreturn void fail(uint32_t step, int error)
+{
+    const struct init_word word = {.type = INIT_FAILED, .step = step, .error = (uint32_t) -error};
+    (void) !send(TEMPLATE_FD_CONTROL, &word, sizeof(word), MSG_NOSIGNAL);
+    _exit(125);
+}
+
+// Into the cgroups and then the namespaces of the sandbox's first process. Its log is what that process writes to.
+static int enter(int sandbox_fd, const int *groups, int group_count)
+{
+    for (int i = 0; i < group_count; i++)
+        if (write(groups[i], "0", 1) < 0)
+            return -errno;
+    if (setns(sandbox_fd,
+              CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
+        return -errno;
+    const int log = open("/proc/1/fd/1", O_WRONLY | O_CLOEXEC);
+    if (log < 0 || dup2(log, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0)
+        return -errno;
+    return close(log) < 0 ? -errno : 0;
+}
+
+static void volunteer(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void) !write(fd, "500", 3);
+        close(fd);
+    }
+}
+
+static void limit(void)
+{
+    static const struct {
+        __rlimit_resource_t resource;
+        rlim_t value;
+    } all[] = {{RLIMIT_NOFILE, 1024},     {RLIMIT_CORE, 0},          {RLIMIT_MSGQUEUE, 819200},
+               {RLIMIT_SIGPENDING, 4096}, {RLIMIT_MEMLOCK, 8 << 20}, {RLIMIT_RTPRIO, 0},
+               {RLIMIT_NICE, 0}};
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        struct rlimit both;
+        if (getrlimit(all[i].resource, &both) < 0)
+            fail(SPAWN_STEP_LIMITS, -errno);
+        both.rlim_cur = both.rlim_max = all[i].value < both.rlim_max ? all[i].value : both.rlim_max;
+        if (setrlimit(all[i].resource, &both) < 0)
+            fail(SPAWN_STEP_LIMITS, -errno);
+    }
+}
+
+// By enum spawn_bootstrap, as lamina-init has them.
+#define RUNTIMES "/opt/lamina/runtimes/"
+static char task[] = "/var/task/bootstrap", opt[] = "/opt/bootstrap";
+static char python[] = RUNTIMES "python/bootstrap", node[] = RUNTIMES "node/bootstrap";
+static char *const bootstraps[SPAWN_BOOTSTRAP_COUNT][2] = {
+    [SPAWN_BOOTSTRAP_PROVIDED] = {task, opt},
+    [SPAWN_BOOTSTRAP_PYTHON] = {python},
+    [SPAWN_BOOTSTRAP_NODE] = {node},
+};
+
+// Why it could not; it is told as lamina-init tells it.
+static _Noreturn void bootstrap_exec(struct init_run *order, size_t size)
+{
+    static char *environment[INIT_VARIABLES_MAX + 2];
+    static char own[] = TEMPLATE_ENV_FD "=3";
+    size_t count = 0;
+    environment[count++] = own;
+    const size_t end = size - offsetof(struct init_run, env);
+    for (size_t at = 0; at < end && count <= INIT_VARIABLES_MAX; at += strlen(order->env + at) + 1)
+        environment[count++] = order->env + at;
+    int error = ENOENT;
+    for (int i = 0; i < 2 && error == ENOENT && bootstraps[order->bootstrap][i]; i++) {
+        char *path = bootstraps[order->bootstrap][i];
+        char *arguments[] = {path, NULL};
+        execve(path, arguments, environment);
+        error = errno;
+        if (error == ENOENT && access(path, F_OK) == 0)
+            error = ELIBACC;
+    }
+    const struct init_word word = {
+        .type = INIT_EXIT, .status = 127 << 8, .error = (uint32_t) error};
+    (void) !send(TEMPLATE_FD_CONTROL, &word, sizeof(word), MSG_NOSIGNAL);
+    _exit(127);
+}
+
+static _Noreturn void template_run(const int sources[PLACES], int group_count, uid_t uid)
+{
+    // 0, 1, 2 and 3 as the bootstrap finds them; the log takes the place of 1 and 2 once it can be reached.
+    const int all[] = {
+        sources[PLACE_NULL],       sources[PLACE_NULL],       sources[PLACE_NULL],
+        sources[PLACE_CONTROL],    sources[PLACE_SANDBOX],    sources[PLACE_GROUPS],
+        sources[PLACE_GROUPS + 1], sources[PLACE_GROUPS + 2], sources[PLACE_GROUPS + 3]};
+    enum { SANDBOX = TEMPLATE_FD_CONTROL + 1, GROUPS };
+    int groups[CGROUP_DIRS];
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (privilege_keep_fds(all, ARRAY_SIZE(all), SANDBOX) < 0)
+        _exit(126);
+    setsid();
+    for (int i = 0; i < CGROUP_DIRS; i++)
+        groups[i] = GROUPS + i;
+    int r = enter(SANDBOX, groups, group_count);
+    if (r < 0)
+        fail(SPAWN_STEP_ATTACH, r);
+    volunteer();
+    limit();
+    (void) syscall(SYS_close_range, SANDBOX, ~0U, 0);
+    if ((r = privilege_drop(uid, uid)) < 0)
+        fail(SPAWN_STEP_USER, r);
+    if ((r = seccomp_install(SECCOMP_TEMPLATE)) < 0)
+        fail(SPAWN_STEP_SECCOMP, r);
+    static struct init_run order;
+    int model;
+    size_t count;
+    const ssize_t size =
+        fd_receive_packet(TEMPLATE_FD_CONTROL, &order, sizeof(order), &model, 1, &count);
+    if (size < (ssize_t) offsetof(struct init_run, env))
+        _exit(0); // there is none to come
+    if (model == SPAWN_MODEL_FD)
+        r = fcntl(model, F_SETFD, 0) < 0 ? -errno : 0;
+    else if (model >= 0)
+        r = dup2(model, SPAWN_MODEL_FD) < 0 ? -errno : 0;
+    if (r < 0 || chdir("/var/task") < 0)
+        fail(SPAWN_STEP_EXEC, r < 0 ? r : -errno);
+    bootstrap_exec(&order, (size_t) size);
+}
+
+pid_t occupant_start(const struct sandbox_tools *tools, const struct sandbox *sandbox,
+                     int control_fd, int *ret_pid_fd)
+{
+    int sources[PLACES];
+    int group_count = cgroup_open_entrances(&tools->groups, sandbox->slot, sources + PLACE_GROUPS);
+    if (group_count < 0)
+        return group_count;
+    for (int i = group_count; i < CGROUP_DIRS; i++)
+        sources[PLACE_GROUPS + i] = tools->null_fd;
+    sources[PLACE_NULL] = tools->null_fd;
+    sources[PLACE_CONTROL] = control_fd;
+    sources[PLACE_SANDBOX] = sandbox->parts.pid_fd;
+    // Its number must not be that of its forks: libraries tell a fork by it.
+    const pid_t number = TEMPLATE_PID;
+    struct clone_args arguments = {.flags = CLONE_PIDFD,
+                                   .pidfd = (uint64_t) (uintptr_t) ret_pid_fd,
+                                   .exit_signal = SIGCHLD,
+                                   .set_tid = (uint64_t) (uintptr_t) &number,
+                                   .set_tid_size = 1};
+    long pid = -1;
+    AUTO_FD int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    int r = own < 0 || setns(sandbox->parts.pid_fd, CLONE_NEWPID) < 0 ? -errno : 0;
+    if (r == 0) {
+        pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
+        if (pid == 0)
+            template_run(sources, group_count, tools->uid_first + sandbox->slot);
+        r = pid < 0 ? -errno : 0;
+        if (setns(own, CLONE_NEWPID) < 0) // else all that is started after it would be in there
+            abort();
+    }
+    for (int i = 0; i < group_count; i++)
+        fd_close(sources[PLACE_GROUPS + i]);
+    return r < 0 ? r : (pid_t) pid;
+}
+
+// ---- forks --------------------------------------------------------------------------------------
+
+int occupant_order_fork(const struct sandbox_tools *tools, const struct sandbox *template,
+                        struct sandbox *seat, bool is_spare)
+{
+    int pair[2], fds[TEMPLATE_FORK_FDS_MAX];
+    const int yes = 1;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    AUTO_FD int ours = pair[0];
+    AUTO_FD int theirs = pair[1];
+    int r = fd_set_nonblocking(ours, true);
+    if (r == 0 && setsockopt(ours, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0)
+        r = -errno;
+    if (r < 0)
+        return r;
+    const int count = cgroup_open_entrances(&tools->groups, seat->slot, fds + TEMPLATE_FORK_GROUPS);
+    if (count < 0)
+        return count;
+    fds[TEMPLATE_FORK_SANDBOX] = seat->parts.pid_fd;
+    fds[TEMPLATE_FORK_CONTROL] = theirs;
+    fds[TEMPLATE_FORK_LOG] = seat->parts.occupant_log_fd;
+    const struct template_fork order = {.type = TEMPLATE_FORK,
+                                        .number = seat->slot,
+                                        .user = tools->uid_first + seat->slot,
+                                        .flags = is_spare ? (uint32_t) TEMPLATE_FORK_SPARE : 0};
+    r = fd_send_packet(template->occupant.control_fd, &order, sizeof(order), fds,
+                       (size_t) (TEMPLATE_FORK_GROUPS + count));
+    for (int i = 0; i < count; i++)
+        fd_close(fds[TEMPLATE_FORK_GROUPS + i]);
+    if (r < 0)
+        return r;
+    // The last copy outside: end of file says that the fork is gone.
+    seat->parts.occupant_log_fd = fd_close(seat->parts.occupant_log_fd);
+    seat->occupant.control_fd = TAKE_FD(ours);
+    return 0;
+}

@@ -9,6 +9,7 @@
 #include "api/call.h"
 #include "api/code_location.h"
 #include "api/health.h"
+#include "api/model_watch.h"
 #include "api/rights.h"
 #include "api/s3_call.h"
 #include "api/url.h"
@@ -43,6 +44,11 @@ int api_new(const struct api_config *config, struct api **ret_api, struct error 
         api_free(api);
         return r;
     }
+    api->watch = model_watch_new(api);
+    if (!api->watch) {
+        api_free(api);
+        return error_set(err, -ENOMEM, "no memory for the API");
+    }
     *ret_api = api;
     return 0;
 }
@@ -52,6 +58,7 @@ void api_free(struct api *api)
     if (!api)
         return;
     job_pool_free(api->jobs);
+    model_watch_free(api->watch);
     users_free(api->users);
     free(api);
 }

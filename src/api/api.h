@@ -44,6 +44,7 @@ struct scheduler;
 struct spooler;
 struct s3;
 struct store;
+struct switcher;
 
 /* --aws-limits */
 enum api_limits {
@@ -60,12 +61,14 @@ struct api_config {
     struct layers *layers;
     struct scheduler *scheduler;
     struct registry *registry;
+    struct switcher *switcher; /* new models beside the old */
     struct fetcher *fetcher; /* models and packages out of object stores */
     struct roles *roles; /* what a function may do: role/roles.h */
     struct queue *queue; /* dead letters */
     struct async *async; /* Event invocations */
     struct spooler *spooler;
     struct deploy *deploy;
+    struct held_forms *held; /* models in sealed memory: deploy/held.h */
     struct store *store;
     struct s3 *s3; /* the embedded object store: s3/s3.h */
     struct log_writer *logs;

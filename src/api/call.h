@@ -34,6 +34,7 @@
 #include "loop/job.h"
 
 struct instance_identity;
+struct model_watch;
 struct spool;
 struct users;
 struct store_file;
@@ -46,6 +47,7 @@ struct api {
     struct api_config config;
     struct http_server *server; /* borrowed, may be NULL */
     struct users *users;
+    struct model_watch *watch;
     struct job_pool *jobs; /* what blocks and is nobody else's: store reads, package uploads */
     const char *region;    /* borrowed from the catalog */
     const char *account;

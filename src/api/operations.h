@@ -69,6 +69,7 @@ void lamina_logs(struct call *call);
 void lamina_purge_dead_letters(struct call *call);
 void lamina_retry_dead_letters(struct call *call);
 void lamina_package(struct call *call);
+void lamina_rollback(struct call *call);
 void lamina_status(struct call *call);
 void lamina_list_users(struct call *call);
 void lamina_put_user(struct call *call);

@@ -77,6 +77,7 @@ const struct route lambda_routes[] = {
     {HTTP_METHOD_POST, "/lamina/v1/functions/{FunctionName}/dead-letters/retry", NULL, "LaminaRetryDeadLetters", ROUTE_BODY_NONE, NULL, lamina_retry_dead_letters, false},
     {HTTP_METHOD_DELETE, "/lamina/v1/functions/{FunctionName}/dead-letters", NULL, "LaminaPurgeDeadLetters", ROUTE_BODY_NONE, NULL, lamina_purge_dead_letters, false},
     {HTTP_METHOD_POST, "/lamina/v1/functions/{FunctionName}/stop", NULL, "LaminaStop", ROUTE_BODY_NONE, NULL, lamina_stop, false},
+    {HTTP_METHOD_POST, "/lamina/v1/functions/{FunctionName}/rollback", NULL, "LaminaRollback", ROUTE_BODY_NONE, NULL, lamina_rollback, false},
     {HTTP_METHOD_GET, "/lamina/v1/users", NULL, "LaminaListUsers", ROUTE_BODY_NONE, NULL, lamina_list_users, false},
     {HTTP_METHOD_PUT, "/lamina/v1/users/{UserName}", NULL, "LaminaPutUser", ROUTE_BODY_JSON, NULL, lamina_put_user, false},
     {HTTP_METHOD_DELETE, "/lamina/v1/users/{UserName}", NULL, "LaminaDeleteUser", ROUTE_BODY_NONE, NULL, lamina_delete_user, false},

@@ -30,6 +30,7 @@
 #include "function/preparation.h"
 #include "function/layer.h"
 #include "function/scheduler.h"
+#include "function/switch.h"
 #include "http/server.h"
 #include "http/tls.h"
 #include "instance/instance.h"
@@ -66,11 +67,13 @@ struct server {
     struct async *async;
     struct deploy *deploy;
     struct prepare *prepare;
+    struct held_forms *held;
     struct spooler *spooler;
     struct s3 *s3;
     struct roles *roles;
     struct origins origins;
     struct fetcher *fetcher;
+    struct switcher *switcher;
     struct auth *auth;
     struct api *api;
     struct job_pool *file_pool;
@@ -181,20 +184,30 @@ static void on_forget(void *arg, const struct digest *tree_id)
 }
 
 /* The links are rebuildable: made again here when they are not as the registry says. */
-static int check_model(struct server *server, const struct version *version, struct error *err)
+static int check_one_model(struct server *server, const struct digest *set,
+                           const struct version_model *model, struct error *err)
 {
-    const struct version_model *model = &version->model;
-    struct digest set = version_models_set(version), digest, tree_id;
-    int r = store_models_make(server->store, &set, err);
-    if (r < 0 || !model->has_tree)
-        return r;
+    struct digest digest, tree_id;
     bool is_rebuilt = false;
+    if (!model->has_tree)
+        return 0;
     memcpy(digest.bytes, model->digest, DIGEST_BYTES);
     memcpy(tree_id.bytes, model->tree_id, DIGEST_BYTES);
-    r = store_tree_check(server->store, &tree_id, &is_rebuilt, err);
+    int r = store_tree_check(server->store, &tree_id, &is_rebuilt, err);
     if (r == 0)
-        r = store_models_put(server->store, &set, &digest, &tree_id, NULL, err);
+        r = store_models_put(server->store, set, &digest, &tree_id, NULL, err);
     return r < 0 ? error_wrap(err, r, "the model '%s'", model->name) : 0;
+}
+
+static int check_model(struct server *server, const struct version *version, struct error *err)
+{
+    struct digest set = version_models_set(version);
+    int r = store_models_make(server->store, &set, err);
+    if (r == 0)
+        r = check_one_model(server, &set, &version->model, err);
+    if (r == 0)
+        r = check_one_model(server, &set, &version->previous_model, err);
+    return r;
 }
 
 static int check_one_tree(struct server *server, const uint8_t *bytes, bool *is_rebuilt,
@@ -351,10 +364,18 @@ static int open_prepare(struct server *server, struct error *err)
                                            .work_fd = server->work_fd,
                                            .data_dir_fd = server->data_dir_fd,
                                            .library = SPAWN_RUNTIME_MOUNT "/lib/libonnxruntime.so"};
+    const struct held_config held = {.loop = server->loop,
+                                     .store = server->store,
+                                     .work_fd = server->work_fd,
+                                     .bytes_max = server->config->cache_mb << 20};
     int r = prepare_new(&prepare, &server->prepare, err);
-    if (r == 0)
-        prepared_models_join(server->prepare, server->catalog);
-    return r;
+    if (r < 0)
+        return r;
+    r = held_new(&held, &server->held);
+    if (r < 0)
+        return error_set_errno(err, r, "start the model cache's thread");
+    prepared_models_join(server->prepare, server->held, server->catalog);
+    return 0;
 }
 
 static int open_catalog(struct server *server, struct error *err)
@@ -485,6 +506,9 @@ static int open_fetcher(struct server *server, struct error *err)
     r = fetcher_new(&fetcher, &server->fetcher);
     if (r < 0)
         return error_set_errno(err, r, "start the fetching threads");
+    server->switcher = switcher_new(server->loop, server->catalog, server->scheduler);
+    if (!server->switcher)
+        return error_set(err, -ENOMEM, "no memory");
     catalog_each_version(server->catalog, remember_model, server);
     return 0;
 }
@@ -535,12 +559,14 @@ static int open_api(struct server *server, struct error *err)
                                    .scheduler = server->scheduler,
                                    .registry = server->registry,
                                    .roles = server->roles,
+                                   .switcher = server->switcher,
                                    .fetcher = server->fetcher,
                                    .queue = server->queue,
                                    .async = server->async,
                                    .spooler = server->spooler,
                                    .s3 = server->s3,
                                    .deploy = server->deploy,
+                                   .held = server->held,
                                    .store = server->store,
                                    .logs = server->log_writer,
                                    .limits = api_limits_of(server->config),

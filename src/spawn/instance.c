@@ -347,7 +347,7 @@ void instance_ended(struct monitor *monitor, struct sandbox *sandbox, int wait_s
             instance_failed(monitor, sandbox->id, sandbox->failed_step, sandbox->failed_error);
         return;
     }
-    if (sandbox->has_failed)
+    if (sandbox->has_failed && !sandbox->is_killed)
         log_warn("spawn.ahead", "step=%s error=%s", spawn_step_name(sandbox->failed_step),
                  LOG_TEXT(error_name((int) sandbox->failed_error)));
     pool_touch(monitor, 1000);

@@ -134,8 +134,10 @@ static void template_over(struct monitor *monitor, struct sandbox *template)
     template->phase = TEMPLATE_OVER;
     struct sandbox *seat;
     for (uint32_t at = 0; (seat = next_seat(monitor, template, &at));)
-        if (seat->state != SANDBOX_RUNNING)
+        if (seat->state != SANDBOX_RUNNING) {
+            seat->is_killed = seat->id == 0; // it is not to be wondered at
             seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, -ESRCH);
+        }
 }
 
 static void template_word(struct monitor *monitor, struct sandbox *template,

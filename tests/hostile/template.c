@@ -38,6 +38,7 @@ static void *thread_run(void *argument)
     (void) argument;
     for (;;)
         pause();
+    return NULL;
 }
 
 static void say(int fd, uint32_t type)
@@ -287,7 +288,8 @@ static void fork_run(struct template_run *run)
     const char *what = getenv("DO");
     if (what && strcmp(what, "attack") == 0) {
         char path[] = "/var/task/attack";
-        execve(path, (char *[]){path, NULL}, environment);
+        unsetenv("DO");
+        execve(path, (char *[]){path, NULL}, environ);
         perror("exec");
     } else if (what && strcmp(what, "shell") == 0) {
         char path[] = "/bin/sh", flag[] = "-c";

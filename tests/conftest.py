@@ -19,6 +19,8 @@ TESTS = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(TESTS))
 
 from lamina_service import Service  # noqa: E402
+from radosgw import RadosGateway  # noqa: E402
+from radosgw import missing as missing_programs  # noqa: E402
 
 TEST_LIMIT_S = 900
 
@@ -42,6 +44,16 @@ def service(build):
     """One service for all tests of the file; each test uses function names of its own."""
     needs_root()
     with Service(build) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def radosgw():
+    """A real object store beside ours (radosgw.py), one for all tests of the file."""
+    lacking = missing_programs()
+    if lacking:
+        pytest.skip(f"Ceph is not installed: {', '.join(lacking)} (tools/deps check)")
+    with RadosGateway() as running:
         yield running
 
 

@@ -37,12 +37,19 @@ static bool is_signed_by_query(struct str query)
     return false;
 }
 
+/* Paths of AWS's JSON services begin with a date; of ours with our name. */
+static bool is_path_of_others(struct str path)
+{
+    return str_has_prefix(path, STR("/20")) || str_has_prefix(path, STR("/lamina/"));
+}
+
 bool s3_call_is(const struct http_request *request)
 {
     struct str authorization = http_request_header(request, "authorization");
+    if (str_has_prefix(authorization, STR("AWS "))) /* version 2 names no service */
+        return !is_path_of_others(request->path);
     if (authorization.data)
-        return str_has_prefix(authorization, STR("AWS ")) ||
-               has_scope(authorization, "/s3/aws4_request");
+        return has_scope(authorization, "/s3/aws4_request");
     return is_signed_by_query(request->query);
 }
 

@@ -4,6 +4,7 @@
 // invocation under way, from one thread. Prints JSON.
 //
 //     bench_invoke --endpoint http://A:P --function NAME [--callers N] [--seconds S | --requests N]
+//     bench_invoke ... [--qualifier N] [--payload FILE]
 //     bench_invoke --endpoint http://A:P --get /healthz [--callers N] [--seconds S | --requests N]
 //     bench_invoke --rendezvous [--seconds S]
 //
@@ -34,7 +35,7 @@
 #define ANSWER_MAX 65536
 #define REQUEST_BYTES 560 // what an invocation has on the wire, both ways
 #define ANSWER_BYTES 240
-#define PAYLOAD "{}"
+#define PAYLOAD_MAX ((size_t) 6 << 20)
 
 struct caller {
     int fd;
@@ -46,7 +47,9 @@ struct caller {
 static struct {
     struct sockaddr_in address;
     char host[80];
-    const char *function;
+    const char *function, *qualifier; // qualifier NULL: none
+    char *payload;
+    size_t payload_size;
     const char *get; // or a path to get
     size_t callers;
     double seconds;
@@ -62,6 +65,8 @@ static int64_t request_second;
 
 static int64_t *latencies_ns;
 static size_t latency_count, latency_capacity, error_count;
+static int64_t handler_ns[CALLERS_MAX]; // sent -> the handler began; of the first ones that told
+static size_t handler_count;
 
 static void die(const char *what)
 {
@@ -115,17 +120,21 @@ static void sign_request(void)
         .wall_s = now_s,
     };
     struct sigv4_headers made;
-    struct digest hash = digest_of(PAYLOAD, strlen(PAYLOAD));
+    struct digest hash = digest_of(options.payload, options.payload_size);
+    char query[64] = "";
+    if (options.qualifier)
+        snprintf(query, sizeof(query), "Qualifier=%s", options.qualifier);
+    request.query = str_of(query);
     if (sigv4_sign(&signer, &request, &hash, &made, NULL) < 0)
         die("sign");
     free(request_text);
     int size =
         asprintf(&request_text,
-                 "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\nX-Amz-Date: %s\r\n%s"
-                 "X-Amz-Content-Sha256: %s\r\nAuthorization: %s\r\n\r\n" PAYLOAD,
-                 path, options.host, strlen(PAYLOAD), made.date,
+                 "POST %s%s%s HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\nX-Amz-Date: %s\r\n%s"
+                 "X-Amz-Content-Sha256: %s\r\nAuthorization: %s\r\n\r\n%.*s",
+                 path, query[0] ? "?" : "", query, options.host, options.payload_size, made.date,
                  options.is_event ? "X-Amz-Invocation-Type: Event\r\n" : "", made.payload_hash,
-                 made.authorization);
+                 made.authorization, (int) options.payload_size, options.payload);
     if (size < 0)
         die("memory");
     request_size = (size_t) size;
@@ -136,9 +145,12 @@ static void caller_send(struct caller *caller)
     sign_request();
     caller->size = 0;
     caller->sent_ns = clock_monotonic_ns();
-    // Shorter than any socket buffer, and one at a time: it always fits.
-    if (send(caller->fd, request_text, request_size, MSG_NOSIGNAL) != (ssize_t) request_size)
-        die("send");
+    for (size_t sent = 0; sent < request_size;) {
+        ssize_t r = send(caller->fd, request_text + sent, request_size - sent, MSG_NOSIGNAL);
+        if (r <= 0)
+            die("send");
+        sent += (size_t) r;
+    }
 }
 
 static int caller_connect(struct caller *caller)
@@ -167,6 +179,14 @@ static bool is_whole(const struct caller *caller)
     return caller->size >= head + strtoul(length + 17, NULL, 10);
 }
 
+// A function that tells when its handler began, on the same clock.
+static void note_handler(const struct caller *caller)
+{
+    const char *begun = memmem(caller->answer, caller->size, "\"begun_ns\": ", 12);
+    if (begun && handler_count < CALLERS_MAX)
+        handler_ns[handler_count++] = strtoll(begun + 12, NULL, 10) - caller->sent_ns;
+}
+
 static bool caller_receive(struct caller *caller)
 {
     ssize_t r = recv(caller->fd, caller->answer + caller->size, ANSWER_MAX - 1 - caller->size, 0);
@@ -179,6 +199,7 @@ static bool caller_receive(struct caller *caller)
     if (!is_whole(caller))
         return false;
     note(clock_monotonic_ns() - caller->sent_ns);
+    note_handler(caller);
     const char *good = options.is_event ? "HTTP/1.1 202 " : "HTTP/1.1 200 ";
     bool is_good = strncmp(caller->answer, good, 13) == 0 &&
                    !strcasestr(caller->answer, "\r\nX-Amz-Function-Error:");
@@ -297,6 +318,16 @@ static void parse_endpoint(const char *text)
     snprintf(options.host, sizeof(options.host), "%s:%u", address, port);
 }
 
+static void read_payload(const char *path)
+{
+    FILE *file = fopen(path, "rbe");
+    options.payload = malloc(PAYLOAD_MAX);
+    if (!file || !options.payload)
+        die(path);
+    options.payload_size = fread(options.payload, 1, PAYLOAD_MAX, file);
+    fclose(file);
+}
+
 static void parse_options(int count, char **texts)
 {
     static const struct option long_options[] = {
@@ -306,6 +337,8 @@ static void parse_options(int count, char **texts)
         {"seconds", required_argument, NULL, 's'},
         {"requests", required_argument, NULL, 'n'},
         {"get", required_argument, NULL, 'g'},
+        {"qualifier", required_argument, NULL, 'q'},
+        {"payload", required_argument, NULL, 'p'},
         {"rendezvous", no_argument, NULL, 'r'},
         {"event", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
@@ -330,6 +363,12 @@ static void parse_options(int count, char **texts)
             break;
         case 'n':
             options.requests = strtoul(optarg, NULL, 10);
+            break;
+        case 'q':
+            options.qualifier = optarg;
+            break;
+        case 'p':
+            read_payload(optarg);
             break;
         case 'v':
             options.is_event = true;
@@ -367,19 +406,30 @@ static void report(int64_t elapsed_ns)
 {
     double first_us = (double) latencies_ns[0] / 1000;
     double last_us = (double) latencies_ns[latency_count - 1] / 1000;
+    char handler[128] = "";
     qsort(latencies_ns, latency_count, sizeof(*latencies_ns), compare);
+    qsort(handler_ns, handler_count, sizeof(*handler_ns), compare);
+    if (handler_count > 0)
+        snprintf(handler, sizeof(handler), ", \"handler_p50_us\": %.1f, \"handler_max_us\": %.1f",
+                 (double) handler_ns[handler_count / 2] / 1000,
+                 (double) handler_ns[handler_count - 1] / 1000);
     printf("{\"callers\": %zu, \"requests\": %zu, \"errors\": %zu, \"per_s\": %.0f, "
            "\"first_us\": %.1f, \"last_us\": %.1f, \"p50_us\": %.1f, \"p90_us\": %.1f, "
-           "\"p99_us\": %.1f, \"max_us\": %.1f}\n",
+           "\"p99_us\": %.1f, \"max_us\": %.1f, \"elapsed_ms\": %.1f%s}\n",
            options.callers, latency_count, error_count,
            (double) latency_count * 1e9 / (double) elapsed_ns, first_us, last_us,
-           percentile_us(0.5), percentile_us(0.9), percentile_us(0.99), percentile_us(1));
+           percentile_us(0.5), percentile_us(0.9), percentile_us(0.99), percentile_us(1),
+           (double) elapsed_ns / 1e6, handler);
 }
 
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
     parse_options(argc, argv);
+    if (!options.payload) {
+        options.payload = strdup("{}");
+        options.payload_size = 2;
+    }
     int64_t start_ns = clock_monotonic_ns();
     if (options.is_rendezvous) {
         run_rendezvous();

@@ -105,6 +105,7 @@ static int add_all(struct call *call, struct version *draft, yyjson_val *array)
     memset(draft->layers, 0, sizeof(draft->layers));
     draft->n_layers = 0;
     draft->has_opt_tree = false;
+    draft->has_extensions = false;
     while ((item = yyjson_arr_iter_next(&iter)) != NULL) {
         if (!yyjson_is_str(item))
             return member_wrong_type(&call->error, item, "a String");
@@ -130,6 +131,7 @@ int function_layers_read(struct call *call, struct version *draft)
     struct version_layer before[VERSION_LAYERS_MAX];
     size_t n_before = draft->n_layers;
     bool had_tree = draft->has_opt_tree;
+    bool had_extensions = draft->has_extensions;
     int r = member_array(&reader, "Layers", &array);
     if (r < 0 || !array)
         return r;
@@ -143,6 +145,7 @@ int function_layers_read(struct call *call, struct version *draft)
     /* opt_tree_id is still there: the same layers are the same tree. */
     draft->has_opt_tree = had_tree && draft->n_layers == n_before &&
                           memcmp(before, draft->layers, sizeof(before)) == 0;
+    draft->has_extensions = draft->has_opt_tree && had_extensions;
     return r;
 }
 
@@ -187,6 +190,7 @@ void function_layers_fill(struct version *draft, const struct deploy_result *res
 {
     memcpy(draft->opt_tree_id, result->tree_id.bytes, DIGEST_BYTES);
     draft->has_opt_tree = true;
+    draft->has_extensions = result->has_extensions;
 }
 
 int function_layers_check_size(const struct api *api, const struct version *draft,

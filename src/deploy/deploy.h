@@ -61,6 +61,7 @@ struct deploy_result {
     uint64_t tree_bytes; // sum of the files' sizes
     enum mark mark;      // of its bootstrap
     size_t entries;
+    bool has_extensions; // of a merge (merge.h): there are files in extensions/
     // OK: keeps tree and package from collection. The receiver takes it (sets it to NULL) and calls
     // store_unpin when the registry has committed, or when it gives up.
     struct store_pin *pin;

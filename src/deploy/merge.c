@@ -44,7 +44,11 @@ static void merging_run(void *arg)
     merging->has_run = true;
     int r = store_tree_merge(merging->store, merging->trees, merging->count, DEPLOY_MERGE_KEPT,
                              &result->tree_id, &result->pin, &result->err);
-    result->status = status_of(r);
+    if (r == 0)
+        r = store_tree_has_files_in(merging->store, &result->tree_id, STR("extensions"),
+                                    &result->err);
+    result->has_extensions = r > 0;
+    result->status = status_of(r < 0 ? r : 0);
 }
 
 static void merging_done(void *arg, int status)

@@ -237,8 +237,8 @@ bool version_is_snap_start(const struct version *version)
 bool version_is_forked(const struct version *version)
 {
     const struct runtime *runtime = runtime_find(str_of(version->runtime ? version->runtime : ""));
-    if (!runtime || !version->code.has_tree)
-        return false;
+    if (!runtime || !version->code.has_tree || version->has_extensions)
+        return false; /* extensions are processes: each instance has its own */
     if (runtime->kind == RUNTIME_PYTHON)
         return version_is_snap_start(version);
     if (runtime->kind != RUNTIME_PROVIDED)

@@ -128,6 +128,7 @@ struct version {
     struct version_layer layers[VERSION_LAYERS_MAX];
     size_t n_layers;
     bool has_opt_tree;
+    bool has_extensions; /* files in /opt/extensions: processes beside the runtime */
     uint8_t opt_tree_id[32];
 
     /* What MODEL_URI led to, what it was before (for `lamina rollback`), and the mark of one that was not

@@ -9,7 +9,7 @@
  *    "Passive":{...},                               settings that are only kept and shown
  *    "ZipSha256":"<hex>", "ZipBytes":n, "TreeId":"<hex>" (absent until deployed), "TreeBytes":n,
  *    "Layers":[{"Name":..., "Number":n, "ZipBytes":n, "TreeBytes":n, "TreeId":"<hex>"}, ...],
- *    "OptTreeId":"<hex>",                           both absent without layers
+ *    "OptTreeId":"<hex>", "HasExtensions":true,     absent without layers; the last also without extensions
  *    "Model":{...}, "PreviousModel":{...}, "RefusedMark":..., absent if there is none (version_model.h),
  *    "Prepared":{...}, absent until it was looked for (version_prepared.h),
  *    "Forking":"none|able|always",                  absent: nobody has looked
@@ -95,6 +95,8 @@ static void append_layers(struct buf *out, const struct version *version)
     }
     buf_append_byte(out, ']');
     append_digest(out, "OptTreeId", version->opt_tree_id);
+    if (version->has_extensions)
+        buf_append_text(out, ",\"HasExtensions\":true");
 }
 
 static void append_model(struct buf *out, const char *name, const struct version_model *model)
@@ -343,6 +345,7 @@ static int read_layers(struct reader *reader)
     }
     version->n_layers = n;
     version->has_opt_tree = true;
+    (void) !json_member_bool(reader->root, "HasExtensions", &version->has_extensions); /* absent: none */
     return read_digest(reader, "OptTreeId", version->opt_tree_id);
 }
 

@@ -12,7 +12,10 @@
 #include "instance/instance.h"
 
 #define PATH "/2020-01-01/extension/"
-#define NAME_MAX_BYTES 128
+#define INIT_PATH "/lamina/init/"
+#define NAME_MAX_BYTES EXTENSIONS_NAME_MAX
+#define NAMES_BYTES_MAX ((size_t) 8192)
+#define ENDED_BYTES_MAX ((size_t) 512)
 #define REGISTER_BYTES_MAX ((size_t) 4096)
 #define ERROR_BYTES_MAX ((size_t) 256 * 1024)
 #define EVENT_BYTES_MAX ((size_t) 64 * 1024)
@@ -22,7 +25,7 @@ struct extension {
     struct extensions *owner;
     char id[UUID_SIZE];
     char name[NAME_MAX_BYTES + 1];
-    bool wants_invoke;
+    bool wants_invoke, wants_shutdown;
     struct http_request *parked; /* its event/next */
 };
 
@@ -48,6 +51,11 @@ void extensions_done(struct extensions *extensions)
         free(each);
     }
     extensions->count = 0;
+    if (extensions->announcement)
+        http_request_on_gone(extensions->announcement, gone_unheard);
+    if (extensions->orders)
+        http_request_on_gone(extensions->orders, gone_unheard);
+    extensions->announcement = extensions->orders = NULL;
 }
 
 bool extensions_are_parked(const struct extensions *extensions)
@@ -75,6 +83,12 @@ static void respond_json(struct http_request *request, unsigned status, const st
     http_respond(request, &response);
 }
 
+static void respond_nothing(struct http_request *request, unsigned status)
+{
+    struct http_response response = {.status = status, .body_kind = HTTP_BODY_NONE};
+    http_respond(request, &response);
+}
+
 static void respond_error(struct http_request *request, unsigned status, const char *type,
                           const char *message)
 {
@@ -96,13 +110,22 @@ static bool name_is_valid(struct str name)
     return true;
 }
 
+static struct extensions_external *external_find(struct extensions *extensions, struct str name)
+{
+    for (unsigned i = 0; i < extensions->n_externals; i++)
+        if (str_equal_text(name, extensions->externals[i].name))
+            return &extensions->externals[i];
+    return NULL;
+}
+
 /* {"events": ["INVOKE"]}. False, and answered, for what is not allowed. */
-static bool events_read(struct http_request *request, bool *ret_wants_invoke)
+static bool events_read(struct http_request *request, bool is_external, bool *ret_wants_invoke,
+                        bool *ret_wants_shutdown)
 {
     AUTO_JSON yyjson_doc *doc = NULL;
     yyjson_val *events = NULL, *event = NULL;
     size_t index = 0, count = 0;
-    bool wants_invoke = false;
+    bool wants_invoke = false, wants_shutdown = false;
     if (json_parse(buf_str(&request->body), REGISTER_BYTES_MAX, &doc, NULL) < 0 ||
         json_member_array(yyjson_doc_get_root(doc), "events", &events) < 0) {
         respond_error(request, 400, "InvalidRequestFormat", "expected {events: [...]}");
@@ -110,14 +133,18 @@ static bool events_read(struct http_request *request, bool *ret_wants_invoke)
     }
     yyjson_arr_foreach(events, index, count, event)
     {
-        if (!str_equal_text(json_str(event), "INVOKE")) {
+        bool is_shutdown = str_equal_text(json_str(event), "SHUTDOWN");
+        if (is_shutdown ? !is_external : !str_equal_text(json_str(event), "INVOKE")) {
             respond_error(request, 403, "Extension.InvalidEventType",
-                          "an internal extension can be told of INVOKE only");
+                          is_external ? "events are INVOKE and SHUTDOWN"
+                                      : "an internal extension can be told of INVOKE only");
             return false;
         }
-        wants_invoke = true;
+        wants_invoke |= !is_shutdown;
+        wants_shutdown |= is_shutdown;
     }
     *ret_wants_invoke = wants_invoke;
+    *ret_wants_shutdown = wants_shutdown;
     return true;
 }
 
@@ -131,8 +158,27 @@ static void registered(struct http_request *request, const struct extensions *ex
     json_append_string(&body, str_of(extensions->version));
     buf_append_text(&body, ",\"handler\":");
     json_append_string(&body, str_of(extensions->handler));
+    if (str_equal_nocase(http_request_header(request, "lambda-extension-accept-feature"),
+                         STR("accountId"))) {
+        buf_append_text(&body, ",\"accountId\":");
+        json_append_string(&body, str_of(extensions->account));
+    }
     buf_append_byte(&body, '}');
     respond_json(request, 200, &body, "Lambda-Extension-Identifier", extension->id);
+}
+
+/* The bootstrap may run: all that lamina-init named have registered. */
+static void announcement_answer(struct extensions *extensions)
+{
+    struct http_request *request = extensions->announcement;
+    if (!request)
+        return;
+    for (unsigned i = 0; i < extensions->n_externals; i++)
+        if (!extensions->externals[i].is_registered)
+            return;
+    extensions->announcement = NULL;
+    http_request_on_gone(request, NULL);
+    respond_nothing(request, 204);
 }
 
 static void register_complete(struct http_request *request, int status)
@@ -140,7 +186,8 @@ static void register_complete(struct http_request *request, int status)
     struct extensions *extensions = request->user;
     struct str name = http_request_header(request, "lambda-extension-name");
     struct extension *extension = NULL;
-    bool wants_invoke = false;
+    struct extensions_external *external = external_find(extensions, name);
+    bool wants_invoke = false, wants_shutdown = false;
     if (status < 0)
         respond_error(request, 400, "InvalidRequestFormat", "the request is too large");
     else if (!name_is_valid(name))
@@ -150,7 +197,10 @@ static void register_complete(struct http_request *request, int status)
         respond_error(request, 403, "Extension.RegistrationClosed", "the init phase is over");
     else if (extensions->count >= EXTENSIONS_MAX)
         respond_error(request, 403, "Extension.TooManyExtensions", "ten extensions are the limit");
-    else if (!events_read(request, &wants_invoke))
+    else if (external && external->is_registered)
+        respond_error(request, 403, "Extension.AlreadyRegistered",
+                      "an extension of this name has registered");
+    else if (!events_read(request, external != NULL, &wants_invoke, &wants_shutdown))
         return; /* answered */
     else if (!(extension = mem_new(struct extension)))
         respond_error(request, 500, "InternalServerError", "out of memory");
@@ -158,11 +208,16 @@ static void register_complete(struct http_request *request, int status)
         return;
     extension->owner = extensions;
     extension->wants_invoke = wants_invoke;
+    extension->wants_shutdown = wants_shutdown;
     snprintf(extension->name, sizeof(extension->name), STR_FORMAT, STR_ARGUMENTS(name));
     uuid_new(extension->id);
     list_add_last(&extensions->all, &extension->link);
     extensions->count++;
     registered(request, extensions, extension);
+    if (external) {
+        external->is_registered = true;
+        announcement_answer(extensions);
+    }
 }
 
 /* ---- who is calling */
@@ -236,6 +291,17 @@ static void event_build(struct buf *event, const struct instance_request *reques
     buf_append_text(event, "}}");
 }
 
+/* One that does not wait hears of the event no more: Lambda's waiting is over when all wait. */
+static void event_give(struct extension *extension, const struct buf *event)
+{
+    struct http_request *parked = extension->parked;
+    if (!parked)
+        return;
+    extension->parked = NULL;
+    http_request_on_gone(parked, NULL);
+    respond_json(parked, 200, event, "Lambda-Extension-Event-Identifier", extension->id);
+}
+
 void extensions_invoke(struct extensions *extensions, const struct instance_request *request,
                        int64_t deadline_wall_ms)
 {
@@ -243,14 +309,31 @@ void extensions_invoke(struct extensions *extensions, const struct instance_requ
     if (extensions->count == 0)
         return;
     event_build(&event, request, deadline_wall_ms);
-    LIST_FOR_EACH (struct extension, each, &extensions->all, link) {
-        struct http_request *parked = each->parked;
-        if (!each->wants_invoke || !parked)
-            continue;
-        each->parked = NULL;
-        http_request_on_gone(parked, NULL);
-        respond_json(parked, 200, &event, "Lambda-Extension-Event-Identifier", each->id);
-    }
+    LIST_FOR_EACH (struct extension, each, &extensions->all, link)
+        if (each->wants_invoke)
+            event_give(each, &event);
+}
+
+bool extensions_are_external(const struct extensions *extensions)
+{
+    return extensions->n_externals > 0;
+}
+
+void extensions_shutdown(struct extensions *extensions, const char *reason,
+                         int64_t deadline_wall_ms)
+{
+    AUTO_BUF struct buf event = BUF_INIT(EVENT_BYTES_MAX);
+    struct http_request *orders = extensions->orders;
+    buf_printf(&event, "{\"eventType\":\"SHUTDOWN\",\"shutdownReason\":\"%s\",\"deadlineMs\":%lld}",
+               reason, (long long) deadline_wall_ms);
+    LIST_FOR_EACH (struct extension, each, &extensions->all, link)
+        if (each->wants_shutdown)
+            event_give(each, &event);
+    extensions->orders = NULL;
+    if (!orders)
+        return;
+    http_request_on_gone(orders, NULL);
+    respond_nothing(orders, 204);
 }
 
 /* ---- init/error, exit/error */
@@ -280,6 +363,92 @@ static void exit_error_complete(struct http_request *request, int status)
     error_complete(request, false);
 }
 
+/* ---- what lamina-init tells */
+
+static void announcement_gone(struct http_request *request)
+{
+    struct extensions *extensions = request->user;
+    extensions->announcement = NULL;
+}
+
+static void orders_gone(struct http_request *request)
+{
+    struct extensions *extensions = request->user;
+    extensions->orders = NULL;
+}
+
+static void externals_take(struct extensions *extensions, struct http_request *request)
+{
+    struct str rest = buf_str(&request->body), name;
+    bool is_too_many = false;
+    while (str_cut(rest, '\n', &name, &rest)) {
+        is_too_many |= extensions->n_externals == EXTENSIONS_MAX;
+        if (!is_too_many && name_is_valid(name))
+            (void) !str_copy(name, extensions->externals[extensions->n_externals++].name,
+                             sizeof(extensions->externals[0].name)); /* as long as it may be */
+    }
+    extensions->is_announced = true;
+    extensions->announcement = request;
+    http_request_on_gone(request, announcement_gone);
+    if (is_too_many)
+        extensions->events->too_many(extensions->arg);
+}
+
+/* Once, and before anybody registered: from lamina-init, which sends it before it starts any process. */
+static void announce_complete(struct http_request *request, int status)
+{
+    struct extensions *extensions = request->user;
+    if (status < 0 || extensions->is_announced || extensions->count > 0 ||
+        !extensions->events->may_register(extensions->arg))
+        respond_error(request, 403, "InvalidStateTransition", "extensions cannot be named now");
+    else
+        externals_take(extensions, request);
+}
+
+static void orders_complete(struct http_request *request, int status)
+{
+    struct extensions *extensions = request->user;
+    if (status < 0 || !extensions->is_announced || extensions->orders) {
+        respond_error(request, 403, "InvalidStateTransition", "there are no orders for you");
+        return;
+    }
+    extensions->orders = request;
+    http_request_on_gone(request, orders_gone);
+}
+
+/* "extension NAME STATUS ERRNO" or "bootstrap - STATUS ERRNO" */
+static bool end_read(struct str text, char name[EXTENSIONS_NAME_MAX + 1],
+                     struct extensions_end *ret_end)
+{
+    struct str kind, word, status;
+    int64_t number, error;
+    if (!str_cut(text, ' ', &kind, &text) || !str_cut(text, ' ', &word, &text) ||
+        !str_cut(text, ' ', &status, &text) || str_copy(word, name, EXTENSIONS_NAME_MAX + 1) < 0 ||
+        str_to_i64(status, 0, 0xffff, &number) < 0 || str_to_i64(text, 0, 4095, &error) < 0)
+        return false;
+    *ret_end = (struct extensions_end){.is_bootstrap = str_equal_text(kind, "bootstrap"),
+                                       .name = name,
+                                       .status = (int) number,
+                                       .error = (int) error};
+    return true;
+}
+
+static void ended_complete(struct http_request *request, int status)
+{
+    struct extensions *extensions = request->user;
+    struct extensions_end end;
+    char name[EXTENSIONS_NAME_MAX + 1];
+    bool is_told = status == 0 && extensions->is_announced &&
+                   end_read(buf_str(&request->body), name, &end) &&
+                   (end.is_bootstrap || external_find(extensions, str_of(name)));
+    if (!is_told) {
+        respond_error(request, 400, "InvalidRequestFormat", "that is no end");
+        return;
+    }
+    respond_nothing(request, 204);
+    extensions->events->ended(extensions->arg, &end);
+}
+
 /* ---- routes */
 
 bool extensions_on_head(struct extensions *extensions, struct http_request *request)
@@ -294,6 +463,9 @@ bool extensions_on_head(struct extensions *extensions, struct http_request *requ
         {HTTP_METHOD_GET, PATH "event/next", 0, next_complete},
         {HTTP_METHOD_POST, PATH "init/error", ERROR_BYTES_MAX, init_error_complete},
         {HTTP_METHOD_POST, PATH "exit/error", ERROR_BYTES_MAX, exit_error_complete},
+        {HTTP_METHOD_POST, INIT_PATH "extensions", NAMES_BYTES_MAX, announce_complete},
+        {HTTP_METHOD_POST, INIT_PATH "orders", 0, orders_complete},
+        {HTTP_METHOD_POST, INIT_PATH "ended", ENDED_BYTES_MAX, ended_complete},
     };
     for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
         if (request->method == routes[i].method && str_equal_text(request->path, routes[i].path)) {

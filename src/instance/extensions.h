@@ -8,9 +8,16 @@
  *     POST /2020-01-01/extension/init/error    ends the instance
  *     POST /2020-01-01/extension/exit/error    ends the instance
  *
- * Extensions here are internal ones: threads or processes that the function's own bootstrap started. (External ones live in
- * /opt/extensions, which only layers bring.) So they may ask for INVOKE, not for SHUTDOWN. The instance is ready, at its
- * start and after each call, when every registered extension waits for its next event, as the runtime does.
+ * Internal extensions are threads or processes that the function's own bootstrap started; they may ask for INVOKE, not for
+ * SHUTDOWN. External ones are the files in /opt/extensions: lamina-init tells their names, starts them, and starts the
+ * bootstrap when all have registered (src/init/extensions.h). The instance is ready, at its start and after each call,
+ * when every registered extension waits for its next event, as the runtime does.
+ *
+ *     POST /lamina/init/extensions   names, a line each: answered when all have registered
+ *     POST /lamina/init/orders       kept until lamina-init has to do something
+ *     POST /lamina/init/ended        an extension or the bootstrap has ended: "KIND NAME STATUS ERRNO"
+ *
+ * Anybody in the sandbox can send these, too. What they bring about concerns their own instance, and it ends it at worst.
  *
  * Thread: loop only. Private to src/instance. At most EXTENSIONS_MAX, as on AWS.
  */
@@ -25,8 +32,18 @@
 
 #define EXTENSIONS_MAX 10
 
+#define EXTENSIONS_NAME_MAX 128
+
 struct http_request;
 struct instance_request;
+
+/* How a process that lamina-init started has ended. */
+struct extensions_end {
+    bool is_bootstrap;
+    const char *name; /* of the extension */
+    int status;       /* as wait(2) */
+    int error;        /* not 0: it could not be run */
+};
 
 struct extensions_events {
     bool (*may_register)(void *arg);
@@ -34,14 +51,29 @@ struct extensions_events {
     void (*unparked)(void *arg); /* the connection of one that waited broke off */
     /* One reported an error; `type` is what it called it. */
     void (*failed)(void *arg, struct str type, bool is_init);
+    /* The external ones: there are more than EXTENSIONS_MAX; a process of them or the bootstrap has ended. */
+    void (*too_many)(void *arg);
+    void (*ended)(void *arg, const struct extensions_end *end);
+};
+
+struct extensions_external {
+    char name[EXTENSIONS_NAME_MAX + 1];
+    bool is_registered;
 };
 
 struct extensions {
     const struct extensions_events *events;
     void *arg;
     const char *function, *version, *handler; /* borrowed: the instance's */
+    const char *account;                      /* borrowed: of its role */
     struct list all;                          /* of struct extension */
     unsigned count;
+
+    struct extensions_external externals[EXTENSIONS_MAX];
+    unsigned n_externals;
+    bool is_announced;
+    struct http_request *announcement; /* parked until all have registered */
+    struct http_request *orders;       /* parked until there is one */
 };
 
 void extensions_init(struct extensions *extensions, const struct extensions_events *events,
@@ -57,5 +89,12 @@ bool extensions_are_parked(const struct extensions *extensions);
 /* Tells those who asked for it of a call that begins. */
 void extensions_invoke(struct extensions *extensions, const struct instance_request *request,
                        int64_t deadline_wall_ms);
+
+/* Are there files in /opt/extensions, whose processes want to hear of the end? */
+bool extensions_are_external(const struct extensions *extensions);
+/* The end comes: those who asked for SHUTDOWN and wait are told, and lamina-init sends the bootstrap SIGTERM.
+ * `reason`: spindown, timeout or failure. */
+void extensions_shutdown(struct extensions *extensions, const char *reason,
+                         int64_t deadline_wall_ms);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "instance/extensions.h"
 #include "wire/spawn.h"
 
 #define FAILURE_BODY_READ_MAX ((size_t) 64 * 1024)
@@ -141,6 +142,27 @@ void failure_set_exit(struct instance_failure *failure, const struct spawn_exit 
     else
         failure_set(failure, "error", "Runtime.ExitError",
                     "Runtime exited without providing a reason");
+}
+
+void failure_set_extension_exit(struct instance_failure *failure, const struct extensions_end *end)
+{
+    const char *text = WIFSIGNALED(end->status) ? signal_text(WTERMSIG(end->status)) : NULL;
+    if (end->error)
+        failure_set(failure, "error", "Extension.LaunchError",
+                    "fork/exec /opt/extensions/%.100s: %s", end->name, error_name(end->error));
+    else if (text)
+        failure_set(failure, "error", "Extension.Crash", "signal: %s", text);
+    else if (WIFSIGNALED(end->status))
+        failure_set(failure, "error", "Extension.Crash", "signal %d", WTERMSIG(end->status));
+    else
+        failure_set(failure, "error", "Extension.Crash", "exit status %d",
+                    WEXITSTATUS(end->status));
+}
+
+void failure_set_too_many_extensions(struct instance_failure *failure)
+{
+    failure_set(failure, "error", "Extension.TooManyExtensions",
+                "more than %d files in /opt/extensions", EXTENSIONS_MAX);
 }
 
 /* `(Runtime|Function)\.[A-Z][a-zA-Z]+`, as the Runtime API demands of the header. */

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "instance/instance.h"
 
+struct extensions_end;
 struct spawn_exit;
 
 #define FAILURE_MESSAGE_MAX 384
@@ -23,6 +24,9 @@ void failure_set_timeout(struct instance_failure *failure, uint32_t timeout_ms);
 void failure_set_too_large(struct instance_failure *failure, uint64_t bytes);
 /* An extension reported `type` in its init phase, or later. */
 void failure_set_extension(struct instance_failure *failure, struct str type, bool is_init);
+/* A process of an external one has ended, or could not be run. */
+void failure_set_extension_exit(struct instance_failure *failure, const struct extensions_end *end);
+void failure_set_too_many_extensions(struct instance_failure *failure);
 void failure_set_truncated(struct instance_failure *failure);
 void failure_set_response_mode(struct instance_failure *failure);
 /* The bootstrap ended, could not be run, or the kernel killed it for its memory. */

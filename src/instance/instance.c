@@ -148,8 +148,20 @@ static int start_send(struct instance *instance, const struct instance_spec *spe
         memcpy(start.tree_id, spec->tree_id, sizeof(start.tree_id));
     memcpy(start.env, block.data, block.size);
     start.env_size = (uint32_t) block.size;
-    spawn_client_start(instance->host->spawn, &instance->peer, &start);
+    /* A fork has what its template mapped. */
+    spawn_client_start(instance->host->spawn, &instance->peer, &start,
+                       spec->template_id == 0 ? spec->model_fd : 0);
     return 0;
+}
+
+/* arn:aws:iam::ACCOUNT:role/NAME */
+static void account_take(char account[13], const char *role)
+{
+    struct str rest = str_of(role ? role : ""), part = {0};
+    for (int i = 0; i < 5; i++)
+        if (!str_cut(rest, ':', &part, &rest))
+            return;
+    (void) !str_copy(part, account, 13); /* another text than an ARN: none */
 }
 
 struct instance *instance_new(struct instance_host *host, const struct instance_spec *spec,
@@ -184,6 +196,8 @@ struct instance *instance_new(struct instance_host *host, const struct instance_
     instance->extensions.function = instance->function;
     instance->extensions.version = instance->version;
     instance->extensions.handler = instance->handler;
+    account_take(instance->account, spec->role);
+    instance->extensions.account = instance->account;
     log_stream_init(&instance->log, host->loop, host->log_writer, instance->function,
                     instance->version);
     spawn_client_add(host->spawn, &instance->peer, &instance_peer_events);
@@ -246,6 +260,30 @@ void instance_kill(struct instance *instance)
     spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_KILL);
 }
 
+void instance_shutdown(struct instance *instance, const char *reason)
+{
+    bool has_begun = instance->state != INSTANCE_STARTING && instance->state != INSTANCE_INIT;
+    if (!has_begun || !extensions_are_external(&instance->extensions)) {
+        instance_kill(instance);
+        return;
+    }
+    if (instance->state == INSTANCE_FROZEN)
+        spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_THAW);
+    instance_move(instance, INSTANCE_ENDING);
+    instance_timer_start(instance, INSTANCE_SHUTDOWN_MS);
+    extensions_shutdown(&instance->extensions, reason, clock_wall_ms() + INSTANCE_SHUTDOWN_MS);
+}
+
+void instance_fail(struct instance *instance)
+{
+    bool is_busy = instance->state == INSTANCE_BUSY;
+    if (instance->state == INSTANCE_IDLE || instance->state == INSTANCE_FROZEN)
+        instance->events.unready(instance->events.arg, instance);
+    instance_shutdown(instance, "failure");
+    if (is_busy)
+        instance_call_fail(instance);
+}
+
 void instance_refuse(struct instance *instance, struct str reason)
 {
     instance->is_refused = true;
@@ -257,7 +295,7 @@ static void call_timed_out(struct instance *instance)
 {
     struct call *call = &instance->call;
     failure_set_timeout(&call->failure, call->request->timeout_ms);
-    instance_kill(instance);
+    instance_shutdown(instance, "timeout");
     instance_call_answer(instance, NULL, (uint64_t) call->request->timeout_ms * 1000, true);
 }
 
@@ -291,9 +329,9 @@ static void instance_timed_out(void *arg)
     case INSTANCE_SETTLING:
         log_info("instance.unsettled", "function=%s id=%llu", instance->function,
                  (unsigned long long) instance->peer.id);
-        instance_kill(instance);
+        instance_shutdown(instance, "timeout");
         break;
-    case INSTANCE_ENDING: /* after init/error the runtime did not leave by itself */
+    case INSTANCE_ENDING: /* after init/error or SHUTDOWN they did not leave by themselves */
         spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_KILL);
         break;
     default:
@@ -310,7 +348,7 @@ void instance_stop(struct instance *instance)
         instance->is_sandbox_fault = true;
         failure_set_sandbox(&instance->failure, "the instance was stopped");
     }
-    instance_kill(instance);
+    instance_shutdown(instance, "spindown");
     if (is_busy) {
         failure_set_sandbox(&instance->call.failure, "the instance was stopped");
         instance_call_fail(instance);

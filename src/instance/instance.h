@@ -43,9 +43,9 @@ struct instance_host_config {
     struct log_writer *log_writer; /* borrowed; NULL: lines are only kept for the tail */
     struct job_pool
         *file_pool; /* borrowed; reads the files that platform APIs answer with; NULL: none do */
-    const char *region;      /* copied */
+    const char *region;         /* copied */
     void (*greeted)(void *arg); /* lamina-spawn has said what it can; may be NULL */
-    void (*lost)(void *arg); /* lamina-spawn is gone: the daemon must end */
+    void (*lost)(void *arg);    /* lamina-spawn is gone: the daemon must end */
     void *arg;
 };
 

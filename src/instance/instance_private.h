@@ -94,6 +94,7 @@ struct instance {
     struct instance_events events;
     int state;
     char *function, *version, *runtime, *handler;
+    char account[13]; /* of its role */
     uint32_t memory_mb, init_limit_ms;
     bool is_init_repeated, is_template, is_snap_start, is_fork;
     struct loop_timer timer;
@@ -128,6 +129,11 @@ void instance_move(struct instance *instance, enum instance_state state);
 void instance_timer_start(struct instance *instance, int64_t after_ms);
 /* It waits for EXIT. */
 void instance_kill(struct instance *instance);
+/* The same, but external extensions hear of it first and have INSTANCE_SHUTDOWN_MS, as Lambda gives them. */
+#define INSTANCE_SHUTDOWN_MS 2000
+void instance_shutdown(struct instance *instance, const char *reason);
+/* Something in it has failed, and `failure` (of the call if it is BUSY, else of the instance) says what. */
+void instance_fail(struct instance *instance);
 /* The same of a template that may not be forked, for `reason`. */
 void instance_refuse(struct instance *instance, struct str reason);
 /* Nothing of it is left: tells its owner. */

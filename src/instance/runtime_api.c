@@ -145,7 +145,7 @@ void runtime_api_give(struct runtime_api *api, const struct instance_request *re
                       int64_t deadline_wall_ms)
 {
     struct http_request *parked = api->parked;
-    struct http_header headers[8];
+    struct http_header headers[9];
     size_t count = 0;
     char deadline[24];
     struct http_response response = {.status = 200, .headers = headers, .body_kind = HTTP_BODY_BUF};
@@ -158,6 +158,8 @@ void runtime_api_give(struct runtime_api *api, const struct instance_request *re
     header_add(headers, &count, STR("Lambda-Runtime-Trace-Id"), request->trace_id);
     header_add(headers, &count, STR("Lambda-Runtime-Client-Context"), request->client_context);
     header_add(headers, &count, STR("Lambda-Runtime-Cognito-Identity"), request->cognito);
+    /* liblamina asks for its next call behind its answer then: one segment each way. */
+    header_add(headers, &count, STR("Lamina-Runtime-Pipelining"), STR("1"));
     response.header_count = count;
     response.buf = *request->payload;
     buf_init(request->payload, request->payload->maximum);

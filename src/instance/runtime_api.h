@@ -29,7 +29,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
-#define RUNTIME_API_CONNECTIONS_MAX 20 /* a runtime with a few, and ten extensions */
+#define RUNTIME_API_CONNECTIONS_MAX 32 /* a runtime with a few, ten extensions, lamina-init and its courier */
 
 struct http_listener;
 struct http_request;

@@ -12,6 +12,8 @@
 #define LATE_BODY_MAX ((size_t) 256 * 1024)
 #define SETTLE_LIMIT_MS 10000
 #define GRACE_MS 1000
+#define BOOTSTRAP_TURNS 2
+#define BOOTSTRAP_TURN_MS 5
 
 /* ---- what the runtime does */
 
@@ -111,19 +113,66 @@ static void on_extension_unparked(void *arg)
     become_unready(arg);
 }
 
+static struct instance_failure *failure_of(struct instance *instance)
+{
+    return instance->state == INSTANCE_BUSY ? &instance->call.failure : &instance->failure;
+}
+
+static bool is_over(const struct instance *instance)
+{
+    return instance->state == INSTANCE_STARTING || instance->state == INSTANCE_ENDING ||
+           instance->state == INSTANCE_DEAD;
+}
+
 /* Lambda ends the environment then, whatever it does. */
 static void on_extension_failed(void *arg, struct str type, bool is_init)
 {
     struct instance *instance = arg;
-    bool is_busy = instance->state == INSTANCE_BUSY;
-    if (instance->state == INSTANCE_ENDING || instance->state == INSTANCE_DEAD)
+    if (is_over(instance))
         return;
-    failure_set_extension(is_busy ? &instance->call.failure : &instance->failure, type, is_init);
-    if (!is_busy)
-        instance->events.unready(instance->events.arg, instance);
-    instance_kill(instance);
-    if (is_busy)
-        instance_call_fail(instance);
+    failure_set_extension(failure_of(instance), type, is_init);
+    instance_fail(instance);
+}
+
+static void on_too_many_extensions(void *arg)
+{
+    struct instance *instance = arg;
+    failure_set_too_many_extensions(&instance->failure);
+    instance_fail(instance);
+}
+
+/* What the bootstrap wrote last may come on another connection than lamina-init's word of its end: it is read first. */
+static void bootstrap_over(void *arg)
+{
+    struct instance *instance = arg;
+    bool may_come = instance->state == INSTANCE_BUSY &&
+                    (instance->runtime_api.receiving || instance->exit_turns++ < BOOTSTRAP_TURNS);
+    if (is_over(instance))
+        return;
+    if (may_come && loop_timer_start(instance->host->loop, &instance->exit_timer,
+                                     instance->runtime_api.receiving ? BOOTSTRAP_TURN_MS : 0,
+                                     bootstrap_over, instance) == 0)
+        return;
+    failure_set_exit(failure_of(instance), &instance->exit);
+    instance_fail(instance);
+}
+
+/* lamina-init's word. Of the bootstrap it comes only where there are external extensions, which have a moment for their
+ * end then; otherwise EXIT tells. */
+static void on_extensions_ended(void *arg, const struct extensions_end *end)
+{
+    struct instance *instance = arg;
+    if (is_over(instance))
+        return;
+    if (end->is_bootstrap) {
+        instance->exit =
+            (struct spawn_exit){.status = end->status, .exec_errno = (uint32_t) end->error};
+        instance->exit_turns = 0;
+        bootstrap_over(instance);
+        return;
+    }
+    failure_set_extension_exit(failure_of(instance), end);
+    instance_fail(instance);
 }
 
 const struct extensions_events instance_extension_events = {
@@ -131,6 +180,8 @@ const struct extensions_events instance_extension_events = {
     .parked = on_extension_parked,
     .unparked = on_extension_unparked,
     .failed = on_extension_failed,
+    .too_many = on_too_many_extensions,
+    .ended = on_extensions_ended,
 };
 
 /* Is `id` the call being served? After the answer it is known, but no longer to be answered. */

@@ -124,3 +124,18 @@ int store_tree_merge(struct store *store, const struct digest *trees, size_t cou
     unpin_all(pins, count);
     return r < 0 ? error_wrap(err, r, "merge trees") : 0;
 }
+
+int store_tree_has_files_in(struct store *store, const struct digest *tree_id, struct str folder,
+                            struct error *err)
+{
+    AUTO_MANIFEST struct manifest manifest = {0};
+    int r = tree_manifest(store, tree_id, &manifest, err);
+    for (size_t i = 0; r == 0 && i < manifest.count; i++) {
+        const struct manifest_entry *entry = &manifest.entries[i];
+        struct str path = str_of_data(entry->path, entry->path_size);
+        if (entry->type != MANIFEST_DIRECTORY &&
+            str_find_last(path, '/') == (ptrdiff_t) folder.size && str_has_prefix(path, folder))
+            return 1;
+    }
+    return r;
+}

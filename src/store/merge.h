@@ -20,6 +20,10 @@
 
 #include "store/store.h"
 
+// Is there a file or a link directly in this directory of the tree? 1, 0 or -errno.
+int store_tree_has_files_in(struct store *store, const struct digest *tree_id, struct str folder,
+                            struct error *err) MUST_CHECK;
+
 // *ret_pin keeps the merged tree until store_unpin. -ENOENT: one of the trees is not in the store;
 // -E2BIG: more than STORE_ENTRIES_MAX entries in all; the errors of store_batch_commit.
 int store_tree_merge(struct store *store, const struct digest *trees, size_t count,

@@ -2,13 +2,19 @@
 """The same client scripts against our object store and against a real one (Ceph's radosgw), with the same results:
 AWS's CLI, boto3's transfers, the JavaScript SDK, presigned URLs, a wrong secret.
 
-What Debian 12's radosgw (16.2) cannot do, so that only ours is asked, one by one:
-- a checksum in a trailer behind an aws-chunked body (it takes the framing for content): `trailers`
-- x-amz-checksum-* headers are ignored by it, so that a wrong one is accepted: `checksums`
-- If-None-Match: * on PUT creates only where nothing is; it answers 412 too, but If-Match of a missing key differs:
-  `conditional_put`
-- GetObjectAttributes: `attributes`
-- a version 2 presigned URL is accepted by it; ours refuses it in words: `version_2`
+Where Debian 12's radosgw (16.2) differs from AWS, and ours does not, one by one:
+ 1. it takes a trailer behind an aws-chunked body for content: streams of the JavaScript SDK, test_trailers
+ 2. it does not know x-amz-checksum-*: test_checksums, test_checksums_of_parts (and GetObjectAttributes)
+ 3. it has no If-None-Match: * and no If-Match on PUT: test_create_only_and_replace_only
+ 4. it accepts presigned URLs of signature version 2: test_version_2_is_refused_in_words
+ 5. its errors have no Message, over which the CLI stumbles: exit status 255 in place of 254
+ 6. it takes any text for a continuation token
+ 7. parts in the wrong order are InvalidPart, not InvalidPartOrder
+ 8. ListParts of an upload that is gone is NoSuchKey, not NoSuchUpload
+ 9. an upload can be completed with all of its parts only, not with some
+10. the answer to CompleteMultipartUpload has an empty ETag
+11. completing an upload that is gone is InternalError, not NoSuchUpload
+12. its frontend does not take keys that are "." and ".." segments or begin with "/"
 """
 import base64
 import concurrent.futures
@@ -86,6 +92,11 @@ def noise(size, seed=1):
     return random.Random(seed).randbytes(size)
 
 
+def is_aws_like(store):
+    """False: one of the numbered differences above."""
+    return store.name == "lamina"
+
+
 def code(call, *arguments, **settings):
     """(AWS's code, HTTP status) of a call that must fail."""
     with pytest.raises(ClientError) as failed:
@@ -122,7 +133,9 @@ def test_cli_copies_lists_and_removes(store, tmp_path):
     store.aws("s3", "rm", "--recursive", f"s3://{bucket}")
     store.aws("s3", "rb", f"s3://{bucket}")
     failed = store.aws("s3", "ls", f"s3://{bucket}", check=False)
-    assert failed.returncode == 254 and "NoSuchBucket" in failed.stderr
+    if is_aws_like(store):
+        assert failed.returncode == 254 and "NoSuchBucket" in failed.stderr
+    assert failed.returncode != 0
 
 
 def test_cli_streams_from_standard_input(store, bucket):
@@ -273,7 +286,8 @@ def test_lists(store, bucket):
     assert old["NextMarker"] == "a/"
     old = client.list_objects(Bucket=bucket, Delimiter="/", MaxKeys=2, Marker="a/")
     assert [item["Key"] for item in old["Contents"]] == ["a0", "b"]
-    assert code(client.list_objects_v2, Bucket=bucket, ContinuationToken="%%%")[1] == 400 or store.name == "radosgw"
+    if is_aws_like(store):
+        assert code(client.list_objects_v2, Bucket=bucket, ContinuationToken="%%%") == ("InvalidArgument", 400)
 
 
 def test_keys_with_every_byte(store, bucket):
@@ -282,7 +296,7 @@ def test_keys_with_every_byte(store, bucket):
     keys = ["".join(chr(c) for c in range(0x20, 0x7f)), "".join(chr(c) for c in range(0xa0, 0x180)),
             "a b", "a+b", "a%20b", "a&b<c>\"'", "..", "../x", "./x", "/lead", "double//slash", "trail/", "?q=1", "#h", "\\",
             "x" * 1024, "tab\there", "\x01\x02"]
-    if store.name == "radosgw":  # its frontend normalises or refuses these paths
+    if not is_aws_like(store):
         keys = [key for key in keys if key not in ("..", "../x", "./x", "/lead")]
     for key in keys:
         client.put_object(Bucket=bucket, Key=key, Body=key.encode())
@@ -325,13 +339,15 @@ def test_uploads_in_parts(store, bucket):
         return client.complete_multipart_upload(**here, MultipartUpload={"Parts": parts})
 
     assert code(complete, [parts[0], {"PartNumber": 2, "ETag": '"0123456789abcdef0123456789abcdef"'}])[0] == "InvalidPart"
-    assert code(complete, [parts[1], parts[0]])[0] == "InvalidPartOrder"
+    wanted = "InvalidPartOrder" if is_aws_like(store) else "InvalidPart"
+    assert code(complete, [parts[1], parts[0]])[0] == wanted
     assert code(complete, [parts[0], {"PartNumber": 3, "ETag": first}])[0] == "InvalidPart"
     assert code(client.head_object, Bucket=bucket, Key="k")[1] == 404
     etag = complete(parts)["ETag"]
     got = client.get_object(Bucket=bucket, Key="k")
     assert got["Body"].read() == content
-    assert (got["ETag"], got["Metadata"], got["ContentType"]) == (etag, {"a": "b"}, "x/y")
+    assert (got["Metadata"], got["ContentType"]) == ({"a": "b"}, "x/y")
+    assert etag == (got["ETag"] if is_aws_like(store) else "")
     assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
 
 
@@ -341,10 +357,10 @@ def test_an_upload_that_is_given_up_leaves_nothing(store, bucket):
     here = dict(Bucket=bucket, Key="k", UploadId=upload)
     etag = client.upload_part(**here, PartNumber=1, Body=b"x" * 100)["ETag"]
     client.abort_multipart_upload(**here)
-    assert code(client.list_parts, **here) == ("NoSuchUpload", 404)
+    assert code(client.list_parts, **here) == ("NoSuchUpload" if is_aws_like(store) else "NoSuchKey", 404)
     assert code(client.upload_part, **here, PartNumber=1, Body=b"x") == ("NoSuchUpload", 404)
-    assert code(client.complete_multipart_upload, **here,
-                MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]}) == ("NoSuchUpload", 404)
+    failed = code(client.complete_multipart_upload, **here, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    assert failed == ("NoSuchUpload", 404) or not is_aws_like(store)
     assert flat(pages(client, bucket)) == ([], [])
 
 
@@ -354,6 +370,8 @@ def test_small_parts_are_refused(store, bucket):
     here = dict(Bucket=bucket, Key="k", UploadId=upload)
     parts = [{"PartNumber": n, "ETag": client.upload_part(**here, PartNumber=n, Body=b"x" * 100)["ETag"]} for n in (1, 2)]
     assert code(client.complete_multipart_upload, **here, MultipartUpload={"Parts": parts}) == ("EntityTooSmall", 400)
+    if not is_aws_like(store):
+        return
     client.complete_multipart_upload(**here, MultipartUpload={"Parts": parts[:1]})
     assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x" * 100
 
@@ -782,21 +800,21 @@ def test_javascript_sdk(store, bucket, tmp_path):
     script = tmp_path / "client.mjs"
     script.write_text(JS)
     env = {**store.env, "JS_MODULES": str(JS_MODULES.parent)}
-    streams = "yes" if store.name == "lamina" else "no"  # a trailer behind the body: not in radosgw 16.2
-    if store.name == "radosgw":  # nor behind a part's
+    streams = "yes" if is_aws_like(store) else "no"
+    if not is_aws_like(store):
         env["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
     done = subprocess.run(["node", script, bucket, streams], env=env, cwd=tmp_path, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    if store.name == "lamina":
+    if is_aws_like(store):
         assert seen.pop("stream")
     content = b"0123456789abcdef-" * (11 * MIB // 17 + 1)
     parts = [content[:11 * MIB][i:i + 5 * MIB] for i in range(0, 11 * MIB, 5 * MIB)]
     etag = hashlib.md5(b"".join(hashlib.md5(part).digest() for part in parts)).hexdigest() + "-3"
     keys = ["buffer", "copy", "stream", "text", "upload"]
     assert seen == {
-        "buffer": True, "head": [11 * MIB, "x/y", {"a": "b"}], "etag": f'"{etag}"', "upload": True, "copy": "hello",
-        "keys": keys if store.name == "lamina" else [key for key in keys if key != "stream"],
+        "buffer": True, "head": [11 * MIB, "x/y", {"a": "b"}], "etag": f'"{etag}"' if is_aws_like(store) else "", "upload": True, "copy": "hello",
+        "keys": keys if is_aws_like(store) else [key for key in keys if key != "stream"],
         "presigned": "hello", "presignedPut": 200, "put": "put by url", "deleted": ["copy", "put", "text"],
         "errors": [["NoSuchKey", 404], ["NotFound", 404], ["NoSuchBucket", 404]]}

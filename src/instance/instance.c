@@ -139,6 +139,8 @@ static int start_send(struct instance *instance, const struct instance_spec *spe
         start.flags |= SPAWN_START_TEMPLATE;
     if (spec->is_spare)
         start.flags |= SPAWN_START_SPARE;
+    if (spec->template_id && spec->takes_no_spare)
+        start.flags |= SPAWN_START_NO_WAITER;
     if (spec->opt_tree_id)
         memcpy(start.opt_tree_id, spec->opt_tree_id, sizeof(start.opt_tree_id));
     if (spec->models_id)

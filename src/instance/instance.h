@@ -102,6 +102,7 @@ struct instance_spec {
     bool is_provisioned;    /* started ahead: AWS_LAMBDA_INITIALIZATION_TYPE says so */
     bool is_snap_start;     /* SnapStart: the same, and the Runtime API has restore/next */
     bool is_spare;          /* nobody waits for it: a fork may warm itself first */
+    bool takes_no_spare;    /* of those that lamina-spawn keeps: it is forked now */
     bool is_init_repeated;  /* the init phase is redone within a call: "Phase: invoke" */
 };
 

@@ -262,15 +262,15 @@ def handler_rows(service, rows, directory, cache, seconds, smoke):
 
 
 def template_rows(build, rows, model, smoke):
-    """Services of their own: the packages are larger than AWS's limits, and one is without templates."""
+    """Services of their own: the packages are larger than AWS's limits; one is without spares, one without templates."""
     with tempfile.TemporaryDirectory(prefix="lamina-bench-") as directory:
         os.chmod(directory, 0o755)
         made = []
         try:
-            for name, megabytes in (("forks", "2048"), ("processes", "0")):
+            for name, megabytes, spares in (("spares", 2048, 1), ("forks", 2048, 0), ("processes", 0, 0)):
                 (Path(directory) / name).mkdir()
                 made.append(Service(build, Path(directory) / name, LAMINA_AWS_LIMITS="off",
-                                    LAMINA_TEMPLATE_MEMORY=megabytes))
+                                    LAMINA_TEMPLATE_MEMORY=str(megabytes), LAMINA_SPARES=str(spares)))
             templates.measure(*made, directory, rows, Row, model, smoke)
         finally:
             for service in made:

@@ -31,10 +31,10 @@ def handler(event, context):
 
 
 class Measured:
-    """A service with templates, one without, and what to call on both."""
+    """A service with templates and spares, one whose calls have to fork, one without templates; what to call on them."""
 
-    def __init__(self, service, plain, directory):
-        self.service, self.plain, self.directory = service, plain, Path(directory)
+    def __init__(self, service, forking, plain, directory):
+        self.service, self.forking, self.plain, self.directory = service, forking, plain, Path(directory)
 
     def call(self, service, function, *more):
         got = service.tool("bench_invoke", "--endpoint", service.endpoint, "--function", function, "--requests", 1, *more)
@@ -126,8 +126,8 @@ def by_fork(measured, name, version, times):
     """The same of calls that have to wait for a fork."""
     found = []
     for _ in range(times):
-        stop(measured.service, name)
-        found.append(measured.call(measured.service, name, "--qualifier", version)["handler_p50_us"])
+        stop(measured.forking, name)
+        found.append(measured.call(measured.forking, name, "--qualifier", version)["handler_p50_us"])
     return found
 
 
@@ -148,7 +148,8 @@ def percentile_99(values):
 
 def fork_rows(measured, rows, row, smoke):
     times = 3 if smoke else 60
-    version = measured.deploy_forked(measured.service, "forked-512", 16 if smoke else 512)
+    for service in (measured.service, measured.forking):
+        version = measured.deploy_forked(service, "forked-512", 16 if smoke else 512)
     spare = from_spare(measured, "forked-512", version, times, 0)
     fork = by_fork(measured, "forked-512", version, times)
     rows.setdefault("templates.spare", row("call to handler, 512 MiB mapped, from a spare, p50", "ms", 0.4)).add(
@@ -167,7 +168,7 @@ def slope_row(measured, rows, row, smoke):
     times, found = (3 if smoke else 60), {}
     for mib in (1, 16 if smoke else 1024):
         name = f"forked-{mib}"
-        version = measured.deploy_forked(measured.service, name, mib)
+        version = measured.deploy_forked(measured.forking, name, mib)
         found[mib] = statistics.median(by_fork(measured, name, version, times))
     small, large = found.values()
     rows.setdefault("templates.slope", row("having to fork, 1 GiB model against 1 MiB", "%", None if smoke else 10)).add(
@@ -177,11 +178,11 @@ def slope_row(measured, rows, row, smoke):
 def model_rows(measured, rows, row, key, label, model, payload, ratio, times):
     name = f"template-{key}"
     found = {}
-    for what, service in (("fork", measured.service), ("process", measured.plain)):
+    for what, service in (("fork", measured.forking), ("process", measured.plain)):
         service.lamina("deploy", model, "--name", name, "--memory", "1769")
         measured.call(service, name, "--payload", payload)
         found[what] = statistics.median(cold_calls(measured, service, name, times, payload))
-    warm = measured.service.tool("bench_invoke", "--endpoint", measured.service.endpoint, "--function", name,
+    warm = measured.forking.tool("bench_invoke", "--endpoint", measured.forking.endpoint, "--function", name,
                                  "--requests", 20, "--payload", payload)["p50_us"] / 1000
     rows.setdefault(f"templates.{key}", row(f"cold call of {label}, API to answer", "ms")).add(found["fork"],
                                                                                                found["process"])
@@ -307,7 +308,7 @@ def python_rows(measured, rows, row, smoke):
     folder = measured.directory / "numpy"
     folder.mkdir()
     (folder / "app.py").write_text(NUMPY)
-    service, times, found = measured.service, (3 if smoke else 30), {}
+    service, times, found = measured.forking, (3 if smoke else 30), {}
     service.lamina("deploy", folder, "--name", "with-numpy", "--runtime", "python3.12", "--handler", "app.handler",
                    "--memory", "1769")
     version = publish(service, "with-numpy")
@@ -321,9 +322,10 @@ def python_rows(measured, rows, row, smoke):
         found["fork"], found["process"])
 
 
-def measure(service, plain, directory, rows, row, model, smoke):
-    """Adds the rows `templates.*`. `plain` is a service with LAMINA_TEMPLATE_MEMORY=0; `row` is run.py's class."""
-    measured = Measured(service, plain, directory)
+def measure(service, forking, plain, directory, rows, row, model, smoke):
+    """Adds the rows `templates.*`. `forking` is a service with LAMINA_SPARES=0, `plain` one with LAMINA_TEMPLATE_MEMORY=0;
+    `row` is run.py's class."""
+    measured = Measured(service, forking, plain, directory)
     speech = measured.directory / "speech.json"
     speech.write_text(json.dumps({"inputs": [
         {"name": "input", "datatype": "FP32", "shape": [1, 512], "data": [0.01] * 512},

@@ -11,13 +11,6 @@ static struct keepalive_entry *first_of(const struct list *head)
     return first ? LIST_ENTRY(first, struct keepalive_entry, link) : NULL;
 }
 
-/* When the head of a list is due; INT64_MAX for an empty list. */
-static int64_t due_ms(const struct list *head, uint64_t after_ms)
-{
-    const struct keepalive_entry *first = first_of(head);
-    return first ? first->since_ms + (int64_t) after_ms : INT64_MAX;
-}
-
 /* The first thing that happens to an idle instance. */
 static uint64_t first_wait_ms(const struct keepalive *keepalive)
 {
@@ -25,15 +18,17 @@ static uint64_t first_wait_ms(const struct keepalive *keepalive)
                                                                 : keepalive->keepalive_ms;
 }
 
-/* Entries become due in the order of their lists, so the timer follows the heads only. */
+/* When the head of the list is due; INT64_MAX for an empty list. */
+static int64_t due_ms(const struct keepalive *keepalive)
+{
+    const struct keepalive_entry *first = first_of(&keepalive->awake);
+    return first ? first->since_ms + (int64_t) first_wait_ms(keepalive) : INT64_MAX;
+}
+
+/* Entries become due in the order of their list, so the timer follows the head only. */
 static void keepalive_arm(struct keepalive *keepalive)
 {
-    int64_t freeze = due_ms(&keepalive->awake, keepalive->freeze_after_ms);
-    int64_t end = due_ms(&keepalive->frozen, keepalive->keepalive_ms);
-    int64_t end_awake = due_ms(&keepalive->awake, keepalive->keepalive_ms);
-    int64_t due = freeze < end ? freeze : end;
-    int64_t now = loop_now_ms(keepalive->loop);
-    due = end_awake < due ? end_awake : due;
+    int64_t due = due_ms(keepalive), now = loop_now_ms(keepalive->loop);
     if (due == INT64_MAX) {
         loop_timer_stop(&keepalive->timer);
         return;
@@ -43,37 +38,44 @@ static void keepalive_arm(struct keepalive *keepalive)
         log_error("keepalive.timer", "error=memory"); /* armed again by the next idle instance */
 }
 
-/* Ends or freezes the first entry of a list if it is due. */
-static bool keepalive_end_first(struct keepalive *keepalive, struct list *head, int64_t now)
+static void keepalive_end(void *arg)
 {
-    struct keepalive_entry *first = first_of(head);
-    if (!first || due_ms(head, keepalive->keepalive_ms) > now)
-        return false;
-    list_remove(&first->link);
-    keepalive->events.end(keepalive->events.arg, first);
-    return true;
+    struct keepalive_entry *entry = arg;
+    struct keepalive *keepalive = entry->keepalive;
+    list_remove(&entry->link);
+    loop_timer_stop(&entry->end);
+    keepalive->events.end(keepalive->events.arg, entry);
 }
 
-static bool keepalive_freeze_first(struct keepalive *keepalive, int64_t now)
+/* Until its time is over, whatever it is worth. */
+static int64_t rest_ms(const struct keepalive *keepalive, const struct keepalive_entry *entry)
 {
-    struct keepalive_entry *first = first_of(&keepalive->awake);
-    if (!first || due_ms(&keepalive->awake, keepalive->freeze_after_ms) > now)
-        return false;
-    list_remove(&first->link);
-    list_add_last(&keepalive->frozen, &first->link);
-    keepalive->events.freeze(keepalive->events.arg, first);
-    return true;
+    return entry->since_ms + (int64_t) keepalive->keepalive_ms - loop_now_ms(keepalive->loop);
+}
+
+/* It was idle for a while: frozen and kept, or ended. */
+static void keepalive_decide(struct keepalive *keepalive, struct keepalive_entry *entry)
+{
+    int64_t rest = rest_ms(keepalive, entry), keep = rest;
+    if (rest > 0)
+        keep = keepalive->events.keep_ms(keepalive->events.arg, entry);
+    keep = keep < rest ? keep : rest;
+    if (keep <= 0 ||
+        loop_timer_start(keepalive->loop, &entry->end, keep, keepalive_end, entry) < 0) {
+        keepalive_end(entry);
+        return;
+    }
+    list_remove(&entry->link);
+    list_add_last(&keepalive->frozen, &entry->link);
+    keepalive->events.freeze(keepalive->events.arg, entry);
 }
 
 static void keepalive_tick(void *arg)
 {
     struct keepalive *keepalive = arg;
     int64_t now = loop_now_ms(keepalive->loop);
-    for (int i = 0; i < KEEPALIVE_PER_TURN; i++)
-        if (!keepalive_end_first(keepalive, &keepalive->frozen, now) &&
-            !keepalive_end_first(keepalive, &keepalive->awake, now) &&
-            !keepalive_freeze_first(keepalive, now))
-            break;
+    for (int i = 0; i < KEEPALIVE_PER_TURN && due_ms(keepalive) <= now; i++)
+        keepalive_decide(keepalive, first_of(&keepalive->awake));
     keepalive_arm(keepalive);
 }
 
@@ -95,12 +97,12 @@ void keepalive_done(struct keepalive *keepalive)
 
 void keepalive_add(struct keepalive *keepalive, struct keepalive_entry *entry)
 {
+    entry->keepalive = keepalive;
     entry->since_ms = loop_now_ms(keepalive->loop);
+    loop_timer_stop(&entry->end);
     list_remove(&entry->link);
     list_add_last(&keepalive->awake, &entry->link);
-    /* The timer may be set for something later: the end of a frozen instance. */
-    if (!loop_timer_is_running(&keepalive->timer) ||
-        keepalive->timer.due_ms > due_ms(&keepalive->awake, first_wait_ms(keepalive)))
+    if (!loop_timer_is_running(&keepalive->timer))
         keepalive_arm(keepalive);
 }
 
@@ -113,7 +115,8 @@ void keepalive_spare(struct keepalive *keepalive, struct keepalive_entry *entry)
 
 void keepalive_remove(struct keepalive *keepalive, struct keepalive_entry *entry)
 {
-    (void) keepalive; /* the timer may come once for nothing */
+    (void) keepalive; /* its timer may come once for nothing */
+    loop_timer_stop(&entry->end);
     list_remove(&entry->link);
 }
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * keepalive: what becomes of instances that nobody calls: frozen after freeze_after_ms, ended after keepalive_ms.
+ * keepalive: what becomes of instances that nobody calls: frozen after freeze_after_ms, and ended when they are not worth
+ * their memory any more, at the latest after keepalive_ms.
  *
- *     used ---> idle, awake --- freeze_after_ms ---> idle, frozen --- keepalive_ms since idle ---> ended
+ *     used ---> idle, awake --- freeze_after_ms ---> idle, frozen --- as long as `keep_ms` said ---> ended
  *                   ^ |                                   |
  *                   | +---------------- called -----------+--> used
  *
- * Two lists in order of idleness and one timer that looks at their heads: a call costs two list operations and no
- * timer, so calls closer together than freeze_after_ms pay nothing.
- * Thread: loop only. Work per turn: KEEPALIVE_PER_TURN entries.
+ * How long is asked once, when it is frozen: what is called more often is not thought about. The awake ones are a list in
+ * order of idleness with one timer that looks at its head, so that calls closer together than freeze_after_ms cost two
+ * list operations and no timer; each frozen one has a timer of its own.
+ * Thread: loop only. Work per turn: KEEPALIVE_PER_TURN entries, and the timers that are due.
  */
 #ifndef LAMINA_FUNCTION_KEEPALIVE_H
 #define LAMINA_FUNCTION_KEEPALIVE_H
@@ -21,12 +23,18 @@
 
 #define KEEPALIVE_PER_TURN 64
 
+struct keepalive;
+
 struct keepalive_entry {
     struct list link;
-    int64_t since_ms; /* when it became idle */
+    int64_t since_ms;      /* when it became idle */
+    struct loop_timer end; /* while it is frozen */
+    struct keepalive *keepalive;
 };
 
 struct keepalive_events {
+    /* How much longer it is to be kept, from now on; 0: it ends now. */
+    int64_t (*keep_ms)(void *arg, struct keepalive_entry *entry);
     void (*freeze)(void *arg,
                    struct keepalive_entry *entry);         /* it stays an entry, now a frozen one */
     void (*end)(void *arg, struct keepalive_entry *entry); /* it is no entry any more */

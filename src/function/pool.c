@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "function/invocation.h"
+#include "function/retention.h"
 #include "function/scheduler_private.h"
 #include "function/start_spec.h"
 #include "function/version.h"
@@ -46,10 +47,11 @@ struct pool *pool_new(struct scheduler *scheduler, const struct version *version
 void pool_release(struct pool *pool)
 {
     if (pool->worker_count > 0 || pool->queue_count > 0 || pool->is_scheduling ||
-        pool->provisioned > 0 || pool->template.alive > 0 ||
+        pool->provisioned > 0 || pool->template.alive > 0 || pool->template.is_awaited ||
         (pool->template.reason[0] && !pool->is_retired)) /* it remembers why there is none */
         return;
     loop_timer_stop(&pool->spare_timer);
+    loop_timer_stop(&pool->template.timer);
     list_remove(&pool->blocked_link);
     scheduler_pool_gone(pool->scheduler, pool);
     version_unref(pool->version);
@@ -121,6 +123,7 @@ static struct instance *worker_instance(struct worker *worker, struct template *
         start.spec.is_init_repeated = is_repeated;
         start.spec.is_provisioned = pool->provisioned > 0;
         start.spec.is_spare = worker->is_spare;
+        start.spec.takes_no_spare = pool->scheduler->limits.spares == 0;
         start.spec.template_id = template ? instance_id(template->instance) : 0;
         instance = instance_new(pool->scheduler->host, &start.spec, &events);
     }
@@ -229,6 +232,14 @@ static void spare_use(struct worker *worker)
     worker->is_spare = false;
 }
 
+static void pool_note_demand(struct pool *pool)
+{
+    struct function_stats *stats = pool_stats(pool);
+    if (stats)
+        demand_note(&stats->demand, pool->busy, loop_now_ms(pool->scheduler->loop));
+    pool_template_called(pool);
+}
+
 static void worker_run(struct worker *worker, struct invocation *invocation)
 {
     struct pool *pool = worker->pool;
@@ -237,6 +248,8 @@ static void worker_run(struct worker *worker, struct invocation *invocation)
     spare_use(worker);
     pool_dequeue(pool, invocation);
     invocation_run(invocation);
+    pool->busy++;
+    pool_note_demand(pool);
     if (worker->is_fresh) {
         int64_t queued_ns = worker->created_ns - invocation->accepted_ns;
         uint64_t queued_us = queued_ns > 0 ? (uint64_t) queued_ns / 1000 : 0;
@@ -311,11 +324,82 @@ static bool pool_waits_for_template(struct pool *pool)
     return start == POOL_START_BLOCKED || start == POOL_START_LATER;
 }
 
+/* ---- what keeping one is worth */
+
+#define MIB (1024.0 * 1024.0)
+/* Of what has not told yet. */
+#define START_GUESS_MS 300.0
+#define FORK_GUESS_MS 2.0
+#define PROCESS_GUESS_MIB 64.0
+#define START_LEAST_MS 1.0 /* what making and removing it costs others is not in its phases */
+
+static struct retention_cost pool_cost(const struct pool *pool, bool is_fork)
+{
+    const struct function_stats *stats =
+        stats_table_find(&pool->scheduler->stats, pool->version->name);
+    uint64_t peak = stats ? is_fork ? stats->fork_peak_bytes : stats->memory_peak_bytes : 0;
+    uint64_t cold_us = stats && !is_fork
+                           ? stats->last_cold_us[COLD_SANDBOX] + stats->last_cold_us[COLD_LOAD] +
+                                 stats->last_cold_us[COLD_WARM]
+                           : 0;
+    struct retention_cost cost = {.start_ms = is_fork ? FORK_GUESS_MS : START_GUESS_MS,
+                                  .memory_mib =
+                                      is_fork ? FORK_GUESS_BYTES / MIB : PROCESS_GUESS_MIB};
+    if (cold_us > 0)
+        cost.start_ms = (double) cold_us / 1000.0;
+    if (cost.start_ms < START_LEAST_MS)
+        cost.start_ms = START_LEAST_MS;
+    if (peak > 0)
+        cost.memory_mib = (double) peak / MIB;
+    return cost;
+}
+
+/* How many calls must be in flight until this one is needed: those before it in `idle` are taken first. */
+static unsigned worker_rank(const struct worker *worker)
+{
+    unsigned rank = worker->pool->busy + 1;
+    LIST_FOR_EACH (const struct worker, each, &worker->pool->idle, link) {
+        if (each == worker)
+            break;
+        rank++;
+    }
+    return rank;
+}
+
+int64_t worker_keep_ms(const struct worker *worker)
+{
+    const struct pool *pool = worker->pool;
+    const struct function_stats *stats =
+        stats_table_find(&pool->scheduler->stats, pool->version->name);
+    int64_t now = loop_now_ms(pool->scheduler->loop);
+    struct retention_cost cost = pool_cost(pool, worker->template_id != 0);
+    struct retention_plan plan;
+    if (!stats || stats->demand.first_ms == 0)
+        return INT64_MAX; /* nothing is known: as long as may be */
+    unsigned rank = worker_rank(worker);
+    int64_t age_ms = demand_age_ms(&stats->demand, rank, now);
+    retention_plan(demand_level(&stats->demand, rank), age_ms, &cost, RETENTION_PRICE, &plan);
+    return plan.end_ms - age_ms;
+}
+
 /* ---- spares: forks that wait ahead of their calls */
 
 static uint32_t pool_spares(const struct pool *pool)
 {
     return pool->spare_count;
+}
+
+/* One that is never called is not made again and again: its worth falls with the time that it was not needed. */
+static bool spare_is_worth_it(const struct pool *pool)
+{
+    struct function_stats *stats = stats_table_find(&pool->scheduler->stats, pool->version->name);
+    int64_t now = loop_now_ms(pool->scheduler->loop);
+    if (!stats || stats->demand.first_ms == 0)
+        return false;
+    unsigned rank = pool_live(pool) + 1;
+    struct retention_cost cost = pool_cost(pool, true);
+    return retention_worth(demand_level(&stats->demand, rank),
+                           demand_age_ms(&stats->demand, rank, now), &cost) >= RETENTION_PRICE;
 }
 
 /* They are worth their memory where somebody called lately, and nobody is short of anything. */
@@ -328,7 +412,7 @@ static bool spare_is_wanted(const struct pool *pool)
            !scheduler->is_draining && pool->queue_count == 0 &&
            pool_spares(pool) < scheduler->limits.spares && pool->called_ms >= since_ms &&
            scheduler->totals.instances + scheduler->limits.spares < scheduler->limits.concurrency &&
-           scheduler->starting < scheduler->limits.starts_at_once;
+           scheduler->starting < scheduler->limits.starts_at_once && spare_is_worth_it(pool);
 }
 
 static void spare_start(void *arg)
@@ -482,6 +566,7 @@ static void on_answered(void *arg, struct instance *instance, struct instance_an
     (void) instance;
     worker->invocation = NULL;
     invocation->instance = NULL;
+    pool->busy--;
     worker->answered_ms = loop_now_ms(pool->scheduler->loop);
     if (!worker->is_stopping)
         list_add_last(&pool->settling, &worker->link);
@@ -528,6 +613,7 @@ static void worker_forget(struct worker *worker)
         template_forked(worker->forking, false);
     worker->forking = NULL;
     pool->worker_count--;
+    pool->busy -= worker->invocation != NULL;
     scheduler->totals.instances--;
     if (!worker->is_sandboxed)
         scheduler->starting--;

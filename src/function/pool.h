@@ -65,11 +65,12 @@ struct pool {
     uint32_t worker_count;
     uint32_t starting; /* workers not yet ready */
     uint32_t stopping; /* workers that were told to end */
+    uint32_t busy;     /* workers that serve a call */
     struct list blocked_link;
     struct pool_template template;
     uint32_t spare_count;
     struct loop_timer spare_timer;
-    int64_t called_ms; /* when a call came last; INT64_MIN: none since it was made, or stopped */
+    int64_t called_ms;    /* when a call came last; INT64_MIN: none since it was made, or stopped */
     uint32_t provisioned; /* instances to be kept, whether called or not */
     bool has_failed;      /* one of those failed its init phase: no more are started ahead */
     bool is_retired;
@@ -96,6 +97,8 @@ void pool_release(struct pool *pool);
 
 /* Would ending it leave fewer instances than are provisioned? */
 bool worker_is_provisioned(const struct worker *worker);
+/* Nobody has called it for a while: how much longer it is worth its memory (retention.h). */
+int64_t worker_keep_ms(const struct worker *worker);
 /* Ends a worker that serves nothing. */
 void worker_stop(struct worker *worker);
 bool worker_is_idle(const struct worker *worker);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "function/pool.h"
+#include "function/retention.h"
 #include "function/scheduler_private.h"
 #include "function/start_spec.h"
 #include "function/version.h"
@@ -22,6 +23,7 @@ struct template_wait {
 };
 
 static const struct template_events template_events;
+static void look_after(struct pool *pool, int64_t after_ms);
 
 void pool_template_init(struct pool_template *own)
 {
@@ -90,6 +92,41 @@ static void waits_answer(struct pool *pool)
         each->cb(each->arg, &prepared);
         free(each);
     }
+}
+
+/* ---- what keeping one is worth */
+
+static struct retention_cost template_cost(const struct template *template)
+{
+    double start_ms = (double) template->start_us / 1000.0;
+    return (struct retention_cost){.start_ms = start_ms,
+                                   .memory_mib = (double) template->memory_bytes / (1 << 20),
+                                   .ready_ms = start_ms};
+}
+
+static const struct demand *pool_demand(const struct pool *pool)
+{
+    static const struct demand none;
+    const struct function_stats *stats =
+        stats_table_find(&pool->scheduler->stats, pool->version->name);
+    return stats ? &stats->demand : &none;
+}
+
+/* Its making counts as a call: who publishes a version is about to use it. */
+static int64_t pause_ms(const struct pool *pool, const struct template *template)
+{
+    const struct demand *demand = pool_demand(pool);
+    int64_t made_ms = (clock_monotonic_ns() - template->created_ns) / 1000000;
+    int64_t called_ms = arrivals_age_ms(&demand->calls, loop_now_ms(pool->scheduler->loop));
+    return demand->first_ms > 0 && called_ms < made_ms ? called_ms : made_ms;
+}
+
+static double worth(void *arg, const struct template *template, int64_t now_ms)
+{
+    const struct pool *pool = arg;
+    struct retention_cost cost = template_cost(template);
+    (void) now_ms;
+    return retention_worth(&pool_demand(pool)->calls, pause_ms(pool, template), &cost);
 }
 
 /* ---- making one */
@@ -200,6 +237,10 @@ static void on_ready(void *arg, struct template *template)
         if (old)
             template_retire(old);
     }
+    if (own->is_planned && own->end_ms > loop_now_ms(pool->scheduler->loop))
+        look_after(pool, own->end_ms - loop_now_ms(pool->scheduler->loop)); /* it was foreseen */
+    else
+        pool_template_called(pool);
     waits_answer(pool);
     pool_schedule(pool);
 }
@@ -225,6 +266,99 @@ static void on_evict(void *arg, struct template *template)
     else
         template_retire(template);
     pool->template.is_refused |= is_alone;
+}
+
+/* ---- how long it is kept */
+
+/* A pause that is worth a thought. */
+static int64_t look_ms(const struct pool *pool)
+{
+    return (int64_t) pool->scheduler->limits.freeze_after_ms * POOL_TEMPLATE_LOOK_FACTOR;
+}
+
+static void plan_make(struct pool *pool, int64_t now)
+{
+    struct pool_template *own = &pool->template;
+    int64_t pause = pause_ms(pool, own->current);
+    struct retention_cost cost = template_cost(own->current);
+    struct retention_plan plan;
+    retention_plan(&pool_demand(pool)->calls, pause, &cost, RETENTION_PRICE, &plan);
+    own->end_ms = now + plan.end_ms - pause;
+    own->return_ms = plan.return_ms < 0 ? INT64_MAX : now + plan.return_ms - pause;
+    own->return_end_ms = now + plan.return_end_ms - pause;
+    own->is_planned = true;
+}
+
+/* Its idle forks go with it: as long as one of them lives, its pages do. */
+static void current_end(struct pool *pool, int64_t now)
+{
+    struct pool_template *own = &pool->template;
+    uint64_t id = instance_id(own->current->instance);
+    log_info("template.ended", "function=%s version=%s id=%llu bytes=%llu again_s=%lld",
+             pool->version->name, pool->version->qualifier, (unsigned long long) id,
+             (unsigned long long) own->current->memory_bytes,
+             own->return_ms == INT64_MAX ? -1LL : (long long) (own->return_ms - now) / 1000);
+    current_drop(pool, "");
+    LIST_FOR_EACH_SAFE (struct worker, each, &pool->scheduler->workers, all_link)
+        if (each->pool == pool && each->template_id == id && worker_is_idle(each))
+            worker_stop(each);
+    own->is_awaited = own->return_ms != INT64_MAX;
+    if (own->is_awaited)
+        look_after(pool, own->return_ms - now);
+}
+
+/* The call that was foreseen is near. */
+static void current_return(struct pool *pool)
+{
+    struct pool_template *own = &pool->template;
+    own->is_awaited = false;
+    own->end_ms = own->return_end_ms;
+    own->return_ms = INT64_MAX;
+    if (pool_template_start(pool) !=
+        POOL_START_LATER) /* there is one, or no memory, or none is to be */
+        pool_schedule(pool);
+}
+
+static void look(void *arg)
+{
+    struct pool *pool = arg;
+    struct pool_template *own = &pool->template;
+    int64_t now = loop_now_ms(pool->scheduler->loop);
+    if (own->is_awaited && !own->current) {
+        current_return(pool);
+        return;
+    }
+    if (!pool_template_ready(pool) || pool->provisioned > 0)
+        return; /* looked at when it is, and when it is called */
+    int64_t pause = pause_ms(pool, own->current);
+    if (!own->is_planned && pause < look_ms(pool))
+        look_after(pool, look_ms(pool) - pause);
+    else {
+        if (!own->is_planned)
+            plan_make(pool, now);
+        if (now < own->end_ms)
+            look_after(pool, own->end_ms - now);
+        else
+            current_end(pool, now);
+    }
+}
+
+static void look_after(struct pool *pool, int64_t after_ms)
+{
+    if (loop_timer_start(pool->scheduler->loop, &pool->template.timer, after_ms, look, pool) < 0)
+        log_error("pool.timer", "error=memory"); /* the next call starts it */
+}
+
+void pool_template_called(struct pool *pool)
+{
+    struct pool_template *own = &pool->template;
+    if (own->is_awaited || !loop_timer_is_running(&own->timer)) {
+        bool is_kept = version_is_snap_start(pool->version) || pool->provisioned > 0;
+        own->is_awaited = false;
+        if (pool_template_ready(pool) && !is_kept)
+            look_after(pool, look_ms(pool));
+    }
+    own->is_planned = false;
 }
 
 static void retry_later(struct pool *pool)
@@ -280,6 +414,7 @@ static void on_ended(void *arg, struct template *template)
 
 static const struct template_events template_events = {
     .ready = on_ready,
+    .worth = worth,
     .evict = on_evict,
     .ended = on_ended,
 };
@@ -337,6 +472,8 @@ unsigned pool_template_stop(struct pool *pool, struct stopping *stopping)
 void pool_template_retire(struct pool *pool)
 {
     struct pool_template *own = &pool->template;
+    loop_timer_stop(&own->timer);
+    own->is_awaited = false;
     if (own->next)
         template_retire(own->next);
     own->next = NULL;

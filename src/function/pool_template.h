@@ -11,6 +11,9 @@
  *       v                                                             another is made beside it, and takes its place
  *     instances start as processes; tried again after a while, unless it was refused
  *
+ * One that nobody has called for a while (LAMINA_FREEZE_AFTER_MS, POOL_TEMPLATE_LOOK_FACTOR times) is kept as long as it is worth its memory, and had again ahead of
+ * a call that can be foreseen (retention.h). Those of SnapStart were asked for: they go for want of memory only.
+ *
  * Thread: loop only. Private to src/function.
  */
 #ifndef LAMINA_FUNCTION_POOL_TEMPLATE_H
@@ -23,6 +26,7 @@
 #include "function/scheduler.h"
 #include "template/template.h"
 
+#define POOL_TEMPLATE_LOOK_FACTOR 10
 #define POOL_TEMPLATE_RETRY_MS 60000
 #define POOL_TEMPLATE_RETRY_MAX_MS 3600000
 /* Forks in a row whose sandbox could not be made: the template is given up. */
@@ -44,7 +48,11 @@ struct pool_template {
     unsigned replacements; /* for crashes */
     unsigned fork_faults;  /* in a row */
     bool is_refused;
-    int64_t retry_ms; /* not before */
+    struct loop_timer timer; /* when the pause of its calls is to be thought about */
+    bool is_awaited;         /* gone for now; the timer makes it again, ahead of the next call */
+    bool is_planned;         /* the three below hold, until it is called */
+    int64_t end_ms, return_ms, return_end_ms; /* on the loop's clock; return: INT64_MAX for never */
+    int64_t retry_ms;                         /* not before */
     int64_t ready_ns, asked_ns;
     char reason[TEMPLATE_REASON_MAX]; /* why there is none */
     bool is_init_failure;             /* it is the function's own */
@@ -68,6 +76,8 @@ bool pool_template_is_coming(const struct pool *pool);
 struct template *pool_template_ready(const struct pool *pool);
 /* Calls once when it is known whether there is a template; perhaps before it returns. */
 void pool_template_wait(struct pool *pool, scheduler_prepared_cb *cb, void *arg);
+/* A call came: the pause that was thought about is over. */
+void pool_template_called(struct pool *pool);
 /* The sandbox of a fork could not be made. */
 void pool_template_fork_fault(struct pool *pool, const char *text);
 void pool_template_fork_stood(struct pool *pool);

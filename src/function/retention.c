@@ -129,6 +129,8 @@ static unsigned level_of(unsigned n)
 
 void demand_note(struct demand *demand, unsigned in_flight, int64_t now_ms)
 {
+    if (demand->first_ms == 0)
+        demand->first_ms = now_ms;
     arrivals_note(&demand->calls, now_ms);
     arrivals_note(&demand->levels[level_of(in_flight)], now_ms);
 }
@@ -136,4 +138,12 @@ void demand_note(struct demand *demand, unsigned in_flight, int64_t now_ms)
 const struct arrivals *demand_level(const struct demand *demand, unsigned n)
 {
     return &demand->levels[level_of(n)];
+}
+
+int64_t demand_age_ms(const struct demand *demand, unsigned n, int64_t now_ms)
+{
+    const struct arrivals *level = demand_level(demand, n);
+    if (demand->first_ms == 0)
+        return -1;
+    return level->weight > 0 ? arrivals_age_ms(level, now_ms) : now_ms - demand->first_ms;
 }

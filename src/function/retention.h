@@ -61,6 +61,7 @@ double retention_worth(const struct arrivals *arrivals, int64_t age_ms,
  * fourth in pairs of octaves. */
 #define DEMAND_LEVELS 6
 struct demand {
+    int64_t first_ms;                      /* of the first call; 0: there was none */
     struct arrivals calls;                 /* all of them: a template is wanted by any */
     struct arrivals levels[DEMAND_LEVELS]; /* in flight: 1, 2, 3-4, 5-8, 9-16, more */
 };
@@ -69,5 +70,8 @@ struct demand {
 void demand_note(struct demand *demand, unsigned in_flight, int64_t now_ms);
 /* Of the n-th instance, from 1. */
 const struct arrivals *demand_level(const struct demand *demand, unsigned n);
+/* How long it was not needed: since so many calls were in flight, or since the first call when there never were so many.
+ * -1: nobody called yet. */
+int64_t demand_age_ms(const struct demand *demand, unsigned n, int64_t now_ms);
 
 #endif

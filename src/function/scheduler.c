@@ -22,6 +22,12 @@ static void scheduler_tick(void *arg);
 
 /* ---- life */
 
+static int64_t keep_ms(void *arg, struct keepalive_entry *entry)
+{
+    (void) arg;
+    return worker_keep_ms(container_of(entry, struct worker, keep));
+}
+
 static void keep_freeze(void *arg, struct keepalive_entry *entry)
 {
     struct worker *worker = container_of(entry, struct worker, keep);
@@ -44,7 +50,8 @@ static void keep_end(void *arg, struct keepalive_entry *entry)
 int scheduler_new(const struct scheduler_config *config, struct scheduler **ret_scheduler,
                   struct error *err)
 {
-    const struct keepalive_events events = {.freeze = keep_freeze, .end = keep_end};
+    const struct keepalive_events events = {
+        .keep_ms = keep_ms, .freeze = keep_freeze, .end = keep_end};
     struct scheduler *scheduler = mem_new(struct scheduler);
     if (!scheduler)
         return error_set(err, -ENOMEM, "start the scheduler: no memory");

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "function/retention.h"
 #include "function/scheduler.h"
 
 #define FUNCTION_STATS_MAX 10000
@@ -45,6 +46,7 @@ struct function_stats {
     uint64_t log_lines_dropped;
     uint64_t last_cold_us[COLD_PHASES]; /* for `lamina describe` */
     uint64_t last_cold_at_ms;           /* epoch; 0: none yet */
+    struct demand demand;               /* when it was called: what keep-alive goes by */
 };
 
 /* NULL if the function was never invoked. */

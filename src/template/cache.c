@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "template/cache.h"
 
-#include <math.h>
 #include <stddef.h>
 
 #include "template/template.h"
@@ -33,32 +32,16 @@ void cache_remove(struct template_cache *cache, struct template *template)
     template->memory_bytes = 0;
 }
 
-static double heat_now(const struct template *template, int64_t now_ms)
-{
-    double half_lives = (double) (now_ms - template->heat_ms) / CACHE_HALF_LIFE_MS;
-    return template->heat * exp2(-half_lives);
-}
-
-void cache_heat(struct template *template, int64_t now_ms)
-{
-    template->heat = heat_now(template, now_ms) + 1.0;
-    template->heat_ms = now_ms;
-}
-
-double cache_worth(const struct template *template, int64_t now_ms)
-{
-    double bytes = template->memory_bytes ? (double) template->memory_bytes : 1.0;
-    return (double) template->start_us * heat_now(template, now_ms) / bytes;
-}
-
 /* Those that start are left alone: they hold nothing that was measured, and somebody waits for them. */
 static struct template *cache_least(const struct template_cache *cache, int64_t now_ms)
 {
     struct template *least = NULL;
     double least_worth = 0;
     LIST_FOR_EACH (struct template, each, &cache->all, link) {
-        double worth = cache_worth(each, now_ms);
-        if (!template_is_ready(each) || (least && worth >= least_worth))
+        if (!template_is_ready(each))
+            continue;
+        double worth = each->events.worth(each->events.arg, each, now_ms);
+        if (least && worth >= least_worth)
             continue;
         least = each;
         least_worth = worth;

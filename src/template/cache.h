@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * cache: which templates stay in memory. Templates are a cache of init phases: each can be had again for what its start
- * took, so the ones that save least for the memory they hold go first:
- *
- *     worth = start_us x heat / memory_bytes
- *
- * `heat` counts forks and halves every CACHE_HALF_LIFE_MS. What counts as memory is the template's own: anonymous
- * pages and page tables; a model that is mapped from a file or from a sealed memfd is not its own.
+ * took, so the ones that save least for the memory they hold go first. What a template is worth its owner says, who
+ * knows when it is called (events.worth). What counts as memory is the template's own: anonymous pages and page
+ * tables; a model that is mapped from a file or from a sealed memfd is not its own.
  *
  * Thread: loop only. Limits: `limit_bytes` in all; a template that alone has more is evicted as soon as it is measured.
  */
@@ -17,8 +14,6 @@
 #include <stdint.h>
 
 #include "base/list.h"
-
-#define CACHE_HALF_LIFE_MS (15 * 60 * 1000)
 
 struct template;
 
@@ -35,14 +30,10 @@ bool cache_is_enabled(const struct template_cache *cache);
 
 void cache_add(struct template_cache *cache, struct template *template);
 void cache_remove(struct template_cache *cache, struct template *template);
-/* One more fork, now. */
-void cache_heat(struct template *template, int64_t now_ms);
 /* It was measured; evicts until the sum is within the limit, it perhaps. */
 void cache_measure(struct template_cache *cache, struct template *template, uint64_t bytes,
                    int64_t now_ms);
 /* Memory is short: evicts the one that is worth least. False: there is none. */
 bool cache_evict_one(struct template_cache *cache, int64_t now_ms);
-
-double cache_worth(const struct template *template, int64_t now_ms);
 
 #endif

@@ -75,7 +75,6 @@ static void on_templated(void *arg, struct instance *instance)
         return;
     state_move(&machine, &template->state, TEMPLATE_READY);
     template->start_us = (uint64_t) (clock_monotonic_ns() - template->created_ns) / 1000;
-    cache_heat(template, loop_now_ms(template->loop));
     template->events.ready(template->events.arg, template);
     if (template->state == TEMPLATE_READY)
         instance_usage(instance, on_measured, template);
@@ -157,7 +156,6 @@ uint64_t template_fork(struct template *template)
 {
     assert(template->state == TEMPLATE_READY);
     template->forking++;
-    cache_heat(template, loop_now_ms(template->loop));
     return instance_id(template->instance);
 }
 

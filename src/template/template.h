@@ -49,6 +49,9 @@ struct template_cache;
 
 struct template_events {
     void (*ready)(void *arg, struct template *template);
+    /* What keeping it is worth, in milliseconds of waiting for a MiB-second (function/retention.h): the least goes first
+     * when memory is short. */
+    double (*worth)(void *arg, const struct template *template, int64_t now_ms);
     /* The cache needs its memory: to be retired by its owner, now. */
     void (*evict)(void *arg, struct template *template);
     /* It is gone, exactly once, the last call; never from inside template_new. template_reason() says why if it was
@@ -71,9 +74,7 @@ struct template
     uint64_t start_us;     /* START -> READY: what it saves each instance */
     uint64_t memory_bytes; /* its own, page tables included; 0: not measured yet */
     uint64_t cpu_us;
-    uint64_t forks; /* that stood */
-    double heat;    /* forks lately; see cache.h */
-    int64_t heat_ms;
+    uint64_t forks;                           /* that stood */
     int64_t crashes_ms[TEMPLATE_CRASHES_MAX]; /* a ring: when forks crashed */
     unsigned crashes;
     bool is_sandbox_fault; /* it ended for a reason that is not the function's */

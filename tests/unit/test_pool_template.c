@@ -563,6 +563,68 @@ static void without_snap_start_there_is_no_restore(void **state)
     wait_done(fixture, &fixture->calls[0]);
 }
 
+/* A start of next to nothing and 63 MiB: not worth a moment. */
+static const struct scheduler_limits hasty = {
+    .concurrency = 10,
+    .queue_max = 10,
+    .queue_bytes_max = 1 << 20,
+    .queue_wait_ms = 2 * FAKE_DEADLINE_MS,
+    .starts_at_once = 10,
+    .freeze_after_ms = 1,
+    .keepalive_s = 3600,
+    .template_bytes = 64 << 20,
+};
+
+static void served_once(struct fixture *fixture)
+{
+    use(fixture, hasty);
+    start(fixture, 0, fixture->f);
+    struct fake_box *template = template_up(fixture, 0, 63 << 20);
+    fake_box_peak(box_up(fixture, 1, false, template), 1 << 20);
+    box_next(&fixture->boxes[1]);
+    box_serve(&fixture->boxes[1], "0");
+    wait_done(fixture, &fixture->calls[0]);
+    box_next(&fixture->boxes[1]);
+}
+
+static void a_template_that_is_not_worth_its_memory_ends_with_its_forks(void **state)
+{
+    struct fixture *fixture = *state;
+    bool is_seen[2] = {false, false};
+    served_once(fixture);
+    assert_int_equal(fake_expect(&fixture->spawn, SPAWN_FREEZE, NULL, 0), fixture->boxes[1].id);
+    for (int i = 0; i < 2; i++) {
+        uint64_t id = fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0);
+        int box = id == fixture->boxes[1].id;
+        is_seen[box] = true;
+        fake_box_exit(&fixture->boxes[box], SIGKILL, SPAWN_EXIT_KILLED, 0);
+    }
+    assert_true(is_seen[0] && is_seen[1]);
+    fake_wait(&fixture->spawn, all_ended, fixture);
+    /* The next call has it made again. */
+    start(fixture, 1, fixture->f);
+    template_up(fixture, 2, 1 << 20);
+    box_next(box_up(fixture, 3, false, &fixture->boxes[2]));
+    box_serve(&fixture->boxes[3], "1");
+    wait_done(fixture, &fixture->calls[1]);
+}
+
+static void one_that_was_asked_for_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    version_set(fixture->f, &fixture->f->qualifier, "1");
+    fixture->f->has_snap_start = true;
+    served_once(fixture);
+    /* Its fork is frozen and ended in its time; the template is there for the next. */
+    assert_int_equal(fake_expect(&fixture->spawn, SPAWN_FREEZE, NULL, 0), fixture->boxes[1].id);
+    assert_int_equal(fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0), fixture->boxes[1].id);
+    fake_box_exit(&fixture->boxes[1], SIGKILL, SPAWN_EXIT_KILLED, 0);
+    start(fixture, 1, fixture->f);
+    box_next(box_up(fixture, 2, false, &fixture->boxes[0]));
+    box_serve(&fixture->boxes[2], "1");
+    wait_done(fixture, &fixture->calls[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -579,6 +641,8 @@ int main(void)
         TEST(the_template_worth_least_makes_room),
         TEST(a_template_too_large_for_the_limit_is_not_made_again),
         TEST(a_template_can_be_made_ahead),
+        TEST(a_template_that_is_not_worth_its_memory_ends_with_its_forks),
+        TEST(one_that_was_asked_for_stays),
         TEST(without_templates_nothing_changes),
         TEST(snap_start_is_for_published_versions),
         TEST(a_restored_instance_may_run_its_hooks),

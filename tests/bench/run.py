@@ -26,6 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import keepalive  # noqa: E402
 import models  # noqa: E402
+import object_store  # noqa: E402
 import peers  # noqa: E402
 import templates  # noqa: E402
 
@@ -332,6 +333,7 @@ def main():
             service.stop()
     template_rows(options.build.resolve(), rows, model, options.smoke)
     prepared_rows(options.build.resolve(), rows, options.smoke)
+    object_store.measure(options.build.resolve(), None, rows, Row, options.smoke)
     keepalive.measure(options.build.resolve(), rows, Row, options.smoke)
 
     machine = f"{os.cpu_count()} processors, Linux {os.uname().release}, load {os.getloadavg()[0]:.2f}"

@@ -11,6 +11,7 @@
 #include "api/operations.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "deploy/held.h"
 #include "function/catalog.h"
 #include "function/scheduler.h"
 #include "loop/loop.h"
@@ -52,6 +53,17 @@ static void append_state(struct buf *json, const struct api *api)
         (unsigned long long) totals.templates_evicted);
 }
 
+/* lamina-cache: hot models, counted once whoever maps them. */
+static void append_cache(struct buf *json, const struct api *api)
+{
+    struct held_sum sum = held_sum(api->config.held);
+    buf_printf(json,
+               ",\"cached_models\":%zu,\"cached_bytes\":%llu,\"cached_huge_bytes\":%llu,"
+               "\"cache_limit_bytes\":%llu,\"cache_running\":%s",
+               sum.count, (unsigned long long) sum.bytes, (unsigned long long) sum.huge_bytes,
+               (unsigned long long) sum.bytes_max, sum.is_running ? "true" : "false");
+}
+
 static void answer(struct call *call, const struct asking *asking)
 {
     struct api *api = call->api;
@@ -64,6 +76,7 @@ static void answer(struct call *call, const struct asking *asking)
                LAMINA_VERSION, api->region, api->account, limits_name(api->config.limits),
                (int) getpid(), clock_iso_z(clock_wall_ms() - up_ms, started), (long long) up_ms);
     append_state(&json, api);
+    append_cache(&json, api);
     if (asking->result == 0)
         buf_printf(&json, ",\"disk_free_bytes\":%llu", (unsigned long long) asking->free_bytes);
     buf_append_byte(&json, '}');

@@ -303,6 +303,7 @@ static int run_doctor(struct cli *cli, struct error *err)
     check_kernel(&report);
     check_file(&report, "laminad", "build or install Lamina again");
     check_file(&report, "lamina-work", "build or install Lamina again");
+    check_file(&report, "lamina-cache", "build or install Lamina again");
     check_file(&report, "lamina-init", "build or install Lamina again");
     check_file(&report, "lamina-model", "build or install Lamina again");
     check_file(&report, "runtime/lib/libonnxruntime.so",

@@ -81,6 +81,8 @@ static const struct setting settings[] = {
      "available memory, in MB, that no new instance may take"},
     {"template-memory", "LAMINA_TEMPLATE_MEMORY", "2048", NUMBER(template_mb, 0, 1048576),
      "MB that templates may keep of their own; 0: instances are never forked"},
+    {"cache-memory", "LAMINA_CACHE_MEMORY", "1024", NUMBER(cache_mb, 0, 65536),
+     "MB of hot models that are held on huge pages; 0: models are only files"},
     {"spares", "LAMINA_SPARES", "1", NUMBER(spares, 0, 16),
      "forks of a template that wait ahead of their calls"},
     {"drain-s", "LAMINA_DRAIN_S", "20", NUMBER(drain_s, 0, 3600),

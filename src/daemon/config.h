@@ -45,6 +45,7 @@ struct config {
     uint64_t keepalive_s;
     uint64_t memory_reserve_mb;
     uint64_t template_mb;
+    uint64_t cache_mb;
     uint64_t spares;
     uint64_t drain_s;
     uint64_t connections;

@@ -13,9 +13,14 @@ _Static_assert(VERSION_PREPARED_REASON_MAX == PREPARE_REASON_MAX, "reasons are h
 /* Paths in trees are handed on with the tree's place in front: at most "/opt/lamina/models/<sha256>/". */
 _Static_assert(VERSION_PREPARED_PATH_MAX >= 40, "a place fits");
 
-struct preparing {
+/* What the two folders are joined by; one service a process. */
+static struct {
     struct prepare *prepare;
-    struct digest wish;
+    struct held_forms *held;
+} joined;
+
+struct preparing {
+    struct version_prepared prepared; /* as far as it is known */
     char root[VERSION_PREPARED_PATH_MAX + 1];
     void (*done)(void *arg, const struct version_prepared *prepared);
     void *arg;
@@ -45,19 +50,39 @@ static void take_form(const struct prepare_result *result, struct version_prepar
     prepared->private_bytes = result->private_bytes;
 }
 
+/* A model that starts is hot: it is asked for, for those who come after. Packed weights are memory of their own: the file
+ * is only read. */
+static int hold(void *arg, const struct version_prepared *prepared)
+{
+    (void) arg;
+    if (prepared->is_packed)
+        return 0;
+    int fd = held_fd(joined.held, &prepared->form);
+    if (fd <= 0)
+        (void) held_want(joined.held, &prepared->form, prepared->form_bytes, NULL, NULL);
+    return fd;
+}
+
+static void finish(void *arg)
+{
+    struct preparing *preparing = arg;
+    preparing->done(preparing->arg, &preparing->prepared);
+    free(preparing);
+}
+
+/* Whatever starts first, a template above all, shall find the form in sealed memory: that is waited for. */
 static void on_prepared(void *arg, const struct prepare_result *result)
 {
     struct preparing *preparing = arg;
-    struct version_prepared prepared = {
-        .is_looked = true,
-        .wish = preparing->wish,
-        .platform = prepare_platform(preparing->prepare),
-    };
-    memcpy(prepared.reason, result->reason, sizeof(prepared.reason));
-    if (result->has_model && take_model(preparing, result, &prepared))
-        take_form(result, &prepared);
-    preparing->done(preparing->arg, &prepared);
-    free(preparing);
+    struct version_prepared *prepared = &preparing->prepared;
+    prepared->is_looked = true;
+    prepared->platform = prepare_platform(joined.prepare);
+    memcpy(prepared->reason, result->reason, sizeof(prepared->reason));
+    if (result->has_model && take_model(preparing, result, prepared))
+        take_form(result, prepared);
+    if (!prepared->has_form || prepared->is_packed ||
+        held_want(joined.held, &prepared->form, prepared->form_bytes, finish, preparing) == 0)
+        finish(preparing);
 }
 
 static enum prepare_packing packing_of(const struct version *version)
@@ -73,14 +98,14 @@ static int start(void *arg, const struct version *version,
                  void *done_arg)
 {
     struct version_prepared_place place;
+    (void) arg;
     if (!version_prepared_find(version, &place) || strlen(place.path) > PREPARE_PATH_MAX)
         return -ENOENT;
     AUTO_FREE struct preparing *preparing = mem_new(struct preparing);
     AUTO_FREE struct prepare_spec *spec = mem_new(struct prepare_spec);
     if (!preparing || !spec)
         return -ENOMEM;
-    preparing->prepare = arg;
-    preparing->wish = version_prepared_wish(version);
+    preparing->prepared.wish = version_prepared_wish(version);
     memcpy(preparing->root, place.root, sizeof(place.root));
     preparing->done = done;
     preparing->arg = done_arg;
@@ -89,17 +114,21 @@ static int start(void *arg, const struct version *version,
     spec->models_set = version_models_set(version);
     spec->memory_bytes = (uint64_t) version->memory_mb << 20;
     spec->packing = packing_of(version);
-    int r = prepare_start(arg, spec, on_prepared, preparing);
+    int r = prepare_start(joined.prepare, spec, on_prepared, preparing);
     if (r == 0)
         (void) TAKE_PTR(preparing);
     return r;
 }
 
-void prepared_models_join(struct prepare *prepare, struct catalog *catalog)
+void prepared_models_join(struct prepare *prepare, struct held_forms *held, struct catalog *catalog)
 {
-    const struct catalog_preparer preparer = {.start = start, .arg = prepare};
+    const struct catalog_preparer preparer = {.start = start};
+    const struct version_prepared_holder holder = {.held = hold};
+    joined.prepare = prepare;
+    joined.held = held;
     struct digest platform = prepare_platform(prepare);
     version_prepared_set_platform(&platform);
+    version_prepared_set_holder(&holder);
     catalog_set_preparer(catalog, &preparer);
 }
 

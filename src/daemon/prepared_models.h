@@ -7,11 +7,14 @@
 #define LAMINA_DAEMON_PREPARED_MODELS_H
 
 #include "base/error.h"
+#include "deploy/held.h"
 #include "deploy/prepare.h"
 #include "function/catalog.h"
 
-/* From now on the catalog's versions are prepared by `prepare`. At start: reads the engine's library. */
-void prepared_models_join(struct prepare *prepare, struct catalog *catalog);
+/* From now on the catalog's versions are prepared by `prepare`, and what starts of them finds its model in sealed
+ * memory where `held` has it. At start: reads the engine's library. */
+void prepared_models_join(struct prepare *prepare, struct held_forms *held,
+                          struct catalog *catalog);
 
 /* At start: the version's form is linked again where its instances look. A form that is gone is no error of the version's:
  * its instances load the model the ordinary way. Blocks. */

@@ -9,7 +9,8 @@
 #include "function/runtime.h"
 #include "function/version.h"
 
-#define MODEL_VARIABLES 4
+#define MODEL_VARIABLES 5
+#define MODEL_FD "4" /* SPAWN_MODEL_FD */
 
 /* The model and its prepared form, as lamina-model takes them (docs/prepared-models.md). */
 static size_t add_model(struct start_spec *start, const struct version *version, size_t n)
@@ -33,6 +34,9 @@ static size_t add_model(struct start_spec *start, const struct version *version,
         (struct instance_variable){"LAMINA_MODEL_PREPARED", start->prepared_path};
     start->variables[n++] =
         (struct instance_variable){"LAMINA_MODEL_PREPACK", prepared->is_packed ? "on" : "off"};
+    start->model_fd = version_prepared_fd(version);
+    if (start->model_fd > 0)
+        start->variables[n++] = (struct instance_variable){"LAMINA_MODEL_FD", MODEL_FD};
     return n;
 }
 
@@ -71,6 +75,7 @@ int start_spec_init(struct start_spec *start, const struct version *version)
         .tree_id = version->code.has_tree ? version->code.tree_id : NULL,
         .opt_tree_id = version->has_opt_tree ? version->opt_tree_id : NULL,
         .models_id = start->models.bytes,
+        .model_fd = start->model_fd,
         .memory_mb = version->memory_mb,
         .tmp_mb = version->tmp_mb,
         .variables = start->variables,

@@ -24,6 +24,7 @@ struct start_spec {
     char model_path[VERSION_MODEL_PATH_SIZE];
     char model_sha256[DIGEST_HEX_SIZE];
     char prepared_path[START_SPEC_PREPARED_SIZE];
+    int model_fd; /* borrowed */
     struct digest models;
 };
 

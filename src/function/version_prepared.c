@@ -16,6 +16,7 @@
 #define LAYER_ROOT "/opt"
 
 static struct digest this_platform;
+static struct version_prepared_holder this_holder;
 
 /* ---- where the model is */
 
@@ -141,6 +142,16 @@ bool version_prepared_is_usable(const struct version *version)
     const struct version_prepared *prepared = &version->prepared;
     return prepared->is_looked && prepared->has_form &&
            memcmp(&prepared->platform, &this_platform, sizeof(this_platform)) == 0;
+}
+
+void version_prepared_set_holder(const struct version_prepared_holder *holder)
+{
+    this_holder = *holder;
+}
+
+int version_prepared_fd(const struct version *version)
+{
+    return this_holder.held ? this_holder.held(this_holder.arg, &version->prepared) : 0;
 }
 
 bool version_has_own_engine(const struct version *version)

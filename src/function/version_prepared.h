@@ -66,6 +66,14 @@ void version_prepared_set_platform(const struct digest *platform);
 /* Does it have a form that was made for this platform? */
 MUST_CHECK bool version_prepared_is_usable(const struct version *version);
 
+/* Who keeps forms in sealed memory, set once at start: its descriptor, borrowed until the next turn of the loop, or 0. */
+struct version_prepared_holder {
+    int (*held)(void *arg, const struct version_prepared *prepared);
+    void *arg;
+};
+void version_prepared_set_holder(const struct version_prepared_holder *holder);
+MUST_CHECK int version_prepared_fd(const struct version *version);
+
 /* LAMINA_ONNXRUNTIME names another library than ours: our forms are not for it. */
 MUST_CHECK bool version_has_own_engine(const struct version *version);
 

@@ -180,10 +180,17 @@ static struct spawn_head head_of(enum spawn_type type, size_t size, uint64_t id)
 }
 
 void spawn_client_start(struct spawn_client *client, const struct spawn_peer *peer,
-                        struct spawn_start *start)
+                        struct spawn_start *start, int model_fd)
 {
     size_t size = offsetof(struct spawn_start, env) + start->env_size;
     start->head = head_of(SPAWN_START, size, peer->id);
+    if (model_fd > 0 && !client->is_lost && client->waiting_count == 0) {
+        start->flags |= SPAWN_START_MODEL_FD;
+        if (fd_send_packet(client->fd, start, size, &model_fd, 1) == 0)
+            return;
+        /* The channel is full, and what waits has no descriptors: the model is found by its path. */
+        start->flags &= ~(uint32_t) SPAWN_START_MODEL_FD;
+    }
     client_send(client, start, size);
 }
 

@@ -61,7 +61,7 @@ void spawn_client_remove(struct spawn_client *client, struct spawn_peer *peer);
 
 /* `start` is complete but for its head. */
 void spawn_client_start(struct spawn_client *client, const struct spawn_peer *peer,
-                        struct spawn_start *start);
+                        struct spawn_start *start, int model_fd);
 /* KILL, FREEZE, THAW, STATS or INIT_DONE. */
 void spawn_client_request(struct spawn_client *client, const struct spawn_peer *peer,
                           enum spawn_type type);

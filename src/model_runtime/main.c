@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <unistd.h>
 #include <string.h>
 
 #define KEEP_BYTES (256 * 1024)
@@ -145,6 +146,8 @@ static int load(struct runtime *runtime, struct error *err)
     if (r < 0)
         return r;
     r = model_load(runtime->path, &options, &runtime->model, err);
+    if (options.prepared_fd > 0) // mapped, if it was used
+        (void) close(options.prepared_fd);
     if (r < 0)
         return error_wrap(err, r, "load '%.200s'", runtime->path);
     double load_ms = milliseconds_since(start_ns);
@@ -156,10 +159,11 @@ static int load(struct runtime *runtime, struct error *err)
         (void) fprintf(stderr, "model.not_prepared reason=%s\n", runtime->model->not_prepared);
     (void) fprintf(stderr,
                    "model.loaded file=%s digest=%.12s load_ms=%.1f threads=%d engine=%s-%s "
-                   "prepared=%s\n",
+                   "prepared=%s sealed=%s\n",
                    runtime->path, runtime->digest, load_ms, options.threads,
                    runtime->model->engine->platform, runtime->model->engine->version(),
-                   runtime->model->is_prepared ? "yes" : "no");
+                   runtime->model->is_prepared ? "yes" : "no",
+                   runtime->model->is_prepared && runtime->model->is_sealed ? "yes" : "no");
     return 0;
 }
 

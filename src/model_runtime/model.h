@@ -35,6 +35,7 @@ struct model {
     const struct engine *engine;
     struct signature signature;
     bool is_prepared; // the prepared form is in use
+    bool is_sealed;   // and it is sealed memory, not a file
     char
         *not_prepared; // why a prepared form that was given is not in use; NULL: it is, or none was
 };

@@ -108,11 +108,23 @@ static int create_session(struct onnx_model *onnx, const char *path,
     return r;
 }
 
+// The sealed memory, or else the file: one of them may not be there.
+static int map_prepared(struct onnx_model *onnx, const struct model_options *options,
+                        struct error *err)
+{
+    int r = -ENOENT;
+    if (options->prepared_fd > 0)
+        r = mapping_of_sealed(options->prepared_fd, &onnx->mapping, err);
+    onnx->model.is_sealed = r == 0;
+    if (r < 0 && options->prepared_path != NULL)
+        r = mapping_of_file(options->prepared_path, &onnx->mapping, err);
+    return r;
+}
+
 static int load_prepared(struct onnx_model *onnx, const struct model_options *options,
                          struct error *err)
 {
-    int r = options->prepared_fd > 0 ? mapping_of_sealed(options->prepared_fd, &onnx->mapping, err)
-                                     : mapping_of_file(options->prepared_path, &onnx->mapping, err);
+    int r = map_prepared(onnx, options, err);
     if (r == 0)
         r = create_session(onnx, NULL, options, err);
     if (r < 0)

@@ -34,7 +34,7 @@ def programs_of(installed):
 
 def test_programs_lie_together_and_are_linked_from_bin(installed):
     programs = programs_of(installed)
-    for name in ("lamina", "laminad", "lamina-spawn", "lamina-work", "lamina-init", "lamina-model"):
+    for name in ("lamina", "laminad", "lamina-spawn", "lamina-work", "lamina-cache", "lamina-init", "lamina-model"):
         assert os.access(programs / name, os.X_OK), name
     for name in ("lamina", "laminad"):
         assert (installed / "bin" / name).resolve() == (programs / name).resolve()
@@ -50,7 +50,7 @@ def test_nothing_installed_can_be_written_by_others(installed):
 
 
 def test_programs_need_no_library_of_the_build(installed):
-    for name in ("lamina", "laminad", "lamina-spawn", "lamina-work", "lamina-model"):
+    for name in ("lamina", "laminad", "lamina-spawn", "lamina-work", "lamina-cache", "lamina-model"):
         listed = subprocess.run(["ldd", programs_of(installed) / name], stdout=subprocess.PIPE, text=True, check=True).stdout
         assert "not found" not in listed and "build" not in listed, listed
 

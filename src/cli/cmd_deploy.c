@@ -176,6 +176,8 @@ static int prepare(struct deploy_job *job, const struct package_options *runtime
         r = deploy_take_variables(job, err);
     if (r == 0)
         r = deploy_take_name(job, err);
+    if (r == 0 && job->strategy == STRATEGY_S3)
+        r = deploy_take_uri(job, err);
     if (r == 0)
         r = deploy_measure(job, runtime, err);
     if (r < 0)
@@ -261,7 +263,7 @@ static int run_deploy(struct cli *cli, struct error *err)
 
 const struct command cmd_deploy = {
     .name = "deploy",
-    .usage = "PATH [--name NAME] [--memory MB] [--timeout S]",
+    .usage = "PATH|s3://URI [--name NAME] [--memory MB] [--timeout S]",
     .summary = "Makes a function of a model file, a zip or a directory, or updates it",
     .details =
         "A model file (.onnx, .ort, .tflite) is zipped with Lamina's built-in runtime. A directory or a "
@@ -271,6 +273,9 @@ const struct command cmd_deploy = {
         "before anything is sent, unless the service runs with --aws-limits warn or off.\n\n"
         "With --runtime python3.x a directory's requirements.txt is installed by pip into the\n"
         "package (pip's own settings count: PIP_INDEX_URL, PIP_FIND_LINKS ...).\n\n"
+        "s3://BUCKET/KEY (or a prefix that ends in /) makes a function of the runtime alone, which finds\n"
+        "the object as its model; with --strategy s3 a model file is uploaded to the service's own\n"
+        "store first. A new object under that key takes the old one's place: MODEL_REFRESH_S.\n\n"
         "--strategy layer publishes the model as a layer, which has the model's name, and makes a\n"
         "function of the runtime alone that has it; the layer's newest version is used again when\n"
         "it is the same model.",

@@ -28,6 +28,7 @@ struct deploy_job {
     struct lambda_variable variables[OPTION_LIST_MAX];
     char variable_names[OPTION_LIST_MAX][260];
     char role[128];
+    char model_uri[2200]; // STRATEGY_S3
     struct progress progress;
     struct lambda_function function;
     const char *action;
@@ -51,6 +52,12 @@ MUST_CHECK int deploy_build(struct deploy_job *job, const struct package_options
 struct strategy_size deploy_size(const struct deploy_job *job);
 MUST_CHECK int deploy_find_layer(struct deploy_job *job, struct error *err);
 MUST_CHECK int deploy_send_layer(struct deploy_job *job, struct error *err);
+
+// deploy_s3.c: MODEL_URI, after deploy_take_name; the upload of a model that is a file here.
+#define DEPLOY_BUCKET "lamina-models"
+bool deploy_is_uri(const struct deploy_job *job);
+MUST_CHECK int deploy_take_uri(struct deploy_job *job, struct error *err);
+MUST_CHECK int deploy_send_model(struct deploy_job *job, struct error *err);
 
 // deploy_send.c: creates the function or updates it, and waits until it is ready. exists: whether
 // job->function is what the service has.

@@ -15,8 +15,9 @@ int deploy_measure(struct deploy_job *job, const struct package_options *runtime
 {
     struct package_options part = *runtime;
 
+    part.part = job->strategy == STRATEGY_S3 ? PACKAGE_RUNTIME : PACKAGE_WHOLE;
     if (job->strategy != STRATEGY_LAYER)
-        return package_measure(job->path, runtime, &job->package, err);
+        return package_measure(job->path, &part, &job->package, err);
     part.part = PACKAGE_LAYER;
     int r = package_measure(job->path, &part, &job->layer, err);
     part.part = PACKAGE_RUNTIME;
@@ -36,8 +37,9 @@ int deploy_build(struct deploy_job *job, const struct package_options *runtime, 
 {
     struct package_options part = *runtime;
 
+    part.part = job->strategy == STRATEGY_S3 ? PACKAGE_RUNTIME : PACKAGE_WHOLE;
     if (job->strategy != STRATEGY_LAYER)
-        return package_build(job->path, runtime, &job->package, err);
+        return package_build(job->path, &part, &job->package, err);
     part.part = PACKAGE_LAYER;
     int r = package_build(job->path, &part, &job->layer, err);
     part.part = PACKAGE_RUNTIME;

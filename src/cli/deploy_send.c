@@ -101,6 +101,8 @@ static int update(struct deploy_job *job, struct error *err)
 int deploy_send(struct deploy_job *job, bool exists, struct error *err)
 {
     int sent = deploy_send_layer(job, err);
+    if (sent == 0)
+        sent = deploy_send_model(job, err);
     if (sent < 0)
         return sent;
     if (!exists)

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "model_runtime/model_file.h"
 #include "package/file_list.h"
 #include "package/source.h"
 #include "package/zip.h"
@@ -111,10 +112,24 @@ static int list_more(const char *path, struct source *source, struct error *err)
     return r;
 }
 
+// A model that is elsewhere: only its name is known, and only the runtime for it can be packaged.
+static int open_uri(const char *path, struct package *package, struct error *err)
+{
+    const char *name = strrchr(path, '/') + 1;
+
+    package->kind = PACKAGE_MODEL;
+    if (model_file_is_model(name))
+        return str_copy(str_of(name), package->handler, sizeof package->handler) < 0
+                   ? error_set(err, -ENAMETOOLONG, "the model's file name is too long")
+                   : 0;
+    return str_copy(STR(SOURCE_BOOTSTRAP), package->handler, sizeof package->handler);
+}
+
 static int measure(const char *path, const struct package_options *options, struct package *package,
                    struct source *source, struct error *err)
 {
-    int r = source_open(path, package, source, err);
+    bool is_uri = options->part == PACKAGE_RUNTIME && strncmp(path, "s3://", 5) == 0;
+    int r = is_uri ? open_uri(path, package, err) : source_open(path, package, source, err);
 
     if (r == 0 && package->kind == PACKAGE_DIRECTORY && options->more != NULL)
         r = list_more(options->more, source, err);

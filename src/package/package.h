@@ -39,7 +39,7 @@ enum package_kind {
 enum package_part {
     PACKAGE_WHOLE,
     PACKAGE_LAYER,   // model/NAME, its data and warm_up.json
-    PACKAGE_RUNTIME, // bootstrap and libraries
+    PACKAGE_RUNTIME, // bootstrap and libraries; of an s3://bucket/key, too
 };
 #define PACKAGE_LAYER_FOLDER "model/"
 

@@ -16,12 +16,15 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // lamina-cache itself, and what a copy needs of the page cache meanwhile.
 #define CACHE_OWN_BYTES (UINT64_C(128) * 1024 * 1024)
 // Copying 64 GB takes less.
 #define ANSWER_WAIT_MS 120000
+
+#define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
 
 enum form_state {
     FORM_ASKED, // a job is under way
@@ -131,6 +134,15 @@ static int cache_start(struct held_forms *held)
     return cache_ask_for(held, output, their_status);
 }
 
+// What starts is given it is looked at before: lamina-spawn would refuse the START.
+static bool is_sealed(int fd, uint64_t bytes)
+{
+    struct stat status;
+    int seals = fcntl(fd, F_GET_SEALS);
+    return seals >= 0 && (seals & SEALS) == SEALS && fstat(fd, &status) == 0 &&
+           (uint64_t) status.st_size == bytes;
+}
+
 static int cache_receive(struct held_forms *held, uint64_t id, struct holding *holding)
 {
     struct cache_answer answer;
@@ -150,7 +162,8 @@ static int cache_receive(struct held_forms *held, uint64_t id, struct holding *h
         holding->code = -(int) answer.error;
         return 0;
     }
-    if (answer.type != CACHE_HELD || fd < 0 || answer.bytes != holding->bytes)
+    if (answer.type != CACHE_HELD || fd < 0 || answer.bytes != holding->bytes ||
+        answer.huge_bytes > answer.bytes || !is_sealed(fd, answer.bytes))
         return -EPROTO;
     holding->fd = TAKE_FD(fd);
     holding->huge_bytes = answer.huge_bytes;

@@ -254,8 +254,11 @@ static int init_main(long count, char **arguments)
     const int is_held = order_receive();
     if (is_held < 0)
         return 1;
-    if (is_held)
+    if (is_held) {
+        CALL(close, 1); // the log ends with those who write it
+        CALL(close, 2);
         return bootstrap_wait(0, (int) signals); // never: until end of file
+    }
     if (extensions_find() > 0)
         return run_with_extensions((int) signals);
     long bootstrap = bootstrap_start();

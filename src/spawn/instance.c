@@ -218,6 +218,7 @@ void instance_ready(struct monitor *monitor, struct sandbox *sandbox)
 
 static void freeze_begin(struct monitor *monitor, struct sandbox *sandbox)
 {
+    sandbox->is_frozen = true;
     int r = cgroup_freeze(&monitor->tools.groups, sandbox->slot, true);
     if (r < 0) {
         send_done(monitor, sandbox->id, SPAWN_FROZEN, r);
@@ -257,6 +258,8 @@ static void thaw(struct monitor *monitor, struct sandbox *sandbox)
 {
     if (sandbox->freezing_ns)
         freeze_end(monitor, sandbox, -ECANCELED);
+    sandbox->is_frozen = false;
+    sandbox->forking_ns = clock_monotonic_ns(); // orders may have waited meanwhile
     int r = cgroup_freeze(&monitor->tools.groups, sandbox->slot, false);
     send_done(monitor, sandbox->id, SPAWN_THAWED, r);
 }

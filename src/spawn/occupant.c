@@ -14,6 +14,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -25,11 +27,11 @@
 
 enum {
     PLACE_NULL,
+    PLACE_LOG,
     PLACE_CONTROL,
     PLACE_SANDBOX,
     PLACE_GROUPS,
     PLACES = PLACE_GROUPS + CGROUP_DIRS,
-    PLACE_MODEL = PLACES
 };
 
 static _Noreturn void fail(uint32_t step, int error)
@@ -39,19 +41,16 @@ static _Noreturn void fail(uint32_t step, int error)
     _exit(125);
 }
 
-// Into the cgroups and then the namespaces of the sandbox's first process. Its log is what that process writes to.
+// Into the cgroups and then the namespaces of the sandbox's first process.
 static int enter(int sandbox_fd, const int *groups, int group_count)
 {
     for (int i = 0; i < group_count; i++)
         if (write(groups[i], "0", 1) < 0)
             return -errno;
-    if (setns(sandbox_fd,
-              CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
-        return -errno;
-    const int log = open("/proc/1/fd/1", O_WRONLY | O_CLOEXEC);
-    if (log < 0 || dup2(log, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0)
-        return -errno;
-    return close(log) < 0 ? -errno : 0;
+    return setns(sandbox_fd,
+                 CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0
+               ? -errno
+               : 0;
 }
 
 static void volunteer(void)
@@ -118,9 +117,9 @@ static _Noreturn void bootstrap_exec(struct init_run *order, size_t size)
 
 static _Noreturn void template_run(const int sources[PLACES], int group_count, uid_t uid)
 {
-    // 0, 1, 2 and 3 as the bootstrap finds them; the log takes the place of 1 and 2 once it can be reached.
+    // 0, 1, 2 and 3 as the bootstrap finds them.
     const int all[] = {
-        sources[PLACE_NULL],       sources[PLACE_NULL],       sources[PLACE_NULL],
+        sources[PLACE_NULL],       sources[PLACE_LOG],        sources[PLACE_LOG],
         sources[PLACE_CONTROL],    sources[PLACE_SANDBOX],    sources[PLACE_GROUPS],
         sources[PLACE_GROUPS + 1], sources[PLACE_GROUPS + 2], sources[PLACE_GROUPS + 3]};
     enum { SANDBOX = TEMPLATE_FD_CONTROL + 1, GROUPS };
@@ -161,12 +160,19 @@ pid_t occupant_start(const struct sandbox_tools *tools, const struct sandbox *sa
                      int control_fd, int *ret_pid_fd)
 {
     int sources[PLACES];
+    char path[48];
+    // What its first process writes to, and lets go of when it is told to HOLD.
+    (void) snprintf(path, sizeof(path), "%d/fd/1", sandbox->parts.pid);
+    AUTO_FD int log_fd = openat(tools->proc_fd, path, O_WRONLY | O_CLOEXEC);
+    if (log_fd < 0)
+        return -errno;
     int group_count = cgroup_open_entrances(&tools->groups, sandbox->slot, sources + PLACE_GROUPS);
     if (group_count < 0)
         return group_count;
     for (int i = group_count; i < CGROUP_DIRS; i++)
         sources[PLACE_GROUPS + i] = tools->null_fd;
     sources[PLACE_NULL] = tools->null_fd;
+    sources[PLACE_LOG] = log_fd;
     sources[PLACE_CONTROL] = control_fd;
     sources[PLACE_SANDBOX] = sandbox->parts.pid_fd;
     // Its number must not be that of its forks: libraries tell a fork by it.

@@ -118,7 +118,8 @@ struct sandbox {
     enum template_phase phase;
     struct sandbox *template; // of a seat: its template's
     struct template_run *run; // of a fork that has an id but is not there yet; owned
-    int64_t forking_ns;       // when FORK was sent
+    int64_t forking_ns;       // when FORK was sent to make it; of a template, when it has made one
+    bool is_frozen;           // a template: it is asked for nothing
     bool is_killed;           // KILL was asked for
     uint32_t stats_asked;     // STATS that the keeper has not answered
     int64_t freezing_ns;      // since when FREEZE waits, 0: it does not

@@ -27,8 +27,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// A template that has not made a fork for this long is stuck.
-#define FORK_DEADLINE_NS (10 * CLOCK_NS_PER_S)
+// A template that was asked for forks and has made none for this long is stuck.
+#define FORK_DEADLINE_NS (5 * CLOCK_NS_PER_S)
 
 static uint32_t pids_limit(uint32_t pids_max)
 {
@@ -55,9 +55,6 @@ int template_prepare(struct monitor *monitor, struct sandbox *sandbox,
                      const struct spawn_start *start, int model_fd)
 {
     int pair[2];
-    int r = sandbox_send_word(&sandbox->parts, INIT_HOLD);
-    if (r < 0)
-        return r;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
     sandbox->phase = TEMPLATE_STARTING;
@@ -65,7 +62,7 @@ int template_prepare(struct monitor *monitor, struct sandbox *sandbox,
     sandbox->occupant.control_fd = pair[0];
     sandbox->status_fd = pair[1]; // until its process takes it
     const struct sandbox_parts way = {.control_fd = pair[0]};
-    r = sandbox_send_run(&way, start, model_fd);
+    int r = sandbox_send_run(&way, start, model_fd);
     return r < 0 ? r : fd_set_nonblocking(pair[0], true);
 }
 
@@ -79,6 +76,8 @@ void template_launch(struct monitor *monitor, struct sandbox *sandbox)
                                     sandbox->slot);
     if (pid > 0)
         sandbox->occupant.pid = pid;
+    if (r == 0)
+        r = sandbox_send_word(&sandbox->parts, INIT_HOLD);
     if (r == 0) {
         sandbox->timings.mount_us =
             (uint32_t) ((clock_monotonic_ns() - sandbox->arrived_ns) / CLOCK_NS_PER_US);
@@ -325,6 +324,8 @@ void template_fork(struct monitor *monitor, const struct spawn_start *start,
 // It is in its sandbox and was looked at.
 static void fork_stands(struct monitor *monitor, struct sandbox *fork)
 {
+    if (fork->template)
+        fork->template->forking_ns = clock_monotonic_ns(); // it does something
     fork->timings.mount_us =
         (uint32_t) ((clock_monotonic_ns() - fork->forking_ns) / CLOCK_NS_PER_US);
     if (fork->id == 0) {
@@ -483,7 +484,9 @@ static void refill_one(struct monitor *monitor, struct sandbox *template, int64_
     uint32_t spares = 0, seats = 0;
     struct sandbox *seat;
     for (uint32_t at = 0; (seat = next_seat(monitor, template, &at));) {
-        if (seat->state == SANDBOX_FORKING && now_ns - seat->forking_ns > FORK_DEADLINE_NS) {
+        const int64_t since_ns =
+            seat->forking_ns > template->forking_ns ? seat->forking_ns : template->forking_ns;
+        if (seat->state == SANDBOX_FORKING && now_ns - since_ns > FORK_DEADLINE_NS) {
             seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, -ETIMEDOUT);
             monitor_kill(monitor, template); // it is stuck: a new one may be better
         }
@@ -508,8 +511,7 @@ void template_refill(struct monitor *monitor, int64_t now_ns)
     if (monitor->template_count == 0)
         return;
     for (uint32_t i = 0; i < monitor->slot_count; i++)
-        if (monitor->sandboxes[i].phase == TEMPLATE_LIVE &&
-            monitor->sandboxes[i].state == SANDBOX_RUNNING && monitor->sandboxes[i].id != 0)
+        if (monitor->sandboxes[i].phase == TEMPLATE_LIVE && !monitor->sandboxes[i].is_frozen)
             refill_one(monitor, &monitor->sandboxes[i], now_ns);
     pool_touch(monitor, 1000);
 }

@@ -111,14 +111,18 @@ static void misbehave(int fd)
         for (;;)
             say(fd, TEMPLATE_READY);
     if (is("descriptors")) { // a word with a descriptor, which must not stay with lamina-spawn
-        struct template_word word = {.type = TEMPLATE_READY};
+        struct template_word word = {.type = TEMPLATE_FAILED};
         union {
             struct cmsghdr head;
             char bytes[CMSG_SPACE(sizeof(int))];
         } control = {
             {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
         int pipes[2];
+        struct stat stat;
         (void) !pipe(pipes);
+        fstat(pipes[1], &stat);
+        printf("pipe:[%lu]\n", (unsigned long) stat.st_ino);
+        fflush(stdout);
         memcpy(CMSG_DATA(&control.head), &pipes[1], sizeof(int));
         struct iovec part = {&word, sizeof(word)};
         struct msghdr message = {.msg_iov = &part,
@@ -126,12 +130,6 @@ static void misbehave(int fd)
                                  .msg_control = &control,
                                  .msg_controllen = sizeof(control)};
         (void) !sendmsg(fd, &message, 0);
-        close(pipes[1]);
-        char byte;
-        printf("end of file: %d\n",
-               (int) read(pipes[0], &byte, 1)); // once lamina-spawn has let go of it
-        fflush(stdout);
-        thread_run(NULL);
     }
 }
 

@@ -155,7 +155,7 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
     if (r < 0)
         return r;
     monitor->tools.uid_first = service.uid_first;
-    monitor->tools.can_template = true;
+    monitor->tools.can_template = probe_can_template();
     monitor->sandboxes = sandboxes;
     monitor->slot_count =
         service.uid_count < SANDBOX_SLOTS_MAX ? service.uid_count : SANDBOX_SLOTS_MAX;

@@ -188,6 +188,7 @@ static const struct probe {
     {"swap_limit", try_swap_limit, "memory limits do not count swap"},
     {"clone_into_cgroup", try_clone_into_cgroup,
      "cgroup v1: processes are attached after the clone"},
+    {"templates", probe_template, "instances are started one by one, none is forked from a template"},
 };
 
 static int probe_run(const struct probe *probe)
@@ -216,6 +217,12 @@ int probe_print(void)
         (void) fflush(stdout); // or the next child prints it again
     }
     return is_missing;
+}
+
+bool probe_can_template(void)
+{
+    static const struct probe probe = {"templates", probe_template, ""};
+    return probe_run(&probe) == 0;
 }
 
 int probe_require(struct error *err)

@@ -30,6 +30,9 @@
 // A template that was asked for forks and has made none for this long is stuck.
 #define FORK_DEADLINE_NS (5 * CLOCK_NS_PER_S)
 
+// Orders that a template has not obeyed yet. More would not fit into its socket; they wait here.
+#define FORKS_ORDERED_MAX 32
+
 static uint32_t pids_limit(uint32_t pids_max)
 {
     return (pids_max ? pids_max : 1024) + 1; // one more: lamina-init
@@ -211,6 +214,22 @@ static void fork_order(struct monitor *monitor, struct sandbox *seat, bool is_sp
         seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, r);
 }
 
+// Orders forks for those that are waited for, as many as the template may have before it.
+static void orders_send(struct monitor *monitor, struct sandbox *template)
+{
+    struct sandbox *seat;
+    uint32_t count = 0;
+    if (template->phase != TEMPLATE_LIVE)
+        return;
+    for (uint32_t at = 0; (seat = next_seat(monitor, template, &at));)
+        count += seat->state == SANDBOX_FORKING;
+    for (uint32_t at = 0; count < FORKS_ORDERED_MAX && (seat = next_seat(monitor, template, &at));)
+        if (seat->state == SANDBOX_SEAT && seat->id != 0 && !seat->has_failed) {
+            fork_order(monitor, seat, false);
+            count++;
+        }
+}
+
 void template_seat_user(struct monitor *monitor, struct sandbox *seat)
 {
     int r = seat_map_inner(monitor->tools.proc_fd, seat->parts.pid,
@@ -231,7 +250,7 @@ void template_seat_ready(struct monitor *monitor, struct sandbox *seat)
     if (seat->template->phase != TEMPLATE_LIVE)
         seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, -ESRCH);
     else if (seat->id != 0)
-        fork_order(monitor, seat, false);
+        orders_send(monitor, seat->template);
     else
         pool_touch(monitor, 0);
 }
@@ -315,8 +334,10 @@ void template_fork(struct monitor *monitor, const struct spawn_start *start,
         if (run_send(seat, seat->run) < 0) // it has ended just now
             monitor_kill(monitor, seat);
         instance_started(monitor, seat);
+    } else if (seat->path == SPAWN_PATH_FORK && start->flags & SPAWN_START_SPARE) {
+        fork_order(monitor, seat, true);
     } else if (seat->path == SPAWN_PATH_FORK) {
-        fork_order(monitor, seat, start->flags & SPAWN_START_SPARE);
+        orders_send(monitor, template);
     }
     pool_touch(monitor, 5);
 }
@@ -410,6 +431,8 @@ void template_read(struct monitor *monitor, struct sandbox *sandbox)
             template_word(monitor, sandbox, &word);
         } else if (size == sizeof(word)) {
             fork_word(monitor, sandbox, &word, has_sender ? &sender : NULL);
+            if (sandbox->template)
+                orders_send(monitor, sandbox->template);
         } else {
             sandbox->occupant.control_fd = fd_close(sandbox->occupant.control_fd);
             if (!is_template)
@@ -474,6 +497,8 @@ void template_sandbox_ended(struct monitor *monitor, struct sandbox *sandbox)
         return;
     }
     sandbox->template = NULL;
+    if (template) // one less that it has before it
+        orders_send(monitor, template);
     if (template && template->phase == TEMPLATE_OVER && template->occupant.has_ended &&
         !has_seats(monitor, template))
         holder_kill(template);

@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "api/auth.h"
+#include "api/function_model.h"
 #include "async/async.h"
 #include "aws/credentials.h"
 #include "base/fd.h"
@@ -486,11 +487,12 @@ static void remember_model(void *arg, const struct version *version)
     const struct version_model *model = &version->model;
     const char *uri = version_model_uri(version);
     struct server *server = arg;
-    struct digest tree_id;
+    struct fetch_memory memory = {.bytes = model->bytes};
     if (!uri || !model->has_tree)
         return;
-    memcpy(tree_id.bytes, model->tree_id, DIGEST_BYTES);
-    fetcher_remember(server->fetcher, uri, model->mark, &tree_id);
+    memcpy(memory.tree_id.bytes, model->tree_id, DIGEST_BYTES);
+    memcpy(memory.digest.bytes, model->digest, DIGEST_BYTES);
+    fetcher_remember(server->fetcher, uri, model->mark, &memory);
 }
 
 static int open_fetcher(struct server *server, struct error *err)
@@ -576,7 +578,7 @@ static int open_api(struct server *server, struct error *err)
     if (r < 0)
         return r;
     const struct instance_platform platform = {
-        .on_head = api_on_platform_head, .format_fault = api_format_fault, .arg = server->api};
+        .on_head = api_on_platform_head, .on_model = api_on_model, .format_fault = api_format_fault, .arg = server->api};
     instance_host_set_platform(server->host, &platform);
     return 0;
 }

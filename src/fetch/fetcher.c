@@ -25,7 +25,7 @@ struct fetcher {
     struct job_pool *pool;
     struct list looks;  // struct look.link: of those whose job may not have begun
     struct map flights; // uri, NUL, mark -> struct flight
-    struct map memo;    // the same -> struct digest: a tree that was made of it
+    struct map memo;    // the same -> struct fetch_memory: what was made of it
     atomic_bool is_ending;
     struct fetcher_totals totals;
 };
@@ -55,8 +55,8 @@ struct flight {
     struct fetcher *fetcher;
     struct list asks;
     struct fetch_plan plan;
-    bool has_tree; // made before: it only has to be there still
-    struct digest tree_id;
+    bool was_made; // before: it only has to be there still
+    struct fetch_memory memory;
     struct fetch_result result;
     size_t key_size;
     char key[KEY_MAX];
@@ -168,22 +168,49 @@ static void ask_give(struct ask *ask, const struct flight *flight)
     }
 }
 
+// The tree that was made of it before.
+static bool flight_again(struct flight *flight)
+{
+    struct fetch_result *result = &flight->result;
+    struct store *store = flight->fetcher->config.store;
+    struct error ignored = {0};
+    bool is_rebuilt = false;
+    result->pin = store_pin_tree(store, &flight->memory.tree_id);
+    if (result->pin &&
+        store_tree_check(store, &flight->memory.tree_id, &is_rebuilt, &ignored) == 0 &&
+        fetch_result_of_tree(store, &flight->memory.tree_id, result, &ignored) == 0)
+        return true;
+    store_unpin(TAKE_PTR(result->pin));
+    return false;
+}
+
+// Its tree was collected, its content is there: a function has it, or a bucket.
+static bool flight_known(struct flight *flight)
+{
+    struct fetch_plan *plan = &flight->plan;
+    struct error ignored = {0};
+    bool is_one = plan->file_count == 1 && !plan->parsed.is_prefix &&
+                  !digest_equal(&flight->memory.digest, &flight->memory.tree_id);
+    if (!is_one)
+        return false;
+    plan->files[0].is_here = true;
+    plan->files[0].digest = flight->memory.digest;
+    plan->files[0].bytes = flight->memory.bytes;
+    if (fetch_plan_run(plan, flight->fetcher->config.store, &flight->fetcher->is_ending,
+                       &flight->result, &ignored) == 0)
+        return true;
+    plan->files[0].is_here = plan->origin == NULL;
+    return false;
+}
+
 static void flight_run(void *arg)
 {
     struct flight *flight = arg;
     struct fetch_result *result = &flight->result;
-    struct store *store = flight->fetcher->config.store;
-    bool is_rebuilt = false;
-    if (flight->has_tree) {
-        struct error ignored = {0};
-        result->pin = store_pin_tree(store, &flight->tree_id);
-        if (result->pin && store_tree_check(store, &flight->tree_id, &is_rebuilt, &ignored) == 0 &&
-            fetch_result_of_tree(store, &flight->tree_id, result, &ignored) == 0)
-            return;
-        store_unpin(TAKE_PTR(result->pin));
-    }
-    result->code =
-        fetch_plan_run(&flight->plan, store, &flight->fetcher->is_ending, result, &result->err);
+    if (flight->was_made && (flight_again(flight) || flight_known(flight)))
+        return;
+    result->code = fetch_plan_run(&flight->plan, flight->fetcher->config.store,
+                                  &flight->fetcher->is_ending, result, &result->err);
 }
 
 static void flight_done(void *arg, int status)
@@ -200,7 +227,10 @@ static void flight_done(void *arg, int status)
     if (flight->result.code < 0) {
         asks_fail(&flight->asks, flight->result.code, &flight->result.err);
     } else {
-        fetcher_remember(fetcher, flight->plan.uri, flight->plan.mark, &flight->result.tree_id);
+        const struct fetch_memory memory = {.tree_id = flight->result.tree_id,
+                                            .digest = flight->result.digest,
+                                            .bytes = flight->result.bytes};
+        fetcher_remember(fetcher, flight->plan.uri, flight->plan.mark, &memory);
         while ((link = list_take_first(&flight->asks)) != NULL)
             ask_give(LIST_ENTRY(link, struct ask, link), flight);
     }
@@ -228,10 +258,10 @@ static struct flight *flight_new(struct look *look, const char *key, size_t key_
     list_init(&flight->asks);
     memcpy(flight->key, key, key_size);
     flight->key_size = key_size;
-    const struct digest *tree = map_get(&fetcher->memo, str_of_data(key, key_size));
-    if (tree) {
-        flight->has_tree = true;
-        flight->tree_id = *tree;
+    const struct fetch_memory *memory = map_get(&fetcher->memo, str_of_data(key, key_size));
+    if (memory) {
+        flight->was_made = true;
+        flight->memory = *memory;
     }
     if (map_put(&fetcher->flights, str_of_data(key, key_size), flight) < 0) {
         free(flight);
@@ -401,16 +431,15 @@ int fetcher_start(struct fetcher *fetcher, const struct fetch_request *request,
 }
 
 void fetcher_remember(struct fetcher *fetcher, const char *uri, const char *mark,
-                      const struct digest *tree_id)
+                      const struct fetch_memory *memory)
 {
     char key[KEY_MAX];
-    struct digest *tree = NULL;
     void *old = NULL;
     if (strlen(uri) >= S3_URI_MAX || strlen(mark) >= S3_MARK_MAX)
         return;
     size_t size = key_make(key, uri, mark);
-    tree = mem_copy(tree_id, sizeof(*tree_id));
-    if (tree && map_replace(&fetcher->memo, str_of_data(key, size), tree, &old) < 0)
-        free(tree);
+    struct fetch_memory *copy = mem_copy(memory, sizeof(*memory));
+    if (copy && map_replace(&fetcher->memo, str_of_data(key, size), copy, &old) < 0)
+        free(copy);
     free(old);
 }

@@ -98,10 +98,15 @@ struct fetch_result {
 int fetcher_start(struct fetcher *fetcher, const struct fetch_request *request,
                   void (*done)(void *arg, struct fetch_result *result), void *arg) MUST_CHECK;
 
-// What an earlier process fetched: uri in the state `mark` is this tree. Without memory it is fetched
-// once more.
+// What an earlier process fetched: uri in the state `mark` is this tree, or, while that is not in the
+// store any more, a tree of the one file that is `digest`. Without memory it is fetched once more.
+struct fetch_memory {
+    struct digest tree_id;
+    struct digest digest; // of the only file, or the tree's id
+    uint64_t bytes;
+};
 void fetcher_remember(struct fetcher *fetcher, const char *uri, const char *mark,
-                      const struct digest *tree_id);
+                      const struct fetch_memory *memory);
 
 struct fetcher_totals {
     uint64_t fetches, failures, bytes; // bytes: over the network

@@ -10,6 +10,7 @@
 #include "base/uuid.h"
 #include "http/server.h"
 #include "instance/instance.h"
+#include "instance/telemetry.h"
 
 #define PATH "/2020-01-01/extension/"
 #define INIT_PATH "/lamina/init/"
@@ -245,6 +246,12 @@ static struct extension *request_extension(struct extensions *extensions,
     return NULL;
 }
 
+const char *extensions_caller(struct extensions *extensions, struct http_request *request)
+{
+    const struct extension *extension = request_extension(extensions, request);
+    return extension ? extension->name : NULL;
+}
+
 /* ---- event/next */
 
 static void event_next_gone(struct http_request *request)
@@ -312,6 +319,22 @@ void extensions_invoke(struct extensions *extensions, const struct instance_requ
     LIST_FOR_EACH (struct extension, each, &extensions->all, link)
         if (each->wants_invoke)
             event_give(each, &event);
+}
+
+void extensions_tell(const struct extensions *extensions, struct telemetry *telemetry)
+{
+    if (telemetry->count == 0)
+        return;
+    LIST_FOR_EACH (struct extension, each, &extensions->all, link) {
+        AUTO_BUF struct buf record = BUF_INIT(REGISTER_BYTES_MAX);
+        buf_append_text(&record, "{\"name\":");
+        json_append_string(&record, str_of(each->name));
+        buf_printf(&record, ",\"state\":\"Ready\",\"events\":[%s%s%s]}",
+                   each->wants_invoke ? "\"INVOKE\"" : "",
+                   each->wants_invoke && each->wants_shutdown ? "," : "",
+                   each->wants_shutdown ? "\"SHUTDOWN\"" : "");
+        telemetry_event(telemetry, TELEMETRY_PLATFORM, "platform.extension", buf_str(&record));
+    }
 }
 
 bool extensions_are_external(const struct extensions *extensions)
@@ -405,6 +428,23 @@ static void announce_complete(struct http_request *request, int status)
         externals_take(extensions, request);
 }
 
+static void courier_order(struct extensions *extensions)
+{
+    struct http_request *orders = extensions->orders;
+    if (!extensions->wants_courier || extensions->has_courier || !orders)
+        return;
+    extensions->has_courier = true;
+    extensions->orders = NULL;
+    http_request_on_gone(orders, NULL);
+    respond_nothing(orders, 202);
+}
+
+void extensions_want_courier(struct extensions *extensions)
+{
+    extensions->wants_courier = true;
+    courier_order(extensions);
+}
+
 static void orders_complete(struct http_request *request, int status)
 {
     struct extensions *extensions = request->user;
@@ -414,6 +454,7 @@ static void orders_complete(struct http_request *request, int status)
     }
     extensions->orders = request;
     http_request_on_gone(request, orders_gone);
+    courier_order(extensions);
 }
 
 /* "extension NAME STATUS ERRNO" or "bootstrap - STATUS ERRNO" */

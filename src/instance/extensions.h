@@ -36,6 +36,7 @@
 
 struct http_request;
 struct instance_request;
+struct telemetry;
 
 /* How a process that lamina-init started has ended. */
 struct extensions_end {
@@ -74,6 +75,8 @@ struct extensions {
     bool is_announced;
     struct http_request *announcement; /* parked until all have registered */
     struct http_request *orders;       /* parked until there is one */
+    bool wants_courier;                /* for telemetry.h; lamina-init was not yet told */
+    bool has_courier;
 };
 
 void extensions_init(struct extensions *extensions, const struct extensions_events *events,
@@ -89,6 +92,14 @@ bool extensions_are_parked(const struct extensions *extensions);
 /* Tells those who asked for it of a call that begins. */
 void extensions_invoke(struct extensions *extensions, const struct instance_request *request,
                        int64_t deadline_wall_ms);
+
+/* The name of the extension that the request names by its identifier; NULL, and answered, if it names none. */
+const char *extensions_caller(struct extensions *extensions, struct http_request *request);
+/* lamina-init starts the courier, as soon as it listens for orders. */
+void extensions_want_courier(struct extensions *extensions);
+
+/* platform.extension of each that is ready, at the end of the init phase. */
+void extensions_tell(const struct extensions *extensions, struct telemetry *telemetry);
 
 /* Are there files in /opt/extensions, whose processes want to hear of the end? */
 bool extensions_are_external(const struct extensions *extensions);

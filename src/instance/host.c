@@ -30,6 +30,7 @@ static int host_server_new(struct loop *loop, struct http_server **ret_server)
         .connections_max = 1u << 16, /* each listener has its own, small maximum */
         .idle_timeout_ms = -1, /* a frozen runtime keeps its connection for as long as it is kept */
         .is_half_close_gone = true, /* a runtime that died must not be given a call */
+        .holds_answers = true,
         .on_head = host_on_head,
     };
     return http_server_new(loop, &config, ret_server);

@@ -104,6 +104,7 @@ void instance_die(struct instance *instance, bool is_init_failure)
     instance_move(instance, INSTANCE_DEAD);
     loop_timer_stop(&instance->timer);
     loop_timer_stop(&instance->exit_timer);
+    telemetry_done(&instance->telemetry);
     extensions_done(&instance->extensions);
     runtime_api_close(&instance->runtime_api);
     instance->identity->is_ended = true;
@@ -156,6 +157,12 @@ static int start_send(struct instance *instance, const struct instance_spec *spe
     return 0;
 }
 
+static bool may_subscribe(void *arg)
+{
+    const struct instance *instance = arg;
+    return instance->state == INSTANCE_INIT;
+}
+
 /* arn:aws:iam::ACCOUNT:role/NAME */
 static void account_take(char account[13], const char *role)
 {
@@ -200,8 +207,11 @@ struct instance *instance_new(struct instance_host *host, const struct instance_
     instance->extensions.handler = instance->handler;
     account_take(instance->account, spec->role);
     instance->extensions.account = instance->account;
+    telemetry_init(&instance->telemetry, host->loop, &instance->extensions, instance->version,
+                   may_subscribe, instance);
     log_stream_init(&instance->log, host->loop, host->log_writer, instance->function,
                     instance->version);
+    instance->log.telemetry = &instance->telemetry;
     spawn_client_add(host->spawn, &instance->peer, &instance_peer_events);
     host->count++;
     instance->start_ns = clock_monotonic_ns();
@@ -236,6 +246,7 @@ void instance_invoke(struct instance *instance, const struct instance_request *r
     if (instance->requests++ > 0)
         log_stream_begin(&instance->log);
     report_start(&instance->log, request->id, instance->version);
+    telemetry_start(&instance->telemetry, request->id, request->trace_id);
     instance_timer_start(instance, request->timeout_ms);
     extensions_invoke(&instance->extensions, request, deadline_ms);
     runtime_api_give(&instance->runtime_api, request, deadline_ms);
@@ -274,6 +285,7 @@ void instance_shutdown(struct instance *instance, const char *reason)
     instance_move(instance, INSTANCE_ENDING);
     instance_timer_start(instance, INSTANCE_SHUTDOWN_MS);
     extensions_shutdown(&instance->extensions, reason, clock_wall_ms() + INSTANCE_SHUTDOWN_MS);
+    telemetry_flush(&instance->telemetry);
 }
 
 void instance_fail(struct instance *instance)

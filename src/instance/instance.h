@@ -67,6 +67,8 @@ void instance_host_forget_tree(struct instance_host *host, const uint8_t *tree_i
 struct instance_platform {
     void (*on_head)(void *arg, struct http_request *request, struct instance_identity *identity,
                     unsigned depth);
+    /* GET /2018-06-01/lamina/model on the Runtime API; its body was read. NULL: there is no such route. */
+    void (*on_model)(void *arg, struct http_request *request, struct instance_identity *identity);
     void (*format_fault)(struct http_fault *fault, void *arg); /* as http_server_config's */
     void *arg;
 };

@@ -23,6 +23,7 @@ void instance_call_report(struct instance *instance)
     call->report.memory_peak_bytes = instance->memory_peak;
     log_stream_drain(&instance->log);
     report_end(&instance->log, &call->report);
+    telemetry_report(&instance->telemetry, &call->report);
     log_stream_flush(&instance->log);
 }
 
@@ -46,6 +47,9 @@ void instance_call_answer(struct instance *instance, struct buf *payload, uint64
                         .model_digest = answer.model_digest,
                         .failure = answer.failure};
     call->is_report_due = true;
+    telemetry_runtime_done(&instance->telemetry, call->id,
+                           is_error ? call->failure.status : "success", duration_us,
+                           payload ? payload->size : 0);
     if (payload) {
         answer.payload = *payload;
         buf_init(payload, payload->maximum);

@@ -27,6 +27,7 @@
 #include "instance/report.h"
 #include "instance/runtime_api.h"
 #include "instance/spawn_client.h"
+#include "instance/telemetry.h"
 #include "loop/loop.h"
 
 /*
@@ -107,6 +108,7 @@ struct instance {
     struct platform_api platform_api;
     struct instance_identity *identity;
     struct extensions extensions;
+    struct telemetry telemetry;
 
     int64_t start_ns, started_ns, ready_ns; /* START sent, STARTED read, first `next` */
     uint64_t told_load_us, told_warm_us;    /* Lamina-Init-Phases */

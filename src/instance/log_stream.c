@@ -11,6 +11,7 @@
 #include "base/digest.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "instance/telemetry.h"
 #include "loop/loop.h"
 
 #define READ_BYTES ((size_t) 64 * 1024)
@@ -118,6 +119,8 @@ static void printed_add(struct log_stream *stream, struct str lines)
     stream->allowance = grown < LOG_STREAM_BURST_BYTES ? grown : LOG_STREAM_BURST_BYTES;
     stream->allowed_at_ms = now;
     tail_add(stream, lines);
+    if (stream->telemetry)
+        telemetry_lines(stream->telemetry, lines);
     count = line_count(lines);
     /* Each line costs what stands before it in the file, too: a flood of line feeds is a flood. */
     cost = lines.size + count * LOG_LINE_OVERHEAD;

@@ -26,6 +26,7 @@
 
 struct loop;
 struct loop_poll;
+struct telemetry;
 
 struct log_stream {
     struct loop *loop;         /* borrowed */
@@ -41,6 +42,7 @@ struct log_stream {
     int64_t allowed_at_ms;
     uint64_t dropped_lines, dropped_bytes; /* since the last line that said so */
     uint64_t dropped_lines_total;
+    struct telemetry *telemetry; /* borrowed; gets what is printed; may be NULL */
 };
 
 /* Makes the name: YYYY/MM/DD/[<version>]<32 hex digits>. `function` must outlive the stream. */

@@ -10,6 +10,7 @@
 #include "base/percent.h"
 #include "http/server.h"
 #include "instance/extensions.h"
+#include "instance/telemetry.h"
 #include "instance/instance.h"
 
 #define VERSION_PATH "/2018-06-01"
@@ -408,6 +409,13 @@ static bool is_method(const struct http_request *request, enum http_method metho
            (method == HTTP_METHOD_GET && request->method == HTTP_METHOD_HEAD);
 }
 
+static void model_complete(struct http_request *request, int status)
+{
+    struct runtime_api *api = request_api(request);
+    if (status < 0 || !api->events->model(api->arg, request))
+        respond_not_found(request);
+}
+
 /* {id}/response and {id}/error; node's client percent-encodes the id. */
 static void route_invocation(struct http_request *request, struct str rest)
 {
@@ -448,11 +456,6 @@ static bool route_restore(struct http_request *request, struct runtime_api *api)
     return true;
 }
 
-static void not_supported(struct http_request *request, const char *type)
-{
-    respond_error(request, 202, type, "not supported");
-}
-
 static void on_head(struct http_request *request, struct sandbox_listener *listener)
 {
     struct runtime_api *api = container_of(listener, struct runtime_api, head);
@@ -464,23 +467,25 @@ static void on_head(struct http_request *request, struct sandbox_listener *liste
     else if (str_equal_text(path, VERSION_PATH "/runtime/init/error") &&
              request->method == HTTP_METHOD_POST)
         post_begin(request, POST_INIT_ERROR, (struct str){0}, false);
+    else if (str_equal_text(path, VERSION_PATH "/lamina/model") &&
+             request->method == HTTP_METHOD_GET)
+        http_request_keep_body(request, 0, model_complete);
     else if ((str_equal_text(path, "/ping") || str_equal_text(path, VERSION_PATH "/ping")) &&
              is_method(request, HTTP_METHOD_GET))
         http_respond_text(request, 200, "text/plain", STR("pong"));
-    else if (str_equal_text(path, "/2022-07-01/telemetry") && request->method == HTTP_METHOD_PUT)
-        not_supported(request, "Telemetry.NotSupported");
-    else if (str_equal_text(path, "/2020-08-15/logs") && request->method == HTTP_METHOD_PUT)
-        not_supported(request, "Logs.NotSupported");
     else
         respond_not_found(request);
 }
 
 int runtime_api_open(struct runtime_api *api, struct http_server *server, int fd,
                      const struct runtime_api_events *events, void *arg,
-                     struct extensions *extensions, struct error *err)
+                     struct extensions *extensions, struct telemetry *telemetry, struct error *err)
 {
-    *api = (struct runtime_api){
-        .head.on_head = on_head, .events = events, .arg = arg, .extensions = extensions};
+    *api = (struct runtime_api){.head.on_head = on_head,
+                                .events = events,
+                                .arg = arg,
+                                .extensions = extensions,
+                                .telemetry = telemetry};
     return http_listen_fd(server, fd, RUNTIME_API_CONNECTIONS_MAX, &api->head, &api->listener, err);
 }
 

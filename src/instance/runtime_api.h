@@ -10,7 +10,6 @@
  *     GET  /2018-06-01/runtime/restore/next              -> restore_next; 404 without SnapStart
  *     POST /2018-06-01/runtime/restore/error             -> restore_error; the same
  *     GET  /ping, /2018-06-01/ping                       -> pong
- *     PUT  /2022-07-01/telemetry, /2020-08-15/logs       -> 202 "not supported", which extensions accept
  *
  * It checks what arrives (method, path, id, size, headers) and asks the instance whether the move is allowed;
  * the instance owns all state but the parked request. Everybody inside the sandbox can reach this listener, so
@@ -29,7 +28,8 @@
 #include "base/error.h"
 #include "base/str.h"
 
-#define RUNTIME_API_CONNECTIONS_MAX 32 /* a runtime with a few, ten extensions, lamina-init and its courier */
+#define RUNTIME_API_CONNECTIONS_MAX                                                                \
+    32 /* a runtime with a few, ten extensions, lamina-init and its courier */
 
 struct http_listener;
 struct http_request;
@@ -81,6 +81,8 @@ struct runtime_api_events {
     bool (*has_restore)(void *arg);
     enum runtime_api_verdict (*restore_next)(void *arg);
     enum runtime_api_verdict (*restore_error)(void *arg, struct runtime_api_post *post);
+    /* GET /2018-06-01/lamina/model?uri=: false: there is nobody who could answer. */
+    bool (*model)(void *arg, struct http_request *request);
     /* The name of the state in "State transition from X to Y failed": Started, Ready, Running ... */
     const char *(*state)(void *arg);
     /* The answer of the last accepted post was handed to the connection. */
@@ -93,10 +95,12 @@ struct sandbox_listener {
 };
 
 struct extensions;
+struct telemetry;
 
 struct runtime_api {
     struct sandbox_listener head;
     struct extensions *extensions; /* borrowed: the same listener serves them */
+    struct telemetry *telemetry;   /* borrowed: the same */
     const struct runtime_api_events *events;
     void *arg;
     struct http_listener *listener;
@@ -108,7 +112,8 @@ struct runtime_api {
 /* `fd` is taken, also on failure. */
 MUST_CHECK int runtime_api_open(struct runtime_api *api, struct http_server *server, int fd,
                                 const struct runtime_api_events *events, void *arg,
-                                struct extensions *extensions, struct error *err);
+                                struct extensions *extensions, struct telemetry *telemetry,
+                                struct error *err);
 void runtime_api_close(struct runtime_api *api); /* accepts a zeroed one */
 
 /* Goes on reading a streamed response that was paused. */

@@ -43,6 +43,9 @@ static void init_passed(struct instance *instance)
     if (instance_is_restored(instance))
         report_restore(&instance->log,
                        instance_us_between(instance->started_ns, instance->ready_ns), NULL);
+    extensions_tell(&instance->extensions, &instance->telemetry);
+    telemetry_init_done(&instance->telemetry, "success",
+                        instance_us_between(instance->started_ns, instance->ready_ns));
     usage_peak_read(instance);
     spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_INIT_DONE);
 }
@@ -361,6 +364,16 @@ static enum runtime_api_verdict on_init_error(void *arg, struct runtime_api_post
     return RUNTIME_API_ACCEPTED;
 }
 
+static bool on_model(void *arg, struct http_request *request)
+{
+    struct instance *instance = arg;
+    const struct instance_platform *platform = &instance->host->platform;
+    if (!platform->on_model)
+        return false;
+    platform->on_model(platform->arg, request, instance->identity);
+    return true;
+}
+
 static bool on_has_restore(void *arg)
 {
     const struct instance *instance = arg;
@@ -420,6 +433,7 @@ const struct runtime_api_events instance_api_events = {
     .bad_mode = on_bad_mode,
     .init_may_post = on_init_may_post,
     .init_error = on_init_error,
+    .model = on_model,
     .has_restore = on_has_restore,
     .restore_next = on_restore_next,
     .restore_error = on_restore_error,

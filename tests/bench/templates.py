@@ -6,7 +6,6 @@ templates, or bare inference. Spares, exhausted spares, and pauses are apart, be
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -22,7 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "flow"))
 import random_model  # noqa: E402
 
-ARN = "arn:aws:lambda:us-east-1:000000000000:function:"
 NUMPY = """
 import numpy
 def handler(event, context):
@@ -200,17 +198,20 @@ def available_mib():
     raise SystemExit("bench: no MemAvailable")
 
 
-def models_folder(service, name):
-    """Where the function sees /opt/lamina/models, from outside."""
-    return service.data / "models" / hashlib.sha256((ARN + name).encode()).hexdigest()
+def weights_of(service, folder):
+    """The function's /var/task/weights from outside: the same inode."""
+    wanted = (folder / "weights").read_bytes()[:4096]
+    for path in (service.data / "trees").glob("*/weights"):
+        with open(path, "rb") as file:
+            if file.read(4096) == wanted:
+                return path
+    raise SystemExit("bench: the weights are not in the store")
 
 
-def at_once(measured, name, version, count, payload):
+def at_once(measured, name, version, count, payload, folder):
     """`count` calls at the same moment, each handler waiting until all of them run: (their figures, MiB taken)."""
     service, lowest = measured.service, []
-    barrier = models_folder(service, name) / "barrier"
-    barrier.touch(mode=0o644)
-    os.chmod(barrier, 0o644)
+    barrier = weights_of(service, folder)
     (measured.directory / "payload").write_text(payload)
     with open(barrier, "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -222,7 +223,9 @@ def at_once(measured, name, version, count, payload):
         deadline = time.monotonic() + 60
         while not all_run(service, name, count):
             if time.monotonic() > deadline:
-                raise SystemExit(f"bench: {name}: {count} instances do not run at once")
+                states = [each["state"] for each in listed(service)["instances"] if each["function"] == name]
+                raise SystemExit(f"bench: {name}: {count} instances do not run at once, but "
+                                 f"{ {state: states.count(state) for state in sorted(set(states))} }")
             time.sleep(0.01)
         taken = before - available_mib()
     client.join()
@@ -240,7 +243,8 @@ def all_run(service, name, count):
 def crowd_rows(measured, rows, row, smoke):
     count, mib = (20, 16) if smoke else (1000, 256)
     version = measured.deploy_forked(measured.service, "crowd", mib)
-    got, taken = at_once(measured, "crowd", version, count, '{"percent": 1, "barrier": true}')
+    got, taken = at_once(measured, "crowd", version, count, '{"percent": 1, "barrier": true}',
+                         measured.directory / f"forked-{mib}")
     rows.setdefault("templates.crowd", row(f"{count} instances at once, each {mib} MiB mapped: all answered", "ms",
                                            None if smoke else 2000)).add(got["elapsed_ms"])
     rows.setdefault("templates.crowd.memory", row("MemAvailable fell by, page tables included", "MiB",

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compares docs/aws-compat.md with the route table, so that the page cannot promise what is not there.
+"""Compares docs/aws-compat.md with the route table, so that the page cannot promise what is not there; and
+docs/object-store.md with S3's (src/api/s3_routes.c), under "### Done" and "### Missing".
 
 Every operation of src/api/routes.c must stand in the page exactly once, in the section that fits: an operation with
 a function behind it under "Done" or "Lamina's own operations" (with its path), one without under "Missing" (with its
@@ -58,6 +59,37 @@ def compare(table, found):
         yield f"{operation}: stands in {PAGE.name}, but has no route"
 
 
+S3_ROW = re.compile(r'\{HTTP_METHOD_(\w+), S3_(\w+), (?:NULL|"[^"]*"), (?:NULL|"[^"]*"), "(\w+)"')
+S3_SHORT = re.compile(r'\bROW\((\w+), (\w+), (?:NULL|"[^"]*"), "(\w+)"')
+S3_ABSENT = re.compile(r'\bABSENT\((\w+), (\w+), "([^"]+)", "(\w+)"\)')
+
+
+def s3_differences():
+    """The same for S3: every operation once, in the section that fits, and nothing else."""
+    text = (ROOT / "src" / "api" / "s3_routes.c").read_text()
+    done = {operation for _, _, operation in S3_ROW.findall(text) + S3_SHORT.findall(text)}
+    absent = {operation: f"{method} `/{{bucket}}{'/{key}' if level == 'OBJECT' else ''}?{parameter}`"
+              for method, level, parameter, operation in S3_ABSENT.findall(text)}
+    if len(done) < 25 or len(absent) < 40:
+        sys.exit("check_docs: cannot read src/api/s3_routes.c")
+    found, section = {}, None
+    for line in (ROOT / "docs" / "object-store.md").read_text().splitlines():
+        if line.startswith("#"):
+            section = line.lstrip("# ")
+        row = re.match(r"\| (\w+) \|", line)
+        if row and row[1] not in ("operation", "what") and section in ("Done", "Missing"):
+            found.setdefault(row[1], []).append((section, line))
+    for operation in sorted(done | set(absent)):
+        wanted = "Done" if operation in done else "Missing"
+        rows = found.pop(operation, [])
+        if [row[0] for row in rows] != [wanted]:
+            yield f"{operation}: must stand once in object-store.md, under '{wanted}'"
+        elif wanted == "Missing" and absent[operation] not in rows[0][1]:
+            yield f"{operation}: the row does not say {absent[operation]}"
+    for operation in sorted(found):
+        yield f"{operation}: stands in object-store.md, but has no route"
+
+
 def dead_links():
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     for document in sorted(pages):
@@ -82,7 +114,7 @@ def main():
     table = routes()
     if len(table) < 80:
         sys.exit("check_docs: cannot read src/api/routes.c")
-    problems = [*compare(table, page()), *dead_links(), *missing_tests()]
+    problems = [*compare(table, page()), *s3_differences(), *dead_links(), *missing_tests()]
     for problem in problems:
         print(f"check_docs: {problem}", file=sys.stderr)
     return 1 if problems else 0

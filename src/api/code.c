@@ -3,12 +3,14 @@
 #include "api/code.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "api/function_layers.h"
 #include "api/model.h"
+#include "api/rights.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -29,27 +31,68 @@ static int read_package(struct call *call, struct str hex, struct code_source *r
     return 0;
 }
 
-static int refuse_elsewhere(struct call *call, yyjson_val *object)
+static int refuse_image(struct call *call, yyjson_val *object)
 {
-    static const char *const s3[] = {"S3Bucket", "S3Key", "S3ObjectVersion"};
     if (json_member(object, "ImageUri"))
         return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
                              "Please don't provide ImageUri when updating a function with "
                              "packageType Zip.");
-    for (size_t i = 0; i < ARRAY_SIZE(s3); i++)
-        if (json_member(object, s3[i]))
-            return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
-                                 "%s is not available in this service yet: send the package as "
-                                 "ZipFile.",
-                                 s3[i]);
     return 0;
+}
+
+/* ---- S3Bucket, S3Key, S3ObjectVersion */
+
+static bool is_object_named(yyjson_val *object)
+{
+    return json_member(object, "S3Bucket") || json_member(object, "S3Key") ||
+           json_member(object, "S3ObjectVersion");
+}
+
+static int may_read(struct call *call, const struct s3_uri *uri)
+{
+    char arn[S3_ARN_SIZE];
+    s3_uri_arn(uri, arn);
+    return rights_may(call, uri->version_id.size ? "s3:GetObjectVersion" : "s3:GetObject",
+                      str_of(arn));
+}
+
+static int read_object(struct call *call, yyjson_val *object, struct code_source *ret_source)
+{
+    struct str bucket = json_str(json_member(object, "S3Bucket"));
+    struct str key = json_str(json_member(object, "S3Key"));
+    struct str version = json_str(json_member(object, "S3ObjectVersion"));
+    struct s3_uri uri;
+    struct error err = {0};
+    if (call->zip || json_member(object, "LaminaPackage"))
+        return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
+                             "Please do not provide other FunctionCode parameters when providing a "
+                             "ZipFile.");
+    if (bucket.size == 0 || key.size == 0)
+        return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
+                             "Please provide both S3Bucket and S3Key.");
+    int n = snprintf(ret_source->uri, sizeof(ret_source->uri), "s3://%.*s/%.*s%s%.*s",
+                     (int) bucket.size, bucket.data, (int) key.size, key.data,
+                     version.size ? "?versionId=" : "", (int) version.size,
+                     version.size ? version.data : "");
+    if (n < 0 || (size_t) n >= sizeof(ret_source->uri) ||
+        s3_uri_parse(str_of(ret_source->uri), &uri, &err) < 0 || uri.is_prefix)
+        return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE, "S3Bucket, S3Key: %s",
+                             err.code ? err.text : "no object's name");
+    ret_source->is_object = true;
+    return may_read(call, &uri);
 }
 
 int code_source_read(struct call *call, yyjson_val *object, struct code_source *ret_source)
 {
     struct code_source source = {.is_package = false};
     struct str hex;
-    int r = refuse_elsewhere(call, object);
+    int r = refuse_image(call, object);
+    if (r == 0 && is_object_named(object)) {
+        r = read_object(call, object, &source);
+        if (r == 0)
+            *ret_source = source;
+        return r;
+    }
     if (r < 0)
         return r;
     r = json_member_str(object, "LaminaPackage", &hex);
@@ -87,41 +130,95 @@ void code_warn(const struct api *api, const char *name, const struct deploy_resu
 /* The call waits in a deployment; who asked for it. */
 struct deployment {
     struct call *call;
+    struct store_pin *pin; /* of an object that was fetched for it */
+    bool has_set;
+    struct digest set;
     void (*done)(struct call *call, struct deploy_result *result);
 };
 
 static void deployed(void *arg, struct deploy_result *result)
 {
-    struct deployment deployment = *(struct deployment *) arg;
-    free(arg);
-    deployment.done(deployment.call, result);
+    struct deployment *deployment = arg;
+    deployment->done(deployment->call, result);
+    store_unpin(deployment->pin);
+    free(deployment);
+}
+
+static int deployment_start(struct deployment *deployment, const struct deploy_spec *code)
+{
+    struct deploy_spec spec = *code;
+    spec.limits = code_limits(deployment->call->api);
+    spec.models_set = deployment->has_set ? &deployment->set : NULL;
+    return deploy_start(deployment->call->api->config.deploy, &spec, deployed, deployment);
+}
+
+/* "s3://b/k: NoSuchKey: The specified key does not exist" in the words of AWS's Lambda. */
+static void object_refused(const struct fetch_result *fetched, struct deploy_result *result)
+{
+    struct str rest, code, message;
+    struct str text = str_of(fetched->err.text);
+    ptrdiff_t at = str_has_prefix(text, STR("s3://")) ? str_find(str_skip(text, 5), ' ') : -1;
+    result->status = fetched->code == -ENOSPC ? DEPLOY_NO_SPACE : DEPLOY_BAD_ZIP;
+    rest = at < 0 ? text : str_trim(str_skip(text, (size_t) at + 5));
+    if (!str_cut(rest, ':', &code, &message)) {
+        error_set(&result->err, fetched->code, "Error occurred while GetObject. " STR_FORMAT,
+                  STR_ARGUMENTS(text));
+        return;
+    }
+    message = str_trim(message);
+    error_set(&result->err, fetched->code,
+              "Error occurred while GetObject. S3 Error Code: " STR_FORMAT
+              ". S3 Error Message: " STR_FORMAT,
+              STR_ARGUMENTS(code), STR_ARGUMENTS(message));
+}
+
+static void object_fetched(void *arg, struct fetch_result *fetched)
+{
+    struct deployment *deployment = arg;
+    struct deploy_result result = {0};
+    const struct deploy_spec spec = {.package = &fetched->digest};
+    if (fetched->code < 0) {
+        object_refused(fetched, &result);
+    } else if (fetched->bytes == 0) {
+        result.status = DEPLOY_BAD_ZIP;
+        error_set(&result.err, -EINVAL, "Uploaded file must be a non-empty zip");
+    } else {
+        deployment->pin = TAKE_PTR(fetched->pin);
+        if (deployment_start(deployment, &spec) == 0)
+            return;
+        result.status = DEPLOY_INTERNAL;
+        error_set(&result.err, -EAGAIN, "too many deployments wait");
+    }
+    deployed(deployment, &result);
 }
 
 int code_deploy(struct call *call, const struct code_source *source,
                 void (*done)(struct call *call, struct deploy_result *result))
 {
-    struct deploy_spec spec = {
+    const struct deploy_spec spec = {
         .zip = source->is_package ? NULL : call->zip,
         .package = source->is_package ? &source->package : NULL,
-        .limits = code_limits(call->api),
     };
+    const struct fetch_request object = {
+        .uri = str_of(source->uri)}; /* the caller's rights were asked */
     struct deployment *deployment = mem_new(struct deployment);
-    struct digest set;
     int r = -ENOMEM;
-    if (source->version) {
-        set = version_models_set(source->version);
-        spec.models_set = &set;
-    }
     if (deployment) {
-        *deployment = (struct deployment){call, done};
-        r = deploy_start(call->api->config.deploy, &spec, deployed, deployment);
+        *deployment = (struct deployment){.call = call, .done = done};
+        deployment->has_set = source->version != NULL;
+        if (source->version)
+            deployment->set = version_models_set(source->version);
+        r = source->is_object
+                ? fetcher_start(call->api->config.fetcher, &object, object_fetched, deployment)
+                : deployment_start(deployment, &spec);
     }
     if (r < 0) {
         free(deployment);
         return aws_error_set_reason(&call->error, AWS_TOO_MANY_REQUESTS, "CallerRateLimitExceeded",
                                     "Rate Exceeded.");
     }
-    call->zip = NULL; /* the deployment's now */
+    if (!source->is_object)
+        call->zip = NULL; /* the deployment's now */
     return 0;
 }
 

@@ -4,6 +4,7 @@
  *
  *   Code.ZipFile        the spool has put it into a file already: call->zip
  *   Code.LaminaPackage  the SHA-256 of a package that PUT /lamina/v1/packages has brought
+ *   Code.S3Bucket ...   an object, fetched with the caller's rights (fetch/fetcher.h) before the answer
  *
  * With ZipFile the deployment is done before the answer, so that a package that is no zip is the
  * caller's error, as AWS has it. A package may be gigabytes: it is answered at once, Pending or
@@ -17,6 +18,7 @@
 
 #include "api/call.h"
 #include "deploy/deploy.h"
+#include "fetch/s3_uri.h"
 #include "function/version.h"
 
 struct fetch_result;
@@ -24,6 +26,8 @@ struct fetch_result;
 struct code_source {
     bool is_package;
     struct digest package;
+    bool is_object;
+    char uri[S3_URI_MAX + 1];      /* s3://bucket/key[?versionId=] */
     const struct version *version; /* whose code it will be; borrowed; NULL: nobody's */
 };
 

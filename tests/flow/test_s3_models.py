@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from lambda_function import BOOTSTRAP, function, invoke, refused, settings, zip_of
+from lambda_function import BOOTSTRAP, function, invoke, package, refused, settings, zip_of
 from lamina_service import wait_for
 from s3_origin import Gone, Origin
 
@@ -457,3 +457,31 @@ def test_its_own_model_is_the_one_it_was_started_with(make_service, origin, fold
         answer = invoke(client, "f", b'"s3://models/m"', Qualifier=version)["answer"]
         assert answer == {"status": 200, "body": {"path": f"/opt/lamina/models/{sha256(b'one')}/m",
                                                   "sha256": sha256(b"one"), "bytes": 3}}
+
+
+# ---- Packages out of buckets
+
+def test_a_package_out_of_a_bucket(make_service, origin, folder):
+    origin.put("away", "f.zip", PACKAGE)
+    service = make_service("--config", origin.config(folder, "away"))
+    client, s3 = service.client("lambda"), service.client("s3")
+    s3.create_bucket(Bucket="code")
+    s3.put_bucket_versioning(Bucket="code", VersioningConfiguration={"Status": "Enabled"})
+    first = s3.put_object(Bucket="code", Key="f.zip", Body=package("first"))["VersionId"]
+    s3.put_object(Bucket="code", Key="f.zip", Body=package("second"))
+    s3.put_object(Bucket="code", Key="no.zip", Body=b"this is no zip")
+    with function(client, "f", Code={"S3Bucket": "code", "S3Key": "f.zip"}):
+        assert invoke(client, "f")["marker"] == "second"
+        client.update_function_code(FunctionName="f", S3Bucket="code", S3Key="f.zip", S3ObjectVersion=first)
+        assert invoke(client, "f")["marker"] == "first"
+        client.update_function_code(FunctionName="f", S3Bucket="away", S3Key="f.zip", Publish=True)
+        assert invoke(client, "f", Qualifier="1")["marker"] == "s3"
+        with refused("InvalidParameterValueException", 400, "S3 Error Code: NoSuchKey."):
+            client.update_function_code(FunctionName="f", S3Bucket="code", S3Key="none.zip")
+        with refused("InvalidParameterValueException", 400, "Could not unzip uploaded file"):
+            client.update_function_code(FunctionName="f", S3Bucket="code", S3Key="no.zip")
+        assert invoke(client, "f")["marker"] == "s3"
+    layer = client.publish_layer_version(LayerName="l", Content={"S3Bucket": "code", "S3Key": "f.zip"})
+    assert layer["Content"]["CodeSize"] == len(package("second"))
+    with refused("InvalidParameterValueException", 400, "S3 Error Code: NoSuchBucket."):
+        client.create_function(**settings("g", Code={"S3Bucket": "nobucket", "S3Key": "f.zip"}))

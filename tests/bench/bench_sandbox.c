@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
 // How long from a START to the function's first byte on its Runtime API port: from nothing, from the
-// pool, from a prepared waiter; beside a bare fork and exec of the same program. As root:
+// pool, from a prepared waiter; beside a bare fork and exec of the same program. And of instances that are
+// forks of a template with a model mapped: from a spare, by a fork into a sandbox made ahead, with the sandbox made now;
+// beside a bare fork of a process with that model. As root:
 //
-//     bench_sandbox [--rounds N] [--pause-ms M]
+//     bench_sandbox [--rounds N] [--pause-ms M] [--model-mib SIZE]
 //
-// One JSON object on stdout, times in microseconds. The four are interleaved; each start begins when
+// One JSON object on stdout, times in microseconds. They are interleaved; each start begins when
 // the one before is gone and what it made necessary (a refill) is done, and M ms later.
 
 #include "base/clock.h"
@@ -25,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -32,15 +35,28 @@
 #include <unistd.h>
 
 enum { ROUNDS_MAX = 10000, DEADLINE_MS = 60000 };
-enum way { WAY_NOTHING, WAY_POOL, WAY_WAITER, WAY_BARE, WAY_COUNT };
+enum way {
+    WAY_NOTHING,
+    WAY_POOL,
+    WAY_WAITER,
+    WAY_SPARE,
+    WAY_FORK,
+    WAY_SEAT,
+    WAY_BARE,
+    WAY_BARE_FORK,
+    WAY_COUNT
+};
 
-static const char *const way_names[WAY_COUNT] = {"nothing_us", "pool_us", "waiter_us",
-                                                 "fork_exec_us"};
+static const char *const way_names[WAY_COUNT] = {"nothing_us",   "pool_us",     "waiter_us",
+                                                 "spare_us",     "fork_us",     "seat_us",
+                                                 "fork_exec_us", "bare_fork_us"};
 enum { STEP_CLONE, STEP_CGROUP, STEP_NET, STEP_ATTACH, STEP_READY, STEP_COUNT };
 static const char *const step_names[STEP_COUNT] = {"clone", "cgroup", "net", "attach", "ready"};
 
 struct bench {
-    unsigned rounds, pause_ms, settle_ms;
+    unsigned rounds, pause_ms, settle_ms, model_mib;
+    const char *model; // mapped here too, for the bare fork
+    uint64_t template_id;
     char directory[64];
     int leash_fd, channel_fd, work_fd;
     pid_t spawn_pid;
@@ -95,16 +111,35 @@ static void prepare_directory(void)
     must(base >= 0 && mkdirat(base, "data", 0755) == 0, "make data");
 }
 
-static void make_tree(void)
+// The tree whose id is all `digit` and `digit`; its place is left in `path`.
+static void make_tree(char digit, const char *program, char path[256])
 {
     AUTO_FD int base = open(bench.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    char path[128] = "data/trees/";
-    const size_t length = strlen(path);
-    memset(path + length, '1', 64);
-    path[length + 64] = '\0';
+    char digits[65] = "", bootstrap[256];
+    memset(digits, digit, 64);
+    (void) snprintf(path, 256, "data/trees/%s", digits);
     must(base >= 0 && mkdirat(base, path, 0755) == 0, "make tree");
-    (void) snprintf(path + length + 64, sizeof(path) - length - 64, "/bootstrap");
-    copy_program(TEST_BUILD_ROOT "/tests/first_byte", path);
+    (void) snprintf(bootstrap, sizeof(bootstrap), "%.200s/bootstrap", path);
+    copy_program(program, bootstrap);
+    (void) snprintf(bootstrap, sizeof(bootstrap), "%s", path);
+    (void) snprintf(path, 256, "%s/%.100s", bench.directory, bootstrap);
+}
+
+// A file that is no hole, mapped as the template maps it.
+static void make_model(const char *tree)
+{
+    char path[300];
+    static char block[1 << 20];
+    (void) snprintf(path, sizeof(path), "%s/model", tree);
+    AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    must(fd >= 0, "make the model");
+    for (unsigned i = 0; i < bench.model_mib; i++) {
+        memset(block, (int) i + 1, sizeof(block));
+        must(fd_write_all(fd, block, sizeof(block)) == 0, "write the model");
+    }
+    bench.model =
+        mmap(NULL, (size_t) bench.model_mib << 20, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    must(bench.model != MAP_FAILED, "map the model");
 }
 
 static void start_service(void)
@@ -176,24 +211,50 @@ static void accept_byte(int listener, int *ret_fd)
     *ret_fd = fd;
 }
 
+static void send_start(struct spawn_start *start, const char *variable)
+{
+    const size_t length = strlen(variable) + 1;
+    const size_t size = offsetof(struct spawn_start, env) + length;
+    start->memory_bytes = 128 << 20;
+    start->tmp_bytes = 64 << 20;
+    start->env_size = (uint32_t) length;
+    memcpy(start->env, variable, length);
+    start->head = (struct spawn_head){SPAWN_VERSION, SPAWN_START, (uint32_t) size, ++bench.next_id};
+    must(fd_send_packet(bench.channel_fd, start, size, NULL, 0) == 0, "send START");
+}
+
+static void start_template(void)
+{
+    struct spawn_start start = {.flags = SPAWN_START_TEMPLATE};
+    struct spawn_started started;
+    struct spawn_template_ready ready;
+    int fds[SPAWN_STARTED_FDS];
+    memset(start.tree_id, 0x22, sizeof(start.tree_id));
+    send_start(&start, "MODEL=/var/task/model");
+    bench.template_id = bench.next_id;
+    expect(SPAWN_STARTED, &started, sizeof(started), fds, SPAWN_STARTED_FDS);
+    expect(SPAWN_TEMPLATE_READY, &ready, sizeof(ready), NULL, 0);
+}
+
 // Returns the microseconds, and whether the start went the way that was wanted.
 static bool start_sandbox(enum way way, double *ret_us, struct spawn_timings *ret_timings)
 {
-    static const uint32_t flags[] = {[WAY_NOTHING] = SPAWN_START_FROM_NOTHING,
-                                     [WAY_POOL] = SPAWN_START_NO_WAITER,
-                                     [WAY_WAITER] = SPAWN_START_HOT};
-    static const enum spawn_path paths[] = {[WAY_NOTHING] = SPAWN_PATH_NOTHING,
-                                            [WAY_POOL] = SPAWN_PATH_POOL,
-                                            [WAY_WAITER] = SPAWN_PATH_WAITER};
-    struct spawn_start start = {.memory_bytes = 128 << 20, .tmp_bytes = 64 << 20};
-    const size_t size = offsetof(struct spawn_start, env);
-    start.head = (struct spawn_head){SPAWN_VERSION, SPAWN_START, (uint32_t) size, ++bench.next_id};
-    start.flags = flags[way];
-    memset(start.tree_id, 0x11, sizeof(start.tree_id));
+    static const uint32_t flags[] = {
+        [WAY_NOTHING] = SPAWN_START_FROM_NOTHING, [WAY_POOL] = SPAWN_START_NO_WAITER,
+        [WAY_WAITER] = SPAWN_START_HOT,           [WAY_SPARE] = 0,
+        [WAY_FORK] = SPAWN_START_NO_WAITER,       [WAY_SEAT] = SPAWN_START_FROM_NOTHING};
+    static const enum spawn_path paths[] = {
+        [WAY_NOTHING] = SPAWN_PATH_NOTHING, [WAY_POOL] = SPAWN_PATH_POOL,
+        [WAY_WAITER] = SPAWN_PATH_WAITER,   [WAY_SPARE] = SPAWN_PATH_SPARE,
+        [WAY_FORK] = SPAWN_PATH_FORK,       [WAY_SEAT] = SPAWN_PATH_SEAT};
+    const bool is_fork = way >= WAY_SPARE;
+    struct spawn_start start = {.flags = flags[way],
+                                .template_id = is_fork ? bench.template_id : 0};
+    memset(start.tree_id, is_fork ? 0x22 : 0x11, sizeof(start.tree_id));
     struct spawn_started started;
     int fds[SPAWN_STARTED_FDS], connection;
     const int64_t begin = clock_monotonic_ns();
-    must(fd_send_packet(bench.channel_fd, &start, size, NULL, 0) == 0, "send START");
+    send_start(&start, "DO=runtime");
     expect(SPAWN_STARTED, &started, sizeof(started), fds, SPAWN_STARTED_FDS);
     accept_byte(fds[SPAWN_STARTED_RUNTIME], &connection);
     *ret_us = (double) (clock_monotonic_ns() - begin) / 1000;
@@ -226,6 +287,31 @@ static double start_bare(void)
     return us;
 }
 
+// Of this process, which has the model mapped as the template has it.
+static double start_bare_fork(void)
+{
+    int connection;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(bench.bare_port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int64_t begin = clock_monotonic_ns();
+    pid_t pid = fork();
+    if (pid == 0) {
+        char byte = 'x';
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(fd, (struct sockaddr *) &address, sizeof(address)) == 0 &&
+            write(fd, &byte, 1) == 1)
+            (void) !read(fd, &byte, 1);
+        _exit(0);
+    }
+    must(pid > 0, "fork");
+    accept_byte(bench.bare_listener, &connection);
+    const double us = (double) (clock_monotonic_ns() - begin) / 1000;
+    close(connection);
+    waitpid(pid, NULL, 0);
+    return us;
+}
+
 static void open_bare_listener(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -249,6 +335,8 @@ static void measure(enum way way)
     double us;
     if (way == WAY_BARE) {
         us = start_bare();
+    } else if (way == WAY_BARE_FORK) {
+        us = start_bare_fork();
     } else {
         struct spawn_timings timings;
         // A refill that is late makes a start go another way: it does not count.
@@ -284,7 +372,8 @@ static double quantile(double *values, unsigned count, double q)
 
 static void print(void)
 {
-    printf("{\"rounds\":%u,\"pause_ms\":%u", bench.rounds, bench.pause_ms);
+    printf("{\"rounds\":%u,\"pause_ms\":%u,\"model_mib\":%u", bench.rounds, bench.pause_ms,
+           bench.model_mib);
     for (int way = 0; way < WAY_COUNT; way++)
         printf(",\"%s\":{\"p50\":%.0f,\"p90\":%.0f,\"p99\":%.0f}", way_names[way],
                quantile(bench.samples[way], bench.counts[way], 0.5),
@@ -311,24 +400,33 @@ static unsigned number(const char *text)
 int main(int count, char **arguments)
 {
     bench.rounds = 100;
+    bench.model_mib = 512;
     // What a start leaves to be done (refill, removal) is not part of the next one.
     bench.settle_ms = 20;
     for (int i = 1; i < count; i += 2) {
-        const bool is_rounds = strcmp(arguments[i], "--rounds") == 0;
-        if (i + 1 == count || (!is_rounds && strcmp(arguments[i], "--pause-ms") != 0)) {
-            fprintf(stderr, "usage: bench_sandbox [--rounds N] [--pause-ms M]\n");
+        unsigned *value = strcmp(arguments[i], "--rounds") == 0      ? &bench.rounds
+                          : strcmp(arguments[i], "--pause-ms") == 0  ? &bench.pause_ms
+                          : strcmp(arguments[i], "--model-mib") == 0 ? &bench.model_mib
+                                                                     : NULL;
+        if (i + 1 == count || !value) {
+            fprintf(stderr,
+                    "usage: bench_sandbox [--rounds N] [--pause-ms M] [--model-mib SIZE]\n");
             return 2;
         }
-        *(is_rounds ? &bench.rounds : &bench.pause_ms) = number(arguments[i + 1]);
+        *value = number(arguments[i + 1]);
     }
-    if (bench.rounds == 0 || geteuid() != 0) {
+    if (bench.rounds == 0 || bench.model_mib == 0 || geteuid() != 0) {
         fprintf(stderr, "bench_sandbox: needs root, and a round\n");
         return 2;
     }
     prepare_directory();
     open_bare_listener();
     start_service();
-    make_tree();
+    char tree[256];
+    make_tree('1', TEST_BUILD_ROOT "/tests/first_byte", tree);
+    make_tree('2', TEST_BUILD_ROOT "/tests/template", tree);
+    make_model(tree);
+    start_template();
     pause_ms(200);
     for (unsigned round = 0; round < bench.rounds; round++)
         for (enum way way = 0; way < WAY_COUNT; way++)

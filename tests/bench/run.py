@@ -143,6 +143,11 @@ def sandbox_rows(service, rows, rounds, pause_ms):
         row = rows.setdefault(f"sandbox.{key}.{pause_ms}",
                               Row(f"sandbox start to first byte, {label}, {where}", "ms", bar if pause_ms == 0 else None))
         row.add(got[f"{key}_us"]["p50"] / 1000, bare)
+    bare = got["bare_fork_us"]["p50"] / 1000
+    for key, label, bar in (("spare", "a spare fork", 0.4), ("fork", "by a fork", 1.2), ("seat", "by a fork, its sandbox made now", None)):
+        rows.setdefault(f"sandbox.{key}.{pause_ms}",
+                        Row(f"fork of a template with {got['model_mib']} MiB to first byte, {label}, {where}", "ms",
+                            bar if pause_ms == 0 else None)).add(got[f"{key}_us"]["p50"] / 1000, bare)
     if pause_ms and "attach" in got.get("steps_us", {}):
         rows.setdefault("sandbox.attach", Row(f"of that: cgroup attach, {where}", "ms")).add(
             got["steps_us"]["attach"] / 1000)

@@ -460,7 +460,8 @@ static void on_head(struct http_request *request, struct sandbox_listener *liste
 {
     struct runtime_api *api = container_of(listener, struct runtime_api, head);
     struct str path = request->path;
-    if (extensions_on_head(api->extensions, request) || route_restore(request, api))
+    if (extensions_on_head(api->extensions, request) ||
+        telemetry_on_head(api->telemetry, request) || route_restore(request, api))
         return;
     if (str_has_prefix(path, STR(INVOCATION_PATH)))
         route_invocation(request, str_skip(path, strlen(INVOCATION_PATH)));

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MONITOR_EVENTS_MAX = 64, MONITOR_END_DEADLINE_MS = 30000 };
+enum { MONITOR_EVENTS_MAX = 64, MONITOR_WORDS_A_TURN = 32, MONITOR_END_DEADLINE_MS = 30000 };
 
 // ---- the table ----------------------------------------------------------------------------------
 
@@ -126,7 +126,8 @@ void monitor_discard(struct monitor *monitor, struct sandbox *sandbox)
 // more than its own status.
 static void read_words(struct monitor *monitor, struct sandbox *sandbox)
 {
-    while (sandbox->parts.control_fd >= 0) {
+    // Not for ever: the loop has others, and comes back as long as there is more.
+    for (int words = 0; words < MONITOR_WORDS_A_TURN && sandbox->parts.control_fd >= 0; words++) {
         struct init_word word;
         int fds[2];
         size_t count;

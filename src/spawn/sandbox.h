@@ -89,6 +89,7 @@ struct occupant {
     pid_t pid;      // 0: not there (yet)
     int pid_fd;     // -1: not there
     int control_fd; // our end of its socket (wire/template.h)
+    uint32_t stray_words;
     bool has_ended; // then these:
     int status;
     struct rusage usage;

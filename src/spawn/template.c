@@ -30,6 +30,12 @@
 // A template that was asked for forks and has made none for this long is stuck.
 #define FORK_DEADLINE_NS (5 * CLOCK_NS_PER_S)
 
+// What is read of one socket in a turn: somebody who writes all the time must not keep the loop.
+#define WORDS_A_TURN 32
+
+// Words about forks that nobody waits for any more. A few may cross with what ended them; more are a lie.
+#define STRAY_WORDS_MAX 256
+
 // Orders that a template has not obeyed yet. More would not fit into its socket; they wait here.
 #define FORKS_ORDERED_MAX 32
 
@@ -99,6 +105,7 @@ static void refuse(struct monitor *monitor, struct sandbox *template, uint32_t r
     struct spawn_template_refused refused = {.reason = reason, .error = error};
     memcpy(refused.text, text, strnlen(text, sizeof(refused.text) - 1));
     template->phase = TEMPLATE_OVER;
+    template->occupant.control_fd = fd_close(template->occupant.control_fd);
     monitor_send(monitor, &refused.head, SPAWN_TEMPLATE_REFUSED, template->id, sizeof(refused),
                  NULL, 0);
     monitor_kill(monitor, template);
@@ -115,6 +122,8 @@ void template_looked(struct monitor *monitor, struct sandbox *sandbox, const str
     const struct spawn_template_ready blank = {.check_us = look->took_us, .files = look->files};
     struct spawn_template_ready ready = blank;
     sandbox->phase = TEMPLATE_LIVE;
+    // It has one thread, and needs no more to fork. What a stranger's code does beyond that gets no more either.
+    (void) !cgroup_limit_cpu(&monitor->tools.groups, sandbox->slot, 1000);
     monitor_send(monitor, &ready.head, SPAWN_TEMPLATE_READY, sandbox->id, sizeof(ready), NULL, 0);
     pool_touch(monitor, 0);
 }
@@ -159,6 +168,8 @@ static void template_word(struct monitor *monitor, struct sandbox *template,
         struct sandbox *seat = &monitor->sandboxes[word->number];
         if (seat->template == template && seat->state == SANDBOX_FORKING)
             seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, -(int) (word->error & 0xfff));
+        else if (++template->occupant.stray_words > STRAY_WORDS_MAX)
+            refuse(monitor, template, SPAWN_REASON_PROTOCOL, 0, "it says what no template says");
     } else if (word->type == INIT_EXIT && template->phase == TEMPLATE_STARTING) {
         template->exec_errno = early->error;
     } else if (template->phase != TEMPLATE_OVER) {
@@ -418,7 +429,7 @@ static ssize_t receive(int fd, struct template_word *ret_word, struct ucred *ret
 void template_read(struct monitor *monitor, struct sandbox *sandbox)
 {
     const bool is_template = sandbox->phase != TEMPLATE_NONE;
-    while (sandbox->occupant.control_fd >= 0) {
+    for (int i = 0; i < WORDS_A_TURN && sandbox->occupant.control_fd >= 0; i++) {
         struct template_word word;
         struct ucred sender;
         bool has_sender;

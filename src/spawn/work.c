@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 
@@ -101,6 +102,7 @@ void work_start(struct monitor *monitor, const struct spawn_work *work, int fds[
         sandbox->id = work->head.id;
         sandbox->status_fd = TAKE_FD(status);
         sandbox->state = SANDBOX_RUNNING;
+        memcpy(sandbox->shape.tree_id, work->tree_id, sizeof(sandbox->shape.tree_id));
         monitor->work_count++;
         r = make(monitor, sandbox, work, fds, &step);
         if (r == 0)

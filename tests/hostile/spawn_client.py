@@ -321,11 +321,11 @@ class Job:
     """One job of the work channel; end() gives its output and how it ended."""
 
     def __init__(self, spawn, kind=1, arguments=(1000, 1 << 20, 0, 0), *, source=None,
-                 memory=64 * MIB, seconds=60, ident=5, flags=0):
+                 memory=64 * MIB, seconds=60, ident=5, flags=0, tree=bytes(32)):
         read, write = os.pipe()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.read, self.status = read, ours
-        body = struct.pack("=IIQ4QII", kind, seconds, memory, *arguments, flags, 0)
+        body = struct.pack("=IIQ4QII32s", kind, seconds, memory, *arguments, flags, 0, tree)
         socket.send_fds(spawn.work_channel, [message(WORK, ident, body)],
                         [source, write, theirs.fileno()])
         os.close(write)

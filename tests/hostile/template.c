@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 static const char *lie;
+static int kept_file = -1; // LIE=file: no lie, a file that stays open
 
 static int is(const char *what)
 {
@@ -79,6 +80,8 @@ static void keep_something(void)
         (void) !memfd_create("shared", 0);
     else if (is("shared"))
         (void) !mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    else if (is("file"))
+        kept_file = open("/var/task/words", O_RDONLY);
     else if (is("timer"))
         timer_create(CLOCK_MONOTONIC, &event, &timer);
     else if (is("child") && fork() == 0)
@@ -110,6 +113,11 @@ static void misbehave(int fd)
     if (is("flood"))
         for (;;)
             say(fd, TEMPLATE_READY);
+    if (is("stray")) { // forks that failed and were never ordered
+        say(fd, TEMPLATE_READY);
+        for (;;)
+            say(fd, TEMPLATE_FAILED);
+    }
     if (is("descriptors")) { // a word with a descriptor, which must not stay with lamina-spawn
         struct template_word word = {.type = TEMPLATE_FAILED};
         union {
@@ -295,6 +303,12 @@ static void fork_run(struct template_run *run)
         perror("exec");
     } else if (what && strcmp(what, "runtime") == 0) {
         connect_runtime();
+    } else if (what && strcmp(what, "read") == 0) {
+        char text[8] = "";
+        (void) !read(kept_file, text, 4);
+        printf("%s\n", text);
+        fflush(stdout);
+        connect_runtime(); // stays, with the file open
     } else if (what && strcmp(what, "abort") == 0) {
         abort();
     }

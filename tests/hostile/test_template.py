@@ -231,6 +231,15 @@ def test_what_cannot_be_shared_is_named(spawn, tree, lie, reason, text):
     assert refused.value.text.startswith(text), refused.value.text
 
 
+def test_forks_do_not_share_how_far_a_file_was_read(spawn):
+    with open(os.path.join(spawn.build, "tests", "template"), "rb") as file:
+        tree = spawn.tree({"bootstrap": file.read(), "words": (b"one two three", 0o444)})
+    made = template(spawn, tree, "file")
+    forks = [spawn.start(tree, template=made.id, env={"DO": "read"}, flags=flags) for flags in (0, NO_WAITER, 0)]
+    assert [fork.wait_log("\n") for fork in forks] == ["one \n"] * 3
+    end(spawn, *forks, made)
+
+
 # ---- templates that lie
 
 def is_alive(spawn):
@@ -239,12 +248,14 @@ def is_alive(spawn):
     assert (gone["status"], text) == (0, "alive\n")
 
 
-@pytest.mark.parametrize("lie", ["nonsense", "forked_without_order", "closed", "exit", "flood", "descriptors"])
+@pytest.mark.parametrize("lie", ["nonsense", "forked_without_order", "closed", "exit", "flood", "stray",
+                                 "descriptors"])
 def test_a_template_that_speaks_nonsense_is_ended(spawn, tree, lie):
     made = launch(spawn, tree, lie)
     if lie == "exit":
         assert spawn.exit(made)["status"] == 9 << 8
     else:
+        is_alive(spawn)  # meanwhile too
         kind, _, body, _ = spawn.expect(made.id, TEMPLATE_REFUSED)
         assert Refused(body).reason == "protocol"
         spawn.exit(made)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct variant *const variants[] = {&variant_package, &variant_layer};
+static const struct variant *const variants[] = {&variant_package, &variant_layer, &variant_s3};
 
 // ---- Gates
 

@@ -5,7 +5,7 @@
 //
 //   build ─► create ─► (measured) ─► update, update, ... ─► remove
 //
-// One file a strategy: variant_package.c, variant_layer.c. compare.c goes through the table below.
+// One file a strategy: variant_package.c, variant_layer.c, variant_s3.c. compare.c goes through the table below.
 // Internal to compare/.
 #ifndef LAMINA_COMPARE_VARIANT_H
 #define LAMINA_COMPARE_VARIANT_H
@@ -31,6 +31,7 @@ struct variant {
 
 extern const struct variant variant_package;
 extern const struct variant variant_layer;
+extern const struct variant variant_s3;
 
 void variant_done(struct session *session); // what build made
 

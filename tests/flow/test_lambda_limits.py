@@ -136,7 +136,8 @@ def test_what_is_not_there_is_refused(client):
             ({"FileSystemConfigs": [{"Arn": "a", "LocalMountPath": "/mnt/a"}]}, "FileSystemConfigs"),
             ({"SnapStart": {"ApplyOn": "PublishedVersions"}, "Runtime": "nodejs20.x"},
              "nodejs20.x is not supported for SnapStart enabled functions."),
-            ({"Code": {"S3Bucket": "b", "S3Key": "k"}}, "S3Bucket is not available"),
+            ({"Code": {"S3Bucket": "b"}}, "both S3Bucket and S3Key"),
+            ({"Code": {"S3Bucket": "b", "S3Key": "k"}}, "is not the name of a bucket"),
             ({"Code": {}}, "Please provide a source for function code."),
             ({"Handler": None}, "Runtime and Handler are mandatory parameters"),
             ({"Runtime": None}, "Runtime and Handler are mandatory parameters")):

@@ -14,6 +14,7 @@ static void on_closed(uv_handle_t *handle)
     struct http_connection *connection = handle->data;
     struct http_server *server = connection->server;
     http_tls_session_free(connection->tls);
+    buf_done(&connection->cork);
     free(connection);
     server->handles--;
     http_server_closed_handle(server);
@@ -95,6 +96,7 @@ void http_connection_accept(struct http_listener *listener)
     listener->connection_count++;
     server->stats.connections_total++;
     http_parser_init(&connection->parser, &server->config);
+    buf_init(&connection->cork, HTTP_CORK_BYTES_MAX);
     http_connection_settle(connection);
 }
 
@@ -155,6 +157,7 @@ static void linger(struct http_connection *connection)
         http_connection_close(connection); // nothing to read any more, nothing left to send
         return;
     }
+    http_uncork(connection);
     if (connection->tls)
         http_tls_say_goodbye(connection);
     if (connection->is_closed)

@@ -100,6 +100,7 @@ struct http_connection {
     char *held;                     // owned: input that must wait
     size_t held_size;
     struct loop_deferred go_on;
+    struct buf cork;        // small answers that wait for the next one
     size_t input_left;      // of the read that is being fed
     size_t drained_bytes;   // while lingering
     uint64_t bytes_written; // handed to libuv
@@ -114,6 +115,9 @@ struct http_connection {
     bool is_broken; // is closed at the end of the turn
     bool is_closed;
 };
+
+#define HTTP_CORK_BYTES_MAX                                                                        \
+    ((size_t) 16 * 1024) // a held answer and the head of the one that joins it
 
 enum http_body_mode { HTTP_MODE_UNDECIDED, HTTP_MODE_KEEP, HTTP_MODE_STREAM, HTTP_MODE_DISCARD };
 
@@ -201,6 +205,9 @@ void http_answer_done(struct http_exchange *exchange, int status);
 // need be). `done` is called with 0 or -errno, perhaps at once; argument is the connection.
 void http_write(struct http_connection *connection, struct str head, struct buf *body,
                 void (*done)(struct http_connection *connection, int status));
+
+// Writes what waits in the cork.
+void http_uncork(struct http_connection *connection);
 
 // The same for bytes that are already what the wire gets.
 void http_write_raw(struct http_connection *connection, struct str head, struct buf *body,

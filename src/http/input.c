@@ -143,6 +143,14 @@ static void check_limits(struct http_connection *connection)
         http_connection_close(connection);
 }
 
+// The request behind the answer that waits is complete, and its handler takes its time.
+static bool may_hold(const struct http_connection *connection)
+{
+    const struct http_exchange *exchange = connection->exchange;
+    return connection->server->config.holds_answers && exchange && exchange->is_input_done &&
+           !exchange->is_answered;
+}
+
 // Runs the parser over new input, until it wants more or the connection has to wait.
 void http_connection_feed(struct http_connection *connection, const char *data, size_t size)
 {
@@ -170,6 +178,8 @@ void http_connection_feed(struct http_connection *connection, const char *data, 
             break;
     }
     connection->is_feeding = false;
+    if (connection->cork.size > 0 && !may_hold(connection))
+        http_uncork(connection);
     http_connection_settle(connection);
 }
 

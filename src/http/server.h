@@ -90,6 +90,9 @@ struct http_server_config {
     // What a client's half-close (it stopped sending, and may still be reading) means while its
     // request is unanswered. false: the answer is still sent. true: the client is gone.
     bool is_half_close_gone;
+    // A small answer waits until the request that was pipelined behind it is answered, too. For
+    // servers whose clients know (liblamina: a response and the request for the next call).
+    bool holds_answers;
 
     struct http_tls
         *tls; // borrowed: all listeners of this server speak TLS (http/tls.h). NULL: none

@@ -409,10 +409,20 @@ static int read_attached(yyjson_val *root, struct role *role, struct error *err)
     return 0;
 }
 
+static bool is_id(struct str text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (!(text.data[i] >= 'A' && text.data[i] <= 'Z') &&
+            !(text.data[i] >= '0' && text.data[i] <= '9'))
+            return false;
+    return text.size > 0;
+}
+
 static int read_members(yyjson_val *root, struct role *role, struct error *err)
 {
     struct str text = {0};
-    if (json_member_str(root, "id", &text) < 0 || str_copy(text, role->id, ROLE_ID_SIZE) < 0 ||
+    if (json_member_str(root, "id", &text) < 0 || !is_id(text) ||
+        str_copy(text, role->id, ROLE_ID_SIZE) < 0 ||
         json_member_i64(root, "created_ms", 0, INT64_MAX, &role->created_ms) < 0 ||
         json_member_i64(root, "session_s_max", 3600, 43200, &role->session_s_max) < 0)
         return error_set(err, -EUCLEAN, "id, created_ms or session_s_max");

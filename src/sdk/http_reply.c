@@ -17,6 +17,7 @@ static const char *const kept_names[HTTP_REPLY_HEADER_COUNT] = {
     [HTTP_REPLY_TRACE_ID] = "lambda-runtime-trace-id",
     [HTTP_REPLY_CLIENT_CONTEXT] = "lambda-runtime-client-context",
     [HTTP_REPLY_COGNITO_IDENTITY] = "lambda-runtime-cognito-identity",
+    [HTTP_REPLY_PIPELINING] = "lamina-runtime-pipelining",
 };
 
 // The line at `*at`, moving it past; false when its end is not there yet.

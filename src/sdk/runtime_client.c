@@ -378,6 +378,66 @@ int runtime_client_exchange(struct runtime_client *client, const struct runtime_
     return r;
 }
 
+static struct iovec part(const void *data, size_t size)
+{
+    return (struct iovec){.iov_base = (void *) (uintptr_t) data, .iov_len = size};
+}
+
+static int ahead_once(struct runtime_client *client, const struct runtime_request *request,
+                      const struct runtime_request *ahead, struct runtime_reply *ret_reply)
+{
+    struct iovec parts[] = {part(request->head, request->head_size),
+                            part(request->body, request->body_size),
+                            part(ahead->head, ahead->head_size)};
+    struct runtime_reply reply = {0};
+    int r = client->fd < 0 ? connect_once(client) : 0;
+    if (r < 0)
+        return r;
+    bytes_clear(&client->in, KEEP_BYTES);
+    int sent = send_parts(client, parts, 3);
+    r = read_head(client, &reply.head);
+    // What else there is to read begins where this answer ends: that must be told.
+    if (r == 0 && (!reply.head.has_length || reply.head.is_chunked))
+        reply.head.can_keep_alive = false;
+    size_t end = reply.head.head_size + (size_t) reply.head.length;
+    while (r == 0 && reply.head.can_keep_alive && client->in.size < end)
+        r = reply.head.length > LAMINA_PAYLOAD_BYTES_MAX
+                ? -EMSGSIZE
+                : read_needed(client, end - client->in.size);
+    if (r < 0)
+        return sent < 0 ? sent : r;
+    if (reply.head.can_keep_alive)
+        (void) close_gap(&client->in, 0, end);
+    static char nothing[1];
+    reply.body = nothing;
+    *ret_reply = reply;
+    return sent;
+}
+
+int runtime_client_exchange_ahead(struct runtime_client *client,
+                                  const struct runtime_request *request,
+                                  const struct runtime_request *ahead,
+                                  struct runtime_reply *ret_reply, bool *ret_is_ahead)
+{
+    bool was_used = client->fd >= 0 && client->is_used;
+    *ret_is_ahead = false;
+    int r = ahead_once(client, request, ahead, ret_reply);
+    if (r < 0 && was_used && client->in.size == 0 && (r == -ECONNRESET || r == -EPIPE)) {
+        disconnect(client);
+        return runtime_client_exchange(client, request, ret_reply);
+    }
+    keep_or_close(client, r, ret_reply);
+    *ret_is_ahead = client->fd >= 0;
+    return r;
+}
+
+int runtime_client_receive_ahead(struct runtime_client *client, struct runtime_reply *ret_reply)
+{
+    int r = read_reply(client, ret_reply);
+    keep_or_close(client, r, ret_reply);
+    return r;
+}
+
 int runtime_client_send(struct runtime_client *client, const struct iovec *parts, int count)
 {
     struct iovec left[RUNTIME_CLIENT_PARTS_MAX];

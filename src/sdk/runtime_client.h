@@ -52,6 +52,17 @@ void runtime_client_done(struct runtime_client *client);
 int runtime_client_exchange(struct runtime_client *client, const struct runtime_request *request,
                             struct runtime_reply *ret_reply);
 
+// Sends `ahead` behind the request, in one go (pipelining), and reads the request's answer only, whose
+// body is not kept: ret_reply->body is "". *ret_is_ahead: the other one's answer will come, and
+// runtime_client_receive_ahead is to be called; otherwise it is as if `ahead` had not been sent. For
+// servers that are known to take it, and a request that cannot be refused half-way.
+int runtime_client_exchange_ahead(struct runtime_client *client,
+                                  const struct runtime_request *request,
+                                  const struct runtime_request *ahead,
+                                  struct runtime_reply *ret_reply, bool *ret_is_ahead);
+// Errors: the connection is closed; what was asked for is to be asked for again.
+int runtime_client_receive_ahead(struct runtime_client *client, struct runtime_reply *ret_reply);
+
 // For a request whose body is not known yet: sends the parts, connecting first when needed. What
 // the last exchange received stays where it is. Errors as above; the connection is then of no use.
 int runtime_client_send(struct runtime_client *client, const struct iovec *parts, int count);

@@ -12,6 +12,8 @@
 #define PHASE_NAME_BYTES 32
 #define DIGEST_HEX_BYTES 64
 #define TRACE_BYTES_MAX 1024
+// An answer that no platform refuses for its size: a refused one must be followed by an error.
+#define ASK_AHEAD_BYTES_MAX ((size_t) 256 * 1024)
 
 // What the process says of itself. Static because it is told before lamina_run, from main.
 static struct {
@@ -198,16 +200,32 @@ static int fill_call(struct session *session, struct call *call, const struct ru
     return 0;
 }
 
-int session_next(struct session *session, struct call *call)
+static const char *next_head(const struct session *session, char out[HEAD_BYTES])
 {
-    char head[HEAD_BYTES], first[FIRST_HEADERS_BYTES];
-    struct runtime_reply reply;
-
-    (void) snprintf(head, sizeof head,
+    char first[FIRST_HEADERS_BYTES];
+    (void) snprintf(out, HEAD_BYTES,
                     "GET " API
                     "/invocation/next HTTP/1.1\r\nHost: %s\r\nUser-Agent: lamina\r\n%s\r\n",
                     session->client.address, first_headers(session, first));
-    int r = exchange(session, "next", (struct runtime_request){.head = head}, &reply);
+    return out;
+}
+
+// Asked ahead, or asks now: a connection that broke in between is no reason to fail.
+static int ask_next(struct session *session, struct runtime_reply *ret_reply)
+{
+    char head[HEAD_BYTES];
+    bool has_asked = session->has_asked;
+    session->has_asked = false;
+    if (has_asked && runtime_client_receive_ahead(&session->client, ret_reply) == 0)
+        return 0;
+    return exchange(session, "next", (struct runtime_request){.head = next_head(session, head)},
+                    ret_reply);
+}
+
+int session_next(struct session *session, struct call *call)
+{
+    struct runtime_reply reply;
+    int r = ask_next(session, &reply);
     if (r < 0)
         return r;
     session->has_polled = true;
@@ -216,6 +234,7 @@ int session_next(struct session *session, struct call *call)
                        reply.head.status, reply.body);
         return -EPROTO;
     }
+    session->may_ask_ahead = reply.head.headers[HTTP_REPLY_PIPELINING].size > 0;
     return fill_call(session, call, &reply);
 }
 
@@ -227,7 +246,25 @@ struct post {
     const char *error_type; // NULL: not an error
     const void *body;
     size_t body_size;
+    bool is_call; // of an invocation: the next one may be asked for behind it
 };
+
+// The same as exchange, with the request for the next call behind it: one segment to the platform and
+// one back, in place of two, and the process is woken once.
+static int exchange_ahead(struct session *session, const char *what, struct runtime_request request,
+                          struct runtime_reply *ret_reply)
+{
+    char head[HEAD_BYTES];
+    struct runtime_request ahead = {.head = next_head(session, head)};
+    ahead.head_size = strlen(ahead.head);
+    request.head_size = strlen(request.head);
+    int r = runtime_client_exchange_ahead(&session->client, &request, &ahead, ret_reply,
+                                          &session->has_asked);
+    if (r < 0)
+        (void) fprintf(stderr, "lamina: %s: Runtime API %s: %s\n", what, session->client.address,
+                       strerror(-r));
+    return r;
+}
 
 // Returns the status, or an error.
 static int post(struct session *session, const char *what, const struct post *post)
@@ -243,7 +280,9 @@ static int post(struct session *session, const char *what, const struct post *po
                     session_digest_header(digest));
     struct runtime_request request = {
         .head = head, .body = post->body, .body_size = post->body_size};
-    int r = exchange(session, what, request, &reply);
+    int r = post->is_call && session->may_ask_ahead && post->body_size <= ASK_AHEAD_BYTES_MAX
+                ? exchange_ahead(session, what, request, &reply)
+                : exchange(session, what, request, &reply);
     if (r < 0)
         return r;
     if (reply.head.status < 200 || reply.head.status > 299)
@@ -272,6 +311,7 @@ static int post_answer(struct session *session, const struct call *call)
     (void) snprintf(path, sizeof path, "invocation/%s/response", call->request_id);
     return post(session, "response",
                 &(struct post){.path = path,
+                               .is_call = true,
                                .content_type = call->content_type,
                                .body = call->answer.size > 0 ? call->answer.data : "",
                                .body_size = call->answer.size});

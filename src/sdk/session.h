@@ -23,7 +23,9 @@ struct session {
     struct runtime_client client;
     struct bytes error; // the body of an error report
     struct stream stream;
-    bool has_polled; // the first request for work, which carries the phases, was answered
+    bool may_ask_ahead; // the platform takes the request for the next call behind an answer
+    bool has_asked;     // it was sent so
+    bool has_polled;    // the first request for work, which carries the phases, was answered
 };
 
 // From $AWS_LAMBDA_RUNTIME_API. -EINVAL: not set, or not an address.

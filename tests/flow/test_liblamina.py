@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -13,9 +14,12 @@ from runtime_api import Quirks, RuntimeApi
 LIMIT = 6291556
 
 
-@pytest.fixture
-def api(build):
+@pytest.fixture(params=["one by one", "pipelining"])
+def api(build, request):
+    """A platform; under one of the two the next call is asked for behind each answer, as under laminad."""
+    ahead = {"Lamina-Runtime-Pipelining": "1"} if request.param == "pipelining" else {}
     with RuntimeApi() as api:
+        api.quirks = Quirks(extra_headers=ahead)
         api.start([build / "tests" / "sdk_probe"])
         yield api
 
@@ -69,17 +73,17 @@ def test_sizes_up_to_the_limit_and_past_it(api):
 
 @pytest.mark.parametrize("chunk", [1, 3, 1000, 16384, 100000])
 def test_chunked_events(api, chunk):
-    api.quirks = Quirks(chunked=chunk, trailers=chunk % 2 == 1, early_hints=chunk > 3)
+    api.quirks = replace(api.quirks, chunked=chunk, trailers=chunk % 2 == 1, early_hints=chunk > 3)
     event = b"e" + bytes(i * 7 % 251 for i in range(5000 if chunk < 10 else 150000))
     for _ in range(3):
         assert api.invoke(event).body == event
 
 
 def test_connections_that_close(api):
-    api.quirks = Quirks(close_after_next=True)
+    api.quirks = replace(api.quirks, close_after_next=True)
     for number in range(3):
         assert api.invoke(b"c").body == b"%d" % (number + 1)
-    api.quirks = Quirks(drop_next=2)  # as after a thaw: the kept connection is dead
+    api.quirks = replace(api.quirks, close_after_next=False, drop_next=2)  # as after a thaw: the kept connection is dead
     assert api.invoke(b"c").body == b"4"
     assert api.invoke(b"c").body == b"5"
 
@@ -102,7 +106,7 @@ def test_a_platform_with_a_lower_limit(api):
 
 
 def test_a_refused_answer_does_not_end_the_process(api):
-    api.quirks = Quirks(response_status=400)
+    api.quirks = replace(api.quirks, response_status=400)
     api.send(b"c")  # refused: nothing arrives
     api.send(b"f")
     assert api.answer().json["errorType"] == "Function.Asked"
@@ -111,7 +115,7 @@ def test_a_refused_answer_does_not_end_the_process(api):
 
 def test_the_process_ends_when_it_is_told_to(api):
     api.invoke(b"c")
-    api.quirks = Quirks(response_status=500)
+    api.quirks = replace(api.quirks, response_status=500)
     api.send(b"c")
     assert api.wait_end() == 1
     assert "the Runtime API answered 500" in api.output()

@@ -690,6 +690,40 @@ static void one_request_at_a_time_in_order(void **state)
     client_close(&client);
 }
 
+// One segment in place of two, in order; and an answer is held only while the request behind it is.
+static void a_small_answer_waits_for_the_one_behind_it(void **state)
+{
+    struct http_server_config holding = config();
+    holding.holds_answers = true;
+    start(holding);
+    struct client client = client_open();
+    client_say(&client, GET("/x") GET("/late"));
+    wait_until(s.parked, &client);
+    for (int i = 0; i < 20; i++)
+        turn();
+    char early;
+    assert_int_equal(recv(client.fd, &early, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+    respond(s.parked, 200, "late");
+    for (int i = 0; i < 20; i++)
+        turn();
+    char both[1024];
+    ssize_t size = recv(client.fd, both, sizeof(both) - 1, MSG_DONTWAIT);
+    assert_true(size > 0);
+    both[size] = '\0';
+    const char *second = strstr(both + 1, "HTTP/1.1 200");
+    assert_non_null(second);
+    assert_non_null(strstr(second, "late"));
+    // Behind it comes half a request only: nobody knows when the rest does.
+    client_say(&client, GET("/x") "GET /la");
+    size = 0;
+    for (int i = 0; i < 100 && size <= 0; i++) {
+        turn();
+        size = recv(client.fd, both, sizeof(both) - 1, MSG_DONTWAIT);
+    }
+    assert_true(size > 0);
+    client_close(&client);
+}
+
 static void a_flood_of_pipelined_requests_waits_in_the_kernel(void **state)
 {
     start(config());
@@ -1444,6 +1478,7 @@ int main(void)
         TEST(bad_requests),
         TEST(unusual_but_right),
         TEST(one_request_at_a_time_in_order),
+        TEST(a_small_answer_waits_for_the_one_behind_it),
         TEST(a_flood_of_pipelined_requests_waits_in_the_kernel),
         TEST(closes_when_asked),
         TEST(a_body_too_long_is_discarded_and_the_connection_lives),

@@ -349,7 +349,7 @@ def test_deploy_finds_what_is_wrong_before_it_asks_the_service(lamina, data, tmp
             (["nothing"], "No such file"),
             (["plain"], "holds no 'bootstrap'"),
             (["m.onnx", "--strategy", "image"], "the strategy 'image' is not built yet"),
-            (["s3://bucket/model.onnx"], "the strategy 's3' is not built yet"),
+            (["s3://bucket/model.onnx", "--strategy", "package"], "is deployed by the strategy s3"),
             (["m.onnx", "--env", "novalue"], "--env takes NAME=VALUE"),
             (["m.onnx", "--name", "n" * 65], "--name takes"),
         ):

@@ -89,6 +89,7 @@ class Service:
         self.log_path = self.root / "log"
         self.process = None
         self.endpoint = None
+        self.prefix = ()  # words of a command that executes laminad in the end
 
     def __enter__(self):
         try:
@@ -108,7 +109,7 @@ class Service:
         self._endpoint_file().unlink(missing_ok=True)
         env = clean_environment(self.home)
         env.update(self.more_env)
-        command = [self.build / "laminad", "--data-dir", self.data_dir, "--listen", self.listen, *self.flags]
+        command = [*self.prefix, self.build / "laminad", "--data-dir", self.data_dir, "--listen", self.listen, *self.flags]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([str(part) for part in command], env=env, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, cwd="/", start_new_session=True)

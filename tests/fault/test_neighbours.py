@@ -89,13 +89,15 @@ def test_a_thousand_callers_that_never_finish_their_request(busy, victim, many_d
 
 
 @contextlib.contextmanager
-def meanwhile(client, name, event):
+def meanwhile(client, name, event, answers=None):
     """The neighbour's own call runs during the block. Whatever becomes of it, it must end."""
     failures = []
 
     def run():
         try:
-            call(client, name, event)
+            answer = call(client, name, event)
+            if answers is not None:
+                answers.append(answer)
         except Exception as error:  # its own fault
             failures.append(error)
 
@@ -118,6 +120,34 @@ def test_a_function_that_takes_all_it_can(client, victim, event):
     with probe(client, "neighbour", MemorySize=256, Timeout=120) as name:
         with meanwhile(client, name, event):
             victim()
+    victim(1)
+
+
+GIGABYTE = """
+import os
+LINES = (b"x" * 1023 + b"\\n") * 1024
+def handler(event, context):
+    left = 1 << 30
+    while left > 0:
+        left -= os.write(1, LINES)
+    return "written"
+"""
+
+
+def test_a_gigabyte_of_log(busy, client, victim):
+    """Read as fast as it comes, and not kept: what is dropped is counted, and the files stay as small as they are."""
+    with function(client, "gigabyte", Runtime="python3.11", Handler="app.handler", Timeout=300, MemorySize=256,
+                  Code={"ZipFile": zip_of({"app.py": GIGABYTE})}):
+        answers = []
+        with meanwhile(client, "gigabyte", {}, answers):
+            victim()
+        answer, body = answers[0]
+        assert (answer["StatusCode"], "FunctionError" not in answer, body) == (200, True, b'"written"')
+        kept = sum(path.stat().st_size for path in (busy.data_dir / "logs").rglob("*gigabyte*") if path.is_file())
+        assert kept < 40 << 20
+        log = busy.lamina("logs", "gigabyte").stdout
+        dropped = sum(int(line.split("Bytes: ")[1].split()[0]) for line in log.splitlines() if "LOGS_DROPPED" in line)
+        assert dropped > 900 << 20, log[-2000:]
     victim(1)
 
 

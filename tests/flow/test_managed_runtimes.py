@@ -10,11 +10,29 @@ import subprocess
 
 import pytest
 
-from lambda_function import ROLE, zip_of
+from lambda_function import ROLE, refused, zip_of
+from lamina_service import Service
 from model_function import MODELS, ROOT, needs_library
 
 needs_python = pytest.mark.skipif(not os.access("/usr/bin/python3", os.X_OK), reason="/usr/bin/python3 is missing")
 needs_node = pytest.mark.skipif(not os.access("/usr/bin/node", os.X_OK), reason="/usr/bin/node is missing")
+
+
+@pytest.mark.parametrize("runtime, interpreter, package", [("python3.12", "/usr/bin/python3", "python3"),
+                                                           ("nodejs20.x", "/usr/bin/node", "nodejs")])
+def test_a_runtime_whose_interpreter_is_missing_is_refused_with_what_to_install(build, runtime, interpreter, package):
+    """The service runs where the interpreter is no program; nothing is changed outside of its mount namespace."""
+    hidden = os.path.realpath(interpreter)
+    if not os.path.exists(hidden):
+        pytest.skip("%s is missing here" % interpreter)
+    service = Service(build)
+    service.prefix = ("/usr/bin/unshare", "-m", "--propagation", "private", "/bin/sh", "-c",
+                      'mount --bind /dev/null "$1" && shift && exec "$@"', "sh", hidden)
+    with service:
+        with refused("InvalidParameterValueException", 400, runtime, interpreter, "apt-get install %s" % package):
+            service.client("lambda").create_function(FunctionName="f", Runtime=runtime, Handler="a.b", Role=ROLE,
+                                                     Code={"ZipFile": zip_of({"a.py": ""})})
+        assert service.client("lambda").list_functions()["Functions"] == []
 
 
 @pytest.fixture(scope="module")

@@ -188,7 +188,8 @@ static const struct probe {
     {"swap_limit", try_swap_limit, "memory limits do not count swap"},
     {"clone_into_cgroup", try_clone_into_cgroup,
      "cgroup v1: processes are attached after the clone"},
-    {"templates", probe_template, "instances are started one by one, none is forked from a template"},
+    {"templates", probe_template,
+     "instances are started one by one, none is forked from a template"},
 };
 
 static int probe_run(const struct probe *probe)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Can forks of templates be isolated here? Tried in small: a process without any right joins, as a whole, a sandbox whose
-// outer user namespace is its user's (wire/template.h). Distributions that restrict user namespaces forbid it.
+// outer user namespace is its user's (wire/template.h). Distributions that restrict user namespaces forbid it, and the kernel
+// does in a chroot, be it into a mount.
 
 #include "spawn/probe.h"
 

@@ -13,6 +13,7 @@
 #include "loop/job.h"
 #include "store/models.h"
 #include "store/stage.h"
+#include "wire/work.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -208,9 +209,12 @@ struct digest prepare_platform(struct prepare *prepare)
     return platform;
 }
 
-static struct digest key_of(struct prepare *prepare, const struct digest *model)
+// `tree_id`: of a model whose weights are in other files of its tree; else NULL.
+static struct digest key_of(struct prepare *prepare, const struct digest *model,
+                            const struct digest *tree_id)
 {
-    const struct digest parts[] = {prepare_platform(prepare), *model};
+    const struct digest none = {{0}};
+    const struct digest parts[] = {prepare_platform(prepare), *model, tree_id ? *tree_id : none};
     return digest_of(parts, sizeof(parts));
 }
 
@@ -324,7 +328,7 @@ static const char *failure_text(int code)
 }
 
 static int prepare_key(struct prepare *prepare, const struct prepare_spec *spec,
-                       const struct prepare_found *found, const struct digest *key,
+                       const struct prepare_found *found, const struct digest *key, bool has_tree,
                        struct prepare_record *ret_record, struct store_pin **ret_pin,
                        struct error *err)
 {
@@ -332,7 +336,9 @@ static int prepare_key(struct prepare *prepare, const struct prepare_spec *spec,
                                     .work_fd = prepare->work_fd,
                                     .tree_id = spec->tree_id,
                                     .path = found->path,
-                                    .model = found->digest};
+                                    .model = found->digest,
+                                    .has_tree = has_tree,
+                                    .beside_bytes = found->beside_bytes};
     int64_t begin_ms = clock_monotonic_ms();
     int r = prepare_job_run(&job, ret_record, ret_pin, err);
     if (r == 0 && remember(prepare, key, ret_record, err) < 0)
@@ -351,16 +357,33 @@ static int prepare_key(struct prepare *prepare, const struct prepare_spec *spec,
 }
 
 static int find_record(struct prepare *prepare, const struct prepare_spec *spec,
-                       const struct prepare_found *found, const struct digest *key,
+                       const struct prepare_found *found, const struct digest *key, bool has_tree,
                        struct prepare_record *ret_record, struct store_pin **ret_pin,
                        struct error *err)
 {
     while (key_begin(prepare, key, ret_record))
         if (is_form_there(prepare, key, ret_record, ret_pin))
             return 0;
-    int r = prepare_key(prepare, spec, found, key, ret_record, ret_pin, err);
+    int r = prepare_key(prepare, spec, found, key, has_tree, ret_record, ret_pin, err);
     key_end(prepare, key);
     return r;
+}
+
+// First the model alone, whose form is everybody's who has that file. One that does not load may have
+// its weights in other files: then its tree is looked at too, and is part of the key.
+static int find_either(struct prepare *prepare, const struct prepare_spec *spec,
+                       const struct prepare_found *found, struct digest *ret_key,
+                       struct prepare_record *ret_record, struct store_pin **ret_pin,
+                       struct error *err)
+{
+    *ret_key = key_of(prepare, &found->digest, NULL);
+    int r = find_record(prepare, spec, found, ret_key, false, ret_record, ret_pin, err);
+    const char *load = work_reason_text(WORK_REASON_PREPARE_LOAD);
+    if (r < 0 || ret_record->has_form || found->beside_bytes == 0 ||
+        strncmp(ret_record->reason, load, strlen(load)) != 0)
+        return r;
+    *ret_key = key_of(prepare, &found->digest, &spec->tree_id);
+    return find_record(prepare, spec, found, ret_key, true, ret_record, ret_pin, err);
 }
 
 static void recent_add(struct prepare *prepare, const struct digest *set,
@@ -407,8 +430,7 @@ void prepare_run(struct prepare *prepare, const struct prepare_spec *spec,
         say(result, "it is in the form that is used in place already");
         return;
     }
-    result->key = key_of(prepare, &found.digest);
-    r = find_record(prepare, spec, &found, &result->key, &record, &pin, &err);
+    r = find_either(prepare, spec, &found, &result->key, &record, &pin, &err);
     if (r < 0) {
         say(result, failure_text(r));
         return;

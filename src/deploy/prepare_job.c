@@ -34,6 +34,7 @@ struct search {
     const char *path; // "": any
     struct prepare_found found;
     size_t count;
+    uint64_t bytes; // of all files
 };
 
 static bool ends_with(struct str path, const char *ending)
@@ -59,6 +60,7 @@ static bool is_model(struct str path)
 static int look(void *arg, const struct store_entry *entry)
 {
     struct search *search = arg;
+    search->bytes += entry->is_file ? entry->bytes : 0;
     bool is_it =
         search->path[0] ? str_equal_text(entry->path, search->path) : is_model(entry->path);
     if (!is_it || !entry->is_file || entry->path.size > PREPARE_PATH_MAX)
@@ -81,6 +83,7 @@ int prepare_find(struct store *store, const struct digest *tree_id, const char *
     if (search.count != 1)
         return error_set(err, -ENOENT, "%s",
                          search.count == 0 ? "there is no model file" : "there are several models");
+    search.found.beside_bytes = search.bytes - search.found.bytes;
     *ret_found = search.found;
     return 0;
 }
@@ -183,8 +186,10 @@ static int run_worker(struct reading *reading, int input, uint64_t bytes)
     const struct worker_spec spec = {
         .kind = WORK_KIND_PREPARE,
         .arguments = {[WORK_PREPARE_BYTES_MAX] = reading->form_bytes_max,
-                      [WORK_PREPARE_TIME_MS] = WORK_TIME_MS},
+                      [WORK_PREPARE_TIME_MS] = WORK_TIME_MS,
+                      [WORK_PREPARE_HAS_TREE] = reading->job->has_tree},
         .input = input,
+        .tree_id = reading->job->has_tree ? reading->job->tree_id.bytes : NULL,
         .flags = SPAWN_WORK_ENGINE,
         .cpu_seconds = WORK_CPU_S(bytes),
         .memory_bytes = WORK_MEMORY(bytes),
@@ -267,6 +272,7 @@ int prepare_job_run(const struct prepare_job *job, struct prepare_record *ret_re
     if (r < 0)
         return error_set_errno(err, r, "open the model");
     reading->job = job;
+    bytes += job->has_tree ? job->beside_bytes : 0;
     reading->form_bytes_max = FORM_BYTES_MAX(bytes);
     work_stream_init(&reading->stream, &sink, reading);
     struct prepare_record record = {.model = job->model};

@@ -14,6 +14,8 @@ struct prepare_job {
     struct digest tree_id; // kept by the caller
     const char *path;      // of the model in it; borrowed
     struct digest model;   // its digest
+    bool has_tree;         // its external data is in the tree:
+    uint64_t beside_bytes; // of the tree's other files
 };
 
 // 0: the record tells all that can be told of the model, for good, and *ret_pin keeps the form, if
@@ -28,6 +30,7 @@ struct prepare_found {
     char path[PREPARE_PATH_MAX + 1];
     struct digest digest;
     uint64_t bytes;
+    uint64_t beside_bytes; // of the tree's other files: its external data may be among them
 };
 int prepare_find(struct store *store, const struct digest *tree_id, const char *path,
                  struct prepare_found *ret_found, struct error *err) MUST_CHECK;

@@ -28,6 +28,8 @@ static int worker_ask(int channel, const struct worker_spec *spec, int output, i
         .flags = spec->flags,
     };
     memcpy(work.arg, spec->arguments, sizeof(work.arg));
+    if (spec->tree_id)
+        memcpy(work.tree_id, spec->tree_id, sizeof(work.tree_id));
     int fds[SPAWN_WORK_FDS];
     fds[SPAWN_WORK_INPUT] = spec->input;
     fds[SPAWN_WORK_OUTPUT] = output;

@@ -24,10 +24,11 @@ struct worker {
 struct worker_spec {
     uint32_t kind; // enum work_kind
     uint64_t arguments[4];
-    int input;             // borrowed: a regular file, open for reading only
-    uint32_t flags;        // enum spawn_work_flags
-    uint32_t cpu_seconds;  // 0: WORKER_CPU_SECONDS
-    uint64_t memory_bytes; // 0: WORKER_MEMORY_BYTES
+    int input;              // borrowed: a regular file, open for reading only
+    uint32_t flags;         // enum spawn_work_flags
+    uint32_t cpu_seconds;   // 0: WORKER_CPU_SECONDS
+    uint64_t memory_bytes;  // 0: WORKER_MEMORY_BYTES
+    const uint8_t *tree_id; // borrowed: what it sees at /var/task; NULL: nothing
 };
 
 // -errno. *worker is closed on failure.

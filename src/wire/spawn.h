@@ -352,6 +352,7 @@ struct spawn_work {
     uint64_t arg[4];
     uint32_t flags;    /* enum spawn_work_flags; unknown bits are an error */
     uint32_t reserved; /* 0 */
+    uint8_t tree_id[SPAWN_TREE_ID_SIZE]; /* that the job sees at /var/task, read-only; all zero: none */
 };
 
 enum spawn_work_flags {
@@ -385,7 +386,7 @@ SPAWN_ASSERT_SIZE(struct spawn_done, 24);
 SPAWN_ASSERT_SIZE(struct spawn_stats, 80);
 SPAWN_ASSERT_SIZE(struct spawn_template_ready, 24);
 SPAWN_ASSERT_SIZE(struct spawn_template_refused, 24 + SPAWN_TEMPLATE_TEXT_MAX);
-SPAWN_ASSERT_SIZE(struct spawn_work, 72);
+SPAWN_ASSERT_SIZE(struct spawn_work, 104);
 SPAWN_ASSERT_SIZE(struct spawn_work_exit, 32);
 _Static_assert(sizeof(struct spawn_start) <= SPAWN_MESSAGE_MAX, "START fits the receive buffer");
 

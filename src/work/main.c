@@ -49,13 +49,15 @@ static int unzip(const uint64_t numbers[WORK_NUMBERS], uint64_t size)
 // its time are the limits.
 static int prepare(const uint64_t numbers[WORK_NUMBERS])
 {
-    if (numbers[WORK_PREPARE_TIME_MS] > WORK_PREPARE_TIME_MS_MAX)
+    if (numbers[WORK_PREPARE_TIME_MS] > WORK_PREPARE_TIME_MS_MAX ||
+        numbers[WORK_PREPARE_HAS_TREE] > 1)
         return 2;
     if (confine_engine() < 0)
         return 3;
     struct prepare_order order = {
         .bytes_max = numbers[WORK_PREPARE_BYTES_MAX],
         .time_ms = numbers[WORK_PREPARE_TIME_MS],
+        .has_tree = numbers[WORK_PREPARE_HAS_TREE] == 1,
     };
     return prepare_run(&order, STDOUT_FILENO) < 0 ? 1 : 0;
 }

@@ -11,8 +11,10 @@
 #include "work/inputs.h"
 #include "work/stream.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <math.h>
 #include <stdio.h>
@@ -22,14 +24,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MODEL_PATH "/proc/self/fd/0"
+#define INPUT_PATH "/proc/self/fd/0"
+#define TREE "/var/task"
 #define LIBRARY "/opt/lamina/lib/libonnxruntime.so"
 #define SEED UINT64_C(20261127)
 #define SHAPES_MAX 8
+#define TREE_DEPTH_MAX 8
 
 struct prepare {
     const struct prepare_order *order;
-    int form_fd; // memfd
+    char path[PATH_MAX]; // of the model
+    int form_fd;         // memfd
     uint64_t form_bytes;
     char form_path[32];
     int64_t deadline_ns;
@@ -52,7 +57,7 @@ static int load_form(struct prepare *prepare, enum prepack prepack, struct model
     // A path of its own kind: the engine takes what it maps for a prepared form, not by its name.
     const struct model_options options = {
         .threads = 1, .prepack = prepack, .prepared_path = prepare->form_path};
-    int r = model_load(MODEL_PATH, &options, ret_model, &prepare->err);
+    int r = model_load(prepare->path, &options, ret_model, &prepare->err);
     if (r < 0)
         return refuse(prepare, WORK_REASON_PREPARE_LOAD);
     if ((*ret_model)->is_prepared)
@@ -60,6 +65,43 @@ static int load_form(struct prepare *prepare, enum prepack prepack, struct model
     error_set(&prepare->err, -EIO, "%s", (*ret_model)->not_prepared);
     model_free(*ret_model);
     return refuse(prepare, WORK_REASON_PREPARE_LOAD);
+}
+
+// ---- where it is
+
+// Which file of the tree is open as our input: only by its path does an engine find what lies beside
+// it.
+static bool find_input(const struct stat *input, char path[PATH_MAX], int depth)
+{
+    size_t size = strlen(path);
+    bool is_found = false;
+    DIR *directory = opendir(path);
+    for (struct dirent *entry; directory && !is_found && (entry = readdir(directory));) {
+        struct stat status;
+        if (entry->d_name[0] == '.' ||
+            snprintf(path + size, PATH_MAX - size, "/%s", entry->d_name) >=
+                (int) (PATH_MAX - size) ||
+            lstat(path, &status) < 0)
+            continue;
+        is_found = (status.st_dev == input->st_dev && status.st_ino == input->st_ino) ||
+                   (S_ISDIR(status.st_mode) && depth > 0 && find_input(input, path, depth - 1));
+    }
+    if (directory)
+        closedir(directory);
+    if (!is_found)
+        path[size] = '\0';
+    return is_found;
+}
+
+static int find_model(struct prepare *prepare)
+{
+    struct stat input;
+    bool has_tree = prepare->order->has_tree;
+    (void) snprintf(prepare->path, sizeof(prepare->path), "%s", has_tree ? TREE : INPUT_PATH);
+    if (has_tree &&
+        (fstat(STDIN_FILENO, &input) < 0 || !find_input(&input, prepare->path, TREE_DEPTH_MAX)))
+        return refuse(prepare, WORK_REASON_PREPARE_LOAD);
+    return 0;
 }
 
 // ---- the form
@@ -72,7 +114,7 @@ static int make_form(struct prepare *prepare)
         return refuse(prepare, WORK_REASON_PREPARE_ENGINE);
     (void) snprintf(prepare->form_path, sizeof(prepare->form_path), "/proc/self/fd/%d",
                     prepare->form_fd);
-    int r = onnx_prepare(MODEL_PATH, prepare->form_path, &prepare->err);
+    int r = onnx_prepare(prepare->path, prepare->form_path, &prepare->err);
     if (r == -ENOENT || r == -ELIBACC)
         return refuse(prepare, WORK_REASON_PREPARE_ENGINE);
     if (r < 0 || fstat(prepare->form_fd, &status) < 0 || status.st_size == 0)
@@ -265,7 +307,7 @@ static int compare(struct prepare *prepare)
     struct work_prepared *report = &prepare->report;
     const struct model_options options = {.threads = 1};
     struct model *original;
-    if (model_load(MODEL_PATH, &options, &original, &prepare->err) < 0)
+    if (model_load(prepare->path, &options, &original, &prepare->err) < 0)
         return refuse(prepare, WORK_REASON_PREPARE_LOAD);
     int r = compare_form(prepare, original, PREPACK_OFF, &report->off.difference);
     if (r == 0)
@@ -349,7 +391,9 @@ int prepare_run(const struct prepare_order *order, int output)
     int r = stream_begin(stream, output);
     if (r < 0)
         return r;
-    r = prepare_model(&prepare);
+    r = find_model(&prepare);
+    if (r == 0)
+        r = prepare_model(&prepare);
     r = r == -EBADMSG ? send_refusal(&prepare, stream) : send_form(&prepare, stream);
     (void) fd_close(prepare.form_fd);
     return r;

@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "wire/work.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define PREPARE_CHECKS 8      // inputs whose answers are compared, at least
@@ -23,6 +24,7 @@
 struct prepare_order {
     uint64_t bytes_max; // of the form; 0: any
     uint64_t time_ms;   // WORK_PREPARE_TIME_MS
+    bool has_tree;      // WORK_PREPARE_HAS_TREE
 };
 
 int prepare_run(const struct prepare_order *order, int output) MUST_CHECK;

@@ -143,12 +143,32 @@ def test_a_model_that_runs_on_nothing_made_up(fresh_service, folder):
     assert model["prepared"] is False and model["reason"].startswith("no inputs were found that it runs on")
 
 
+def outside(weights=64):
+    return onnx.model([onnx.node("Add", ["x", "w"], ["y"])], [onnx.value("x", onnx.FLOAT, ["n", weights])],
+                      [onnx.value("y", onnx.FLOAT, ["n", weights])],
+                      initializers=[onnx.external("w", onnx.FLOAT, [1, weights], "weights.bin", 0, 4 * weights)])
+
+
 def test_external_data_that_is_missing(fresh_service, folder):
-    model = onnx.model([onnx.node("Add", ["x", "w"], ["y"])], [onnx.value("x", onnx.FLOAT, [1, 64])],
-                       [onnx.value("y", onnx.FLOAT, [1, 64])],
-                       initializers=[onnx.external("w", onnx.FLOAT, [1, 64], "weights.bin", 0, 256)])
-    described = deploy(fresh_service, write(folder, "outside.onnx", model), "outside")
-    assert described["prepared"] is False and described["reason"]
+    path = folder / "missing"
+    path.mkdir()
+    described = deploy(fresh_service, write(path, "outside.onnx", outside()), "outside")
+    assert described["prepared"] is False
+    assert described["reason"].startswith("the engine could not prepare it: ")
+
+
+def test_weights_in_other_files_are_part_of_the_form(fresh_service, build, folder):
+    """Two packages with one model file and other weights: each has a form of its own."""
+    for name, first in (("ones", 1.0), ("twos", 2.0)):
+        path = folder / name
+        path.mkdir()
+        shutil.copy(build / "runtime/bin/lamina-model", path / "bootstrap")
+        write(path, "outside.onnx", outside())
+        write(path, "weights.bin", struct.pack("<64f", *[first] * 64))
+        assert deploy(fresh_service, path, name, "--handler", "outside.onnx")["prepared"], describe(fresh_service, name)
+        assert call(fresh_service, name, [0.5] * 64, 64) == [first + 0.5] * 64
+        assert "prepared=yes" in loaded(fresh_service, name)
+    assert len({form.stat().st_ino for form in forms(fresh_service)}) == 2
 
 
 # ---- the mapped model cannot be taken away

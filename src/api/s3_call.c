@@ -426,6 +426,7 @@ static const struct http_sink body_sink = {.on_data = body_data, .on_end = body_
 static void receive_body(struct s3_call *s3)
 {
     struct receive_spec spec = {
+        .wants_sha256 = s3->proof.has_sha256 || s3->route->needs_sha256,
         .checksum = s3->proof.checksum,
         .has_bytes = s3->proof.has_bytes,
         .bytes = s3->proof.bytes,

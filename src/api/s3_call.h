@@ -62,6 +62,7 @@ struct s3_route {
     int (*open)(struct s3_call *s3, int *ret_fd, uint64_t *ret_offset);
     int (*finish)(struct s3_call *s3, const struct receive_result *result);
     void (*drop)(struct s3_call *s3);
+    bool needs_sha256; /* of the body, whatever the client says of it */
 };
 
 extern const struct s3_route s3_routes[]; /* ends with a row without operation */

@@ -11,30 +11,30 @@
 #define ROW(method, level, parameter, operation, action, body, run)                                \
     {                                                                                              \
         HTTP_METHOD_##method, S3_##level, parameter, NULL, operation, "s3:" action,                \
-            S3_BODY_##body, NULL, run, NULL, NULL, NULL                                            \
+            S3_BODY_##body, NULL, run, NULL, NULL, NULL, false                                     \
     }
 
 /* An operation that AWS has and this service has not: 501 with its name. */
 #define ABSENT(method, level, parameter, operation)                                                \
     {                                                                                              \
         HTTP_METHOD_##method, S3_##level, parameter, NULL, operation, "s3:" operation,             \
-            S3_BODY_NONE, NULL, NULL, NULL, NULL, NULL                                             \
+            S3_BODY_NONE, NULL, NULL, NULL, NULL, NULL, false                                      \
     }
 
 /* A table reads by its rows. */
 /* clang-format off */
 const struct s3_route s3_routes[] = {
     /* Objects */
-    {HTTP_METHOD_PUT, S3_OBJECT, "uploadId", "x-amz-copy-source", "UploadPartCopy", "s3:PutObject", S3_BODY_NONE, s3_source_check, s3_part_copy, NULL, NULL, NULL},
-    {HTTP_METHOD_PUT, S3_OBJECT, "uploadId", NULL, "UploadPart", "s3:PutObject", S3_BODY_OBJECT, NULL, s3_part, s3_part_open, s3_part_finish, s3_part_drop},
+    {HTTP_METHOD_PUT, S3_OBJECT, "uploadId", "x-amz-copy-source", "UploadPartCopy", "s3:PutObject", S3_BODY_NONE, s3_source_check, s3_part_copy, NULL, NULL, NULL, false},
+    {HTTP_METHOD_PUT, S3_OBJECT, "uploadId", NULL, "UploadPart", "s3:PutObject", S3_BODY_OBJECT, NULL, s3_part, s3_part_open, s3_part_finish, s3_part_drop, false},
     ROW(PUT, OBJECT, "tagging", "PutObjectTagging", "PutObjectTagging", XML, s3_put_tagging),
     ABSENT(PUT, OBJECT, "acl", "PutObjectAcl"),
     ABSENT(PUT, OBJECT, "legal-hold", "PutObjectLegalHold"),
     ABSENT(PUT, OBJECT, "retention", "PutObjectRetention"),
     ABSENT(PUT, OBJECT, "encryption", "UpdateObjectEncryption"),
     ABSENT(PUT, OBJECT, "renameObject", "RenameObject"),
-    {HTTP_METHOD_PUT, S3_OBJECT, NULL, "x-amz-copy-source", "CopyObject", "s3:PutObject", S3_BODY_NONE, s3_source_check, s3_copy, NULL, NULL, NULL},
-    {HTTP_METHOD_PUT, S3_OBJECT, NULL, NULL, "PutObject", "s3:PutObject", S3_BODY_OBJECT, NULL, s3_put, s3_put_open, s3_put_finish, s3_put_drop},
+    {HTTP_METHOD_PUT, S3_OBJECT, NULL, "x-amz-copy-source", "CopyObject", "s3:PutObject", S3_BODY_NONE, s3_source_check, s3_copy, NULL, NULL, NULL, false},
+    {HTTP_METHOD_PUT, S3_OBJECT, NULL, NULL, "PutObject", "s3:PutObject", S3_BODY_OBJECT, NULL, s3_put, s3_put_open, s3_put_finish, s3_put_drop, true},
     ROW(GET, OBJECT, "uploadId", "ListParts", "ListMultipartUploadParts", NONE, s3_list_parts),
     ROW(GET, OBJECT, "tagging", "GetObjectTagging", "GetObjectTagging", NONE, s3_get_tagging),
     ROW(GET, OBJECT, "attributes", "GetObjectAttributes", "GetObjectAttributes", NONE, s3_get_attributes),
@@ -102,7 +102,7 @@ const struct s3_route s3_routes[] = {
     ABSENT(PUT, BUCKET, "tagging", "PutBucketTagging"),
     ABSENT(PUT, BUCKET, "website", "PutBucketWebsite"),
     ROW(PUT, BUCKET, NULL, "CreateBucket", "CreateBucket", XML, s3_create_bucket),
-    {HTTP_METHOD_POST, S3_BUCKET, "delete", NULL, "DeleteObjects", NULL, S3_BODY_XML, s3_delete_objects_check, s3_delete_objects, NULL, NULL, NULL},
+    {HTTP_METHOD_POST, S3_BUCKET, "delete", NULL, "DeleteObjects", NULL, S3_BODY_XML, s3_delete_objects_check, s3_delete_objects, NULL, NULL, NULL, false},
     ROW(HEAD, BUCKET, NULL, "HeadBucket", "ListBucket", NONE, s3_head_bucket),
     ABSENT(DELETE, BUCKET, "analytics", "DeleteBucketAnalyticsConfiguration"),
     ABSENT(DELETE, BUCKET, "cors", "DeleteBucketCors"),

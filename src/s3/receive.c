@@ -10,7 +10,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <unistd.h>
+
+// A batch from which on a second thread is worth its wake-up.
+#define APART_BYTES ((size_t) 64 * 1024)
 
 // What a sender may still send after it was asked to pause.
 #define SLACK_BYTES ((size_t) 1024 * 1024)
@@ -19,10 +23,13 @@ struct receive {
     struct s3 *s3;
     struct receive_spec spec;
     struct chunked_signer signer;
-    bool is_working, is_paused, is_ended, is_cancelled;
+    bool is_paused, is_ended, is_cancelled;
+    unsigned jobs;       // of the batch that is worked on
     struct buf incoming; // loop
 
-    // the job's, while is_working
+    // the jobs', while there are any
+    atomic_uint jobs_left;
+    bool is_md5_apart;
     struct buf batch;
     bool is_last, is_open, is_over; // is_over: finish or drop was called
     int code;
@@ -61,8 +68,10 @@ static int take_data(void *arg, const void *data, size_t size)
     int r = write_at(receive, data, size);
     if (r < 0)
         return r;
-    digest_update(&receive->sha256, data, size);
-    checksum_update(&receive->md5, data, size);
+    if (receive->spec.wants_sha256)
+        digest_update(&receive->sha256, data, size);
+    if (!receive->is_md5_apart)
+        checksum_update(&receive->md5, data, size);
     if (receive->spec.checksum)
         checksum_update(&receive->checksum, data, size);
     receive->result.bytes += size;
@@ -90,7 +99,8 @@ static int receive_finish(struct receive *receive)
     }
     if (receive->spec.has_bytes && result->bytes != receive->spec.bytes)
         return -EBADMSG;
-    result->sha256 = digest_finish(&receive->sha256);
+    if (receive->spec.wants_sha256)
+        result->sha256 = digest_finish(&receive->sha256);
     result->md5 = checksum_finish(&receive->md5);
     if (receive->spec.checksum)
         result->checksum = checksum_finish(&receive->checksum);
@@ -119,6 +129,20 @@ static void start_writing(struct receive *receive)
     }
 }
 
+// The last of the batch's jobs ends it.
+static void end_batch(struct receive *receive)
+{
+    if (atomic_fetch_sub(&receive->jobs_left, 1) != 1)
+        return;
+    buf_clear(&receive->batch);
+    if (receive->code == 0)
+        start_writing(receive);
+    if (receive->code == 0 && receive->is_last)
+        receive->code = receive_finish(receive);
+    if (receive->code < 0 || receive->is_last)
+        receive_drop(receive); // closes, in any case
+}
+
 static void run_batch(void *arg)
 {
     struct receive *receive = arg;
@@ -131,13 +155,14 @@ static void run_batch(void *arg)
             receive->spec.is_chunked
                 ? chunked_feed(&receive->chunked, receive->batch.data, receive->batch.size)
                 : take_data(receive, receive->batch.data, receive->batch.size);
-    buf_clear(&receive->batch);
-    if (receive->code == 0)
-        start_writing(receive);
-    if (receive->code == 0 && receive->is_last)
-        receive->code = receive_finish(receive);
-    if (receive->code < 0 || receive->is_last)
-        receive_drop(receive); // closes, in any case
+    end_batch(receive);
+}
+
+static void run_md5(void *arg)
+{
+    struct receive *receive = arg;
+    checksum_update(&receive->md5, receive->batch.data, receive->batch.size);
+    end_batch(receive);
 }
 
 static void run_drop(void *arg)
@@ -181,10 +206,11 @@ static void drop_done(void *arg, int status)
 static void batch_done(void *arg, int status)
 {
     struct receive *receive = arg;
-    receive->is_working = false;
-    if (status < 0 && receive->code == 0)
-        receive->code = status;
-    if (receive->code < 0 || receive->is_last) {
+    if (status < 0) // the service is ending
+        receive->is_cancelled = true;
+    if (--receive->jobs > 0)
+        return;
+    if (receive->is_over) {
         receive_done(receive);
         return;
     }
@@ -194,14 +220,35 @@ static void batch_done(void *arg, int status)
 // What it has written is removed on a thread, too. Without one: the next start empties tmp/.
 static void begin_drop(struct receive *receive)
 {
-    receive->is_working = true;
+    receive->jobs = 1;
     if (job_submit(receive->s3->bodies, run_drop, drop_done, receive) < 0)
         receive_done(receive);
 }
 
+// 0 or the number of jobs that work on the batch now.
+static unsigned submit_batch(struct receive *receive)
+{
+    struct job_pool *pool = receive->s3->bodies;
+    bool may_split = !receive->spec.is_chunked && receive->batch.size >= APART_BYTES;
+    atomic_store(&receive->jobs_left, may_split ? 2 : 1);
+    receive->is_md5_apart = may_split;
+    if (may_split && job_submit(pool, run_md5, batch_done, receive) < 0) {
+        atomic_store(&receive->jobs_left, 1);
+        receive->is_md5_apart = false;
+    }
+    receive->jobs = receive->is_md5_apart ? 1 : 0;
+    if (job_submit(pool, run_batch, batch_done, receive) == 0) {
+        receive->jobs++;
+    } else {
+        receive->is_cancelled = true;             // there is no memory for a job
+        atomic_fetch_sub(&receive->jobs_left, 2); // the other one must not go on
+    }
+    return receive->jobs;
+}
+
 static void receive_step(struct receive *receive)
 {
-    if (receive->is_working)
+    if (receive->jobs > 0)
         return;
     if (receive->is_cancelled || buf_status(&receive->incoming) < 0) {
         if (receive->code == 0)
@@ -215,13 +262,10 @@ static void receive_step(struct receive *receive)
     receive->batch = receive->incoming;
     receive->incoming = empty;
     receive->is_last = receive->is_ended;
-    receive->is_working = true;
     bool must_resume = receive->is_paused;
     receive->is_paused = false;
-    if (job_submit(receive->s3->bodies, run_batch, batch_done, receive) < 0) {
+    if (submit_batch(receive) == 0) {
         receive->code = -EAGAIN;
-        receive->is_working = false;
-        receive->is_last = true;
         begin_drop(receive);
         return;
     }
@@ -259,7 +303,7 @@ int receive_start(struct s3 *s3, const struct receive_spec *spec, struct receive
 bool receive_write(struct receive *receive, const void *data, size_t size)
 {
     (void) buf_append(&receive->incoming, data, size); // receive_step looks
-    bool must_pause = receive->is_working && receive->incoming.size >= RECEIVE_BATCH_BYTES;
+    bool must_pause = receive->jobs > 0 && receive->incoming.size >= RECEIVE_BATCH_BYTES;
     if (must_pause)
         receive->is_paused = true;
     receive_step(receive);

@@ -8,6 +8,9 @@
 //                                                                 last batch:      finish
 //                                                      done(code) ◄──────────────────┘
 //
+// A batch is two jobs where there is enough of it: one thread writes it and computes the SHA-256, another the
+// MD5, which is the slowest of all that is done to a body. Whichever ends last goes on.
+//
 // open, finish and drop are the owner's straight-line code on a thread of the pool: where the file is,
 // what becomes of it. After open, exactly one of finish and drop is called; without open, neither.
 //
@@ -35,7 +38,7 @@ struct receive;
 
 struct receive_result {
     uint64_t bytes;       // without framing
-    struct digest sha256; // of them
+    struct digest sha256; // of them, if it was wanted
     struct checksum_value md5;
     struct checksum_value checksum; // of spec.checksum
     struct str trailer;             // what came as its trailer; data == NULL: nothing
@@ -46,8 +49,9 @@ struct receive_spec {
     bool is_chunked; // aws-chunked, in this form
     enum chunked_form form;
     const struct chunked_signer *signer; // copied
-    enum checksum_kind checksum;         // NONE: none
-    bool has_bytes;                      // how many there will be; any other number is -EBADMSG
+    bool wants_sha256;
+    enum checksum_kind checksum; // NONE: none
+    bool has_bytes;              // how many there will be; any other number is -EBADMSG
     uint64_t bytes;
 
     // On a thread of the pool. A negative result ends the body with that code; -EINVAL, -EKEYREJECTED (framing),

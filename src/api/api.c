@@ -9,6 +9,7 @@
 #include "api/call.h"
 #include "api/code_location.h"
 #include "api/health.h"
+#include "api/layer_follow.h"
 #include "api/model_watch.h"
 #include "api/rights.h"
 #include "api/s3_call.h"
@@ -45,7 +46,8 @@ int api_new(const struct api_config *config, struct api **ret_api, struct error 
         return r;
     }
     api->watch = model_watch_new(api);
-    if (!api->watch) {
+    api->follow = layer_follow_new(api);
+    if (!api->watch || !api->follow) {
         api_free(api);
         return error_set(err, -ENOMEM, "no memory for the API");
     }
@@ -59,6 +61,7 @@ void api_free(struct api *api)
         return;
     job_pool_free(api->jobs);
     model_watch_free(api->watch);
+    layer_follow_free(api->follow);
     users_free(api->users);
     free(api);
 }

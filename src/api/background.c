@@ -10,6 +10,7 @@
 #include "api/concurrency.h"
 #include "api/model.h"
 #include "api/function_layers.h"
+#include "api/layer_follow.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "function/catalog.h"
@@ -293,6 +294,7 @@ void api_resume(struct api *api)
     struct catalog *catalog = api->config.catalog;
     concurrency_apply_all(api);
     provisioned_apply_all(api);
+    layer_follow_all(api->follow);
     for (struct function *function = catalog_next(catalog, NULL); function;
          function = catalog_next(catalog, function->name)) {
         if (!background_is_wanted(function))

@@ -34,6 +34,7 @@
 #include "loop/job.h"
 
 struct instance_identity;
+struct layer_follow;
 struct model_watch;
 struct spool;
 struct users;
@@ -48,6 +49,7 @@ struct api {
     struct http_server *server; /* borrowed, may be NULL */
     struct users *users;
     struct model_watch *watch;
+    struct layer_follow *follow;
     struct job_pool *jobs; /* what blocks and is nobody else's: store reads, package uploads */
     const char *region;    /* borrowed from the catalog */
     const char *account;

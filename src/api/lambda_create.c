@@ -20,6 +20,7 @@
 #include "api/function_role.h"
 #include "api/function_settings.h"
 #include "api/function_shape.h"
+#include "api/layer_follow.h"
 #include "api/operations.h"
 #include "base/mem.h"
 #include "function/catalog.h"
@@ -151,6 +152,7 @@ static void committed(void *arg, const struct error *err)
         answer(call, shown);
         if (is_background)
             background_start(api, function);
+        layer_follow_look(api->follow, shown->name);
     }
     version_unref(shown);
 }

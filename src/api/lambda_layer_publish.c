@@ -13,6 +13,7 @@
 
 #include "api/code.h"
 #include "api/function_settings.h"
+#include "api/layer_follow.h"
 #include "api/layer_name.h"
 #include "api/layer_shape.h"
 #include "api/member.h"
@@ -182,6 +183,7 @@ static void committed(void *arg, const struct layer_version *version, const stru
     }
     log_info("layer.publish", "layer=%s version=%llu bytes=%llu", version->name,
              (unsigned long long) version->number, (unsigned long long) version->tree_bytes);
+    layer_follow_published(call->api->follow, version->name);
     struct buf json = BUF_INIT(CALL_JSON_MAX);
     if (layer_shape_append(call, &json, version) < 0)
         json.failure = json.failure ? json.failure : -ENOMEM;

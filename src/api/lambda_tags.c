@@ -8,6 +8,7 @@
 
 #include "api/attach.h"
 #include "api/function_settings.h"
+#include "api/layer_follow.h"
 #include "api/member.h"
 #include "api/operations.h"
 #include "aws/arn.h"
@@ -84,13 +85,18 @@ static int append_kept(struct buf *json, const struct function *function, size_t
     return 0;
 }
 
+static void tagged(struct api *api, const char *name)
+{
+    layer_follow_look(api->follow, name);
+}
+
 static void commit(struct call *call, const struct function *function, struct buf *json)
 {
     struct change_plan plan = {.tags_json = json->data};
     if (buf_status(json) < 0)
         call_fail_with(call, AWS_INVALID_PARAMETER_VALUE, "The tags are too large.");
     else
-        attach_commit(call, function->name, &plan, 204, NULL, NULL);
+        attach_commit(call, function->name, &plan, 204, NULL, tagged);
 }
 
 static bool is_not_given(void *arg, struct str key)

@@ -80,7 +80,8 @@ int deploy_find_layer(struct deploy_job *job, struct error *err)
         r = 0;
     }
     job->is_layer_new = r == 0 && !is_published(job);
-    job->settings.layer = job->layer_version.version_arn;
+    job->settings.layers[0] = job->layer_version.version_arn;
+    job->settings.layer_count = 1;
     return r;
 }
 

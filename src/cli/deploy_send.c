@@ -53,7 +53,8 @@ static bool are_settings_new(const struct deploy_job *job)
            (to->timeout_s != 0 && to->timeout_s != is->timeout_s) || to->tmp_mb != 0 ||
            to->role != NULL || to->description != NULL || to->has_variables ||
            is_other(to->runtime, is->runtime) || is_other(to->handler, is->handler) ||
-           (to->layer != NULL && (is->layer_count != 1 || strcmp(to->layer, is->layers[0]) != 0));
+           (to->layer_count > 0 &&
+            (is->layer_count != 1 || strcmp(to->layers[0], is->layers[0]) != 0));
 }
 
 static int wait_until_ready(struct deploy_job *job, struct error *err)

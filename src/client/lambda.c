@@ -130,11 +130,13 @@ static void add_number(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *
         yyjson_mut_obj_add_uint(doc, object, member, value);
 }
 
-static void add_layer(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *layer)
+static void add_layers(yyjson_mut_doc *doc, yyjson_mut_val *object,
+                       const struct lambda_settings *settings)
 {
     yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, object, "Layers");
 
-    yyjson_mut_arr_add_strcpy(doc, list, layer);
+    for (size_t i = 0; i < settings->layer_count; i++)
+        yyjson_mut_arr_add_strcpy(doc, list, settings->layers[i]);
 }
 
 static void add_variables(yyjson_mut_doc *doc, yyjson_mut_val *object,
@@ -171,8 +173,8 @@ static int write_settings(const struct lambda_settings *settings, const char *na
     }
     if (settings->has_variables)
         add_variables(doc, root, settings);
-    if (settings->layer != NULL)
-        add_layer(doc, root, settings->layer);
+    if (settings->layer_count > 0)
+        add_layers(doc, root, settings);
     int r = json_append_doc(out, doc);
     return r < 0 ? error_set_errno(err, r, "write the function's settings as JSON") : 0;
 }

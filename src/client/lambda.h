@@ -33,7 +33,8 @@ struct lambda_settings {
     bool has_variables; // false: leave them as they are
     const struct lambda_variable *variables;
     size_t variable_count;
-    const char *layer; // ARN of a layer version, which replaces all layers; NULL: not said
+    const char *layers[LAMBDA_LAYERS_MAX]; // ARNs of layer versions, which replace all layers
+    size_t layer_count;                    // 0: not said
 };
 
 // A zip in a seekable file, from its start.
@@ -95,8 +96,15 @@ MUST_CHECK int lambda_publish_layer(struct client *client, const char *layer,
 MUST_CHECK int lambda_newest_layer(struct client *client, const char *layer,
                                    struct lambda_layer *ret, struct error *err);
 
+// The newest version below `number`. -ENOENT: there is none.
+MUST_CHECK int lambda_earlier_layer(struct client *client, const char *layer, uint64_t number,
+                                    uint64_t *ret_number, struct error *err);
 MUST_CHECK int lambda_delete_layer(struct client *client, const char *layer, uint64_t version,
                                    struct error *err);
+
+// Sets or (value NULL) takes away one tag.
+MUST_CHECK int lambda_tag(struct client *client, const char *arn, const char *key,
+                          const char *value, struct error *err);
 
 // Waits until the function is Active and its last update is not in progress.
 // Errors: -EREMOTEIO with the service's reason (State or LastUpdateStatus is Failed), -ETIMEDOUT.

@@ -3,6 +3,7 @@
 // The operations on layers.
 #include "client/lambda.h"
 
+#include "base/base64.h"
 #include "base/percent.h"
 #include "base/str.h"
 #include "client/code.h"
@@ -112,25 +113,47 @@ int lambda_publish_layer(struct client *client, const char *layer, const char *d
     return r;
 }
 
-static int newest_number(struct client *client, const char *layer, uint64_t *ret_number,
-                         struct error *err)
+// The number of the newest version below `before` (0: of all), in one page of the list.
+static int newest_number(struct client *client, const char *layer, uint64_t before,
+                         uint64_t *ret_number, struct error *err)
 {
     AUTO_BUF struct buf path = BUF_INIT(PATH_BYTES_MAX);
+    AUTO_BUF struct buf query = BUF_INIT(PATH_BYTES_MAX);
     AUTO_JSON yyjson_doc *doc = NULL;
+    char marker[24];
 
     int r = build_path(&path, layer, "/versions", err);
     if (r < 0)
         return r;
+    buf_append_text(&query, "MaxItems=1");
+    if (before != 0) {
+        // A marker is the base64 of the last item's number.
+        AUTO_BUF struct buf encoded = BUF_INIT(sizeof marker * 2);
+        snprintf(marker, sizeof marker, "%llu", (unsigned long long) before);
+        base64_append(&encoded, marker, strlen(marker));
+        buf_append_text(&query, "&Marker=");
+        percent_append(&query, buf_str(&encoded), false);
+    }
     const struct client_request request = {.method = "GET",
                                            .path = path.data,
-                                           .query = "MaxItems=1",
+                                           .query = query.data,
                                            .timeout_ms = LAMBDA_CONTROL_TIMEOUT_MS};
     r = ask(client, "list the versions of layer", layer, &request, &doc, err);
     if (r < 0)
         return r;
     yyjson_val *list = json_member(yyjson_doc_get_root(doc), "LayerVersions");
-    *ret_number = lambda_take_number(yyjson_arr_get_first(list), "Version");
-    return *ret_number != 0 ? 0 : error_set(err, -ENOENT, "layer '%s' has no version", layer);
+    uint64_t number = lambda_take_number(yyjson_arr_get_first(list), "Version");
+    if (number == 0)
+        return error_set(err, -ENOENT, "layer '%s' has no %sversion", layer,
+                         before != 0 ? "earlier " : "");
+    *ret_number = number;
+    return 0;
+}
+
+int lambda_earlier_layer(struct client *client, const char *layer, uint64_t number,
+                         uint64_t *ret_number, struct error *err)
+{
+    return newest_number(client, layer, number, ret_number, err);
 }
 
 int lambda_newest_layer(struct client *client, const char *layer, struct lambda_layer *ret,
@@ -141,7 +164,7 @@ int lambda_newest_layer(struct client *client, const char *layer, struct lambda_
     char suffix[40];
     uint64_t number = 0;
 
-    int r = newest_number(client, layer, &number, err);
+    int r = newest_number(client, layer, 0, &number, err);
     if (r < 0)
         return r;
     snprintf(suffix, sizeof suffix, "/versions/%llu", (unsigned long long) number);
@@ -172,6 +195,43 @@ int lambda_delete_layer(struct client *client, const char *layer, uint64_t versi
     r = client_perform(client, &request, &answer, err);
     r = r < 0 ? error_wrap(err, r, "delete layer '%s'", layer)
               : client_check(&answer, client_target(client), "delete a layer version", err);
+    client_answer_done(&answer);
+    return r;
+}
+
+int lambda_tag(struct client *client, const char *arn, const char *key, const char *value,
+               struct error *err)
+{
+    AUTO_BUF struct buf path = BUF_INIT(PATH_BYTES_MAX);
+    AUTO_BUF struct buf query = BUF_INIT(PATH_BYTES_MAX);
+    AUTO_BUF struct buf body = BUF_INIT(PATH_BYTES_MAX);
+    struct client_answer answer;
+
+    buf_append_text(&path, "/2017-03-31/tags/");
+    percent_append(&path, str_of(arn), false);
+    buf_append_text(&query, "tagKeys=");
+    percent_append(&query, str_of(key), false);
+    if (value != NULL) {
+        buf_append_text(&body, "{\"Tags\":{");
+        json_append_string(&body, str_of(key));
+        buf_append_byte(&body, ':');
+        json_append_string(&body, str_of(value));
+        buf_append_text(&body, "}}");
+    }
+    if (buf_status(&path) < 0 || buf_status(&query) < 0 || buf_status(&body) < 0)
+        return error_set(err, -ENAMETOOLONG, "the function's ARN or the tag is too long");
+    const struct client_request request = {
+        .method = value != NULL ? "POST" : "DELETE",
+        .path = path.data,
+        .query = value != NULL ? NULL : query.data,
+        .headers = {{"content-type", "application/json"}},
+        .body = body.data,
+        .body_size = body.size,
+        .timeout_ms = LAMBDA_CONTROL_TIMEOUT_MS,
+    };
+    int r = client_perform(client, &request, &answer, err);
+    r = r < 0 ? error_wrap(err, r, "tag '%s'", arn)
+              : client_check(&answer, client_target(client), "tag the function", err);
     client_answer_done(&answer);
     return r;
 }

@@ -67,7 +67,8 @@ static int create(struct session *session, const struct lambda_settings *setting
                  session->package.handler) >= (int) sizeof handler)
         return error_set(err, -ENAMETOOLONG, "the model's file name is too long for a layer");
     with_layer.handler = handler;
-    with_layer.layer = layer.version_arn;
+    with_layer.layers[0] = layer.version_arn;
+    with_layer.layer_count = 1;
     return lambda_create(session->client, session->name, &with_layer, &code, &function, err);
 }
 
@@ -80,7 +81,7 @@ static int update(struct session *session, uint64_t *ret_bytes, struct error *er
     int r = publish(session, &layer, err);
     if (r < 0)
         return r;
-    const struct lambda_settings settings = {.layer = layer.version_arn};
+    const struct lambda_settings settings = {.layers = {layer.version_arn}, .layer_count = 1};
     return lambda_update_settings(session->client, session->name, &settings, &function, err);
 }
 

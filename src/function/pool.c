@@ -125,6 +125,7 @@ static struct instance *worker_instance(struct worker *worker, struct template *
         start.spec.is_spare = worker->is_spare;
         start.spec.takes_no_spare = pool->scheduler->limits.spares == 0;
         start.spec.template_id = template ? instance_id(template->instance) : 0;
+        start.spec.inherited_bytes = template ? instance_memory_peak(template->instance) : 0;
         instance = instance_new(pool->scheduler->host, &start.spec, &events);
     }
     start_spec_done(&start);

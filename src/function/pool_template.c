@@ -160,7 +160,9 @@ static struct template *template_ask(struct pool *pool)
 static bool need_take(struct pool *pool)
 {
     struct scheduler *scheduler = pool->scheduler;
-    uint64_t need = admission_need(0, (uint64_t) pool->version->memory_mb << 20);
+    const struct function_stats *stats = stats_table_find(&scheduler->stats, pool->version->name);
+    uint64_t need = admission_need(stats ? stats->memory_peak_bytes : 0,
+                                   (uint64_t) pool->version->memory_mb << 20);
     if (!admission_take(&scheduler->admission, need))
         return false;
     pool->template.need = need;

@@ -199,6 +199,7 @@ struct instance *instance_new(struct instance_host *host, const struct instance_
     instance->is_template = spec->is_template;
     instance->is_snap_start = spec->is_snap_start;
     instance->is_fork = spec->template_id != 0;
+    instance->inherited_bytes = spec->inherited_bytes;
     instance->peak_fd = -1;
     list_init(&instance->usage_waits);
     extensions_init(&instance->extensions, &instance_extension_events, instance);

@@ -94,8 +94,10 @@ struct instance_spec {
         *opt_tree_id; /* 32 bytes, bound at /opt; NULL: /opt holds only Lamina's own directory */
     const uint8_t *models_id; /* 32 bytes, bound at /opt/lamina/models; NULL: an empty directory */
     uint64_t template_id;     /* instance_id of a live template to fork; 0: a process is executed */
-    bool is_template;         /* make a template: it goes through INIT, and never gets a call */
-    int model_fd; /* > 0: a sealed memfd, borrowed; it is the bootstrap's descriptor 4 */
+    uint64_t
+        inherited_bytes; /* of a fork: what its template used; REPORT counts it, its limit does not */
+    bool is_template;    /* make a template: it goes through INIT, and never gets a call */
+    int model_fd;        /* > 0: a sealed memfd, borrowed; it is the bootstrap's descriptor 4 */
     uint32_t memory_mb;
     uint32_t tmp_mb;
     const struct instance_variable *variables; /* the customer's, sorted or not */

@@ -20,7 +20,7 @@ void instance_call_report(struct instance *instance)
     if (is_first || call->report.failure ||
         loop_now_ms(instance->host->loop) - instance->peak_read_ms > PEAK_AGE_MS)
         usage_peak_read(instance);
-    call->report.memory_peak_bytes = instance->memory_peak;
+    call->report.memory_peak_bytes = instance->memory_peak + instance->inherited_bytes;
     log_stream_drain(&instance->log);
     report_end(&instance->log, &call->report);
     telemetry_report(&instance->telemetry, &call->report);

@@ -11,7 +11,7 @@ void instance_log_failed_call(struct instance *instance, const struct instance_r
         .request_id = request->id,
         .duration_us = instance_us_between(instance->started_ns, clock_monotonic_ns()),
         .memory_mb = instance->memory_mb,
-        .memory_peak_bytes = instance->memory_peak,
+        .memory_peak_bytes = instance->memory_peak + instance->inherited_bytes,
         .failure = failure};
     report_start(&instance->log, request->id, instance->version);
     report_end(&instance->log, &report);

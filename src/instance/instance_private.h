@@ -116,7 +116,7 @@ struct instance {
 
     int peak_fd;
     int64_t peak_read_ms;
-    uint64_t memory_peak;
+    uint64_t memory_peak, inherited_bytes;
 
     struct call call;
     uint64_t requests;

@@ -280,7 +280,7 @@ static void answer_complete(struct s3_call *s3, struct str etag, struct str chec
 static int commit(struct s3_call *s3, struct completing *completing,
                   const struct parts_joined *joined)
 {
-    char name[OBJECTS_VERSION_SIZE];
+    struct objects_added added;
     struct error err = {0};
     struct objects_version version = {
         .key = s3->key,
@@ -295,12 +295,12 @@ static int commit(struct s3_call *s3, struct completing *completing,
         .upload = str_of(completing->upload.id),
     };
     int r = objects_put(s3_objects(s3->s3), completing->bucket.id, &version, &completing->condition,
-                        name, &err);
+                        &added, &err);
     if (r < 0)
         return s3_object_put_failed(s3, r, &err);
-    s3->has_dropped = true;
+    s3->has_dropped = added.has_replaced;
     parts_forget(s3->s3, &completing->upload, completing->all, completing->all_count);
-    s3_object_answer_version(s3, &completing->bucket, name);
+    s3_object_answer_version(s3, &completing->bucket, added.name);
     answer_complete(s3, str_of(completing->etag), completing->checksum);
     return 0;
 }

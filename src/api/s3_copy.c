@@ -74,7 +74,7 @@ static int copy(struct s3_call *s3, struct s3_source *source)
     struct objects_condition condition;
     struct objects_version version;
     struct error err = {0};
-    char name[OBJECTS_VERSION_SIZE];
+    struct objects_added added;
     int r = s3_bucket(s3, &bucket);
     if (r == 0)
         r = s3_object_condition(s3, &condition);
@@ -84,11 +84,11 @@ static int copy(struct s3_call *s3, struct s3_source *source)
         r = describe(s3, source, &version);
     if (r < 0)
         return r;
-    r = objects_put(s3_objects(s3->s3), bucket.id, &version, &condition, name, &err);
+    r = objects_put(s3_objects(s3->s3), bucket.id, &version, &condition, &added, &err);
     if (r < 0)
         return s3_object_put_failed(s3, r, &err);
-    s3->has_dropped = true;
-    answer_copy(s3, &bucket, source, &version, name);
+    s3->has_dropped = added.has_replaced;
+    answer_copy(s3, &bucket, source, &version, added.name);
     return 0;
 }
 

@@ -61,7 +61,8 @@ void s3_put_drop(struct s3_call *s3)
 static int commit(struct s3_call *s3, const struct putting *putting,
                   const struct receive_result *result)
 {
-    char etag[ETAG_SIZE], name[OBJECTS_VERSION_SIZE];
+    char etag[ETAG_SIZE];
+    struct objects_added added;
     struct error err = {0};
     struct objects_version version = {
         .key = s3->key,
@@ -73,13 +74,13 @@ static int commit(struct s3_call *s3, const struct putting *putting,
         .checksum = s3_object_checksum(s3),
         .tags = putting->tags,
     };
-    int r = objects_put(s3_objects(s3->s3), putting->bucket.id, &version, &putting->condition, name,
-                        &err);
+    int r = objects_put(s3_objects(s3->s3), putting->bucket.id, &version, &putting->condition,
+                        &added, &err);
     if (r < 0)
         return s3_object_put_failed(s3, r, &err);
-    s3->has_dropped = true;
+    s3->has_dropped = added.has_replaced;
     s3_answer_printf(s3, "ETag", "\"%s\"", etag);
-    s3_object_answer_version(s3, &putting->bucket, name);
+    s3_object_answer_version(s3, &putting->bucket, added.name);
     s3_object_answer_checksum(s3, version.checksum);
     return 0;
 }

@@ -278,7 +278,7 @@ struct version_change {
     int64_t bucket;
     const struct objects_version *version;
     const struct objects_condition *condition;
-    char *ret_name;
+    struct objects_added *ret_added;
     struct objects_deletion *deletions;
     size_t count;
     struct str key, name, tags;
@@ -293,20 +293,20 @@ int objects_get(struct objects *objects, int64_t bucket, struct str key, struct 
 static int apply_put(struct change *change, struct objects_rows *rows, struct error *err)
 {
     const struct version_change *what = change->argument;
-    return objects_rows_put(rows, what->bucket, what->version, what->condition, what->ret_name,
+    return objects_rows_put(rows, what->bucket, what->version, what->condition, what->ret_added,
                             err);
 }
 
 int objects_put(struct objects *objects, int64_t bucket, const struct objects_version *version,
-                const struct objects_condition *condition, char ret_name[OBJECTS_VERSION_SIZE],
+                const struct objects_condition *condition, struct objects_added *ret_added,
                 struct error *err)
 {
-    char name[OBJECTS_VERSION_SIZE];
+    struct objects_added added;
     struct version_change what = {
-        .bucket = bucket, .version = version, .condition = condition, .ret_name = name};
+        .bucket = bucket, .version = version, .condition = condition, .ret_added = &added};
     int r = change_commit(objects, apply_put, &what, err);
     if (r == 0)
-        memcpy(ret_name, name, sizeof(name));
+        *ret_added = added;
     return r;
 }
 

@@ -102,13 +102,18 @@ struct objects_condition {
     struct str has_etag; // If-Match, without quotes; data == NULL: whatever
 };
 
+struct objects_added {
+    char name[OBJECTS_VERSION_SIZE]; // the version id; "" in a bucket that never had versions
+    bool has_replaced;               // a version went: its content may have lost its last name
+};
+
 // Makes `version` the newest of its key; number, name, is_current, is_marker are not looked at. In a
 // bucket without versions the one that was there goes. `version->upload` not empty: the upload ends
-// with it. *ret_name is the version id, "" in a bucket that never had versions.
+// with it.
 // -ENODEV: no such bucket (any more); -ESTALE: the condition does not hold; -ENOENT: has_etag and
 // there is nothing; -ENOLINK: there is no such upload (any more).
 int objects_put(struct objects *objects, int64_t bucket, const struct objects_version *version,
-                const struct objects_condition *condition, char ret_name[OBJECTS_VERSION_SIZE],
+                const struct objects_condition *condition, struct objects_added *ret_added,
                 struct error *err) MUST_CHECK;
 
 struct objects_deletion {

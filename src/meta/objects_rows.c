@@ -481,9 +481,11 @@ static void version_name_new(char name[OBJECTS_VERSION_SIZE])
 // The new newest one. In a bucket that keeps no versions (any more) it takes the place of "null".
 static int version_add(struct objects_rows *rows, int64_t bucket,
                        enum objects_versioning versioning, struct objects_version *version,
-                       char name[OBJECTS_VERSION_SIZE], struct error *err)
+                       struct objects_added *added, struct error *err)
 {
+    char *name = added->name;
     int r = 0;
+    added->has_replaced = false;
     if (versioning == OBJECTS_VERSIONED)
         version_name_new(name);
     else
@@ -491,6 +493,8 @@ static int version_add(struct objects_rows *rows, int64_t bucket,
     version->name = str_of(name);
     if (versioning != OBJECTS_VERSIONED)
         r = version_run_named(rows, VERSION_DELETE_NAME, bucket, version->key, version->name, err);
+    if (r == 0 && versioning != OBJECTS_VERSIONED)
+        added->has_replaced = sqlite3_changes(rows->sqlite.handle) > 0;
     if (r == 0)
         r = version_run_named(rows, VERSION_HIDE, bucket, version->key, (struct str){0}, err);
     if (r == 0)
@@ -535,13 +539,13 @@ static int upload_drop(struct objects_rows *rows, struct str id, struct error *e
 
 int objects_rows_put(struct objects_rows *rows, int64_t bucket,
                      const struct objects_version *version,
-                     const struct objects_condition *condition, char ret_name[OBJECTS_VERSION_SIZE],
+                     const struct objects_condition *condition, struct objects_added *ret_added,
                      struct error *err)
 {
     enum objects_versioning versioning;
-    struct objects_version added = *version;
-    char name[OBJECTS_VERSION_SIZE];
-    added.is_marker = false;
+    struct objects_version row = *version;
+    struct objects_added added;
+    row.is_marker = false;
     int r = bucket_versioning(rows, bucket, &versioning, err);
     if (r == 0)
         r = condition_check(rows, bucket, version->key, condition, err);
@@ -553,9 +557,9 @@ int objects_rows_put(struct objects_rows *rows, int64_t bucket,
             r = upload_drop(rows, version->upload, err);
     }
     if (r == 0)
-        r = version_add(rows, bucket, versioning, &added, name, err);
+        r = version_add(rows, bucket, versioning, &row, &added, err);
     if (r == 0)
-        memcpy(ret_name, name, sizeof(name));
+        *ret_added = added;
     return r;
 }
 
@@ -591,14 +595,20 @@ static int delete_key(struct objects_rows *rows, int64_t bucket, enum objects_ve
 {
     struct objects_version marker = {
         .key = deletion->key, .is_marker = true, .modified_ms = now_ms};
+    struct objects_added added;
     if (versioning == OBJECTS_UNVERSIONED) {
-        deletion->has_gone = true;
-        return version_run_named(rows, VERSION_DELETE_NAME, bucket, deletion->key,
-                                 STR(OBJECTS_NULL), err);
+        int r = version_run_named(rows, VERSION_DELETE_NAME, bucket, deletion->key,
+                                  STR(OBJECTS_NULL), err);
+        deletion->has_gone = r == 0 && sqlite3_changes(rows->sqlite.handle) > 0;
+        return r;
     }
-    deletion->is_marker = true;
-    deletion->has_gone = versioning == OBJECTS_SUSPENDED;
-    return version_add(rows, bucket, versioning, &marker, deletion->version, err);
+    int r = version_add(rows, bucket, versioning, &marker, &added, err);
+    if (r == 0) {
+        deletion->is_marker = true;
+        deletion->has_gone = added.has_replaced;
+        memcpy(deletion->version, added.name, sizeof(added.name));
+    }
+    return r;
 }
 
 int objects_rows_delete(struct objects_rows *rows, int64_t bucket,

@@ -40,7 +40,7 @@ int objects_rows_get(struct objects_rows *rows, int64_t bucket, struct str key, 
                      struct objects_version *ret_version, struct error *err) MUST_CHECK;
 int objects_rows_put(struct objects_rows *rows, int64_t bucket,
                      const struct objects_version *version,
-                     const struct objects_condition *condition, char ret_name[OBJECTS_VERSION_SIZE],
+                     const struct objects_condition *condition, struct objects_added *ret_added,
                      struct error *err) MUST_CHECK;
 int objects_rows_delete(struct objects_rows *rows, int64_t bucket,
                         struct objects_deletion *deletion, int64_t now_ms,

@@ -62,7 +62,11 @@ static int put_as(struct str key, const char *content, const struct objects_cond
                   char name[OBJECTS_VERSION_SIZE])
 {
     struct objects_version version = version_of(key, content);
-    return objects_put(objects, bucket, &version, condition, name, &err);
+    struct objects_added added;
+    int r = objects_put(objects, bucket, &version, condition, &added, &err);
+    if (r == 0)
+        memcpy(name, added.name, sizeof(added.name));
+    return r;
 }
 
 static int put(const char *key, const char *content)
@@ -351,6 +355,22 @@ static void test_conditions(void **state)
     assert_int_equal(put_as(STR("k"), "four", &absent, name), 0);
 }
 
+static void test_what_is_replaced_is_told(void **state)
+{
+    struct objects_version version = version_of(STR("k"), "1");
+    struct objects_added added;
+    struct objects_deletion deletion;
+    assert_int_equal(objects_put(objects, bucket, &version, NULL, &added, &err), 0);
+    assert_false(added.has_replaced);
+    assert_int_equal(objects_put(objects, bucket, &version, NULL, &added, &err), 0);
+    assert_true(added.has_replaced);
+    assert_int_equal(objects_bucket_set_versioning(objects, bucket, OBJECTS_VERSIONED, &err), 0);
+    assert_int_equal(objects_put(objects, bucket, &version, NULL, &added, &err), 0);
+    assert_false(added.has_replaced);
+    assert_int_equal(delete_as(STR("absent"), (struct str){0}, &deletion), 0);
+    assert_false(deletion.has_gone);
+}
+
 static void test_which_contents_are_named(void **state)
 {
     struct digest one = digest_of("one", 3), two = digest_of("two", 3);
@@ -390,7 +410,8 @@ static void test_uploads(void **state)
 {
     struct objects_upload upload = {.id = "u1", .bucket = bucket, .key = STR("k")}, found;
     struct objects_part part = {.number = 2, .size = 7, .etag = STR("e"), .file = STR("f1")};
-    char file[OBJECTS_UPLOAD_SIZE], name[OBJECTS_VERSION_SIZE];
+    char file[OBJECTS_UPLOAD_SIZE];
+    struct objects_added added;
     static struct seen seen;
     unsigned numbers = 0;
     assert_int_equal(objects_upload_create(objects, &upload, &err), 0);
@@ -423,9 +444,9 @@ static void test_uploads(void **state)
     // Its end is the object's beginning, in one commit.
     struct objects_version version = version_of(STR("k"), "whole");
     version.upload = STR("u1");
-    assert_int_equal(objects_put(objects, bucket, &version, NULL, name, &err), 0);
+    assert_int_equal(objects_put(objects, bucket, &version, NULL, &added, &err), 0);
     assert_int_equal(objects_upload_get(objects, STR("u1"), &found, &err), -ENOENT);
-    assert_int_equal(objects_put(objects, bucket, &version, NULL, name, &err), -ENOLINK);
+    assert_int_equal(objects_put(objects, bucket, &version, NULL, &added, &err), -ENOLINK);
     assert_int_equal(objects_part_put(objects, STR("u1"), &part, 7, file, &err), -ENOENT);
     assert_int_equal(objects_upload_abort(objects, STR("u2"), &err), 0);
     assert_int_equal(objects_upload_abort(objects, STR("u2"), &err), -ENOENT);
@@ -440,8 +461,8 @@ static void *put_many(void *arg)
         (void) snprintf(key, sizeof(key), "%p-%d", arg, i);
         struct error own = {0};
         struct objects_version version = version_of(str_of(key), "x");
-        char name[OBJECTS_VERSION_SIZE];
-        if (objects_put(objects, bucket, &version, NULL, name, &own) < 0)
+        struct objects_added added;
+        if (objects_put(objects, bucket, &version, NULL, &added, &own) < 0)
             return arg;
     }
     return NULL;
@@ -518,12 +539,12 @@ static void test_killed_at_each_call(void **state)
         if (child == 0) {
             struct objects *mine;
             struct error own = {0};
-            char name[OBJECTS_VERSION_SIZE];
+            struct objects_added added;
             struct objects_version version = version_of(STR("k"), "2");
             if (objects_open(scratch_path, &mine, &own) < 0)
                 _exit(3);
             fault_arm(FAULT_KILL, nth, 0);
-            _exit(objects_put(mine, bucket, &version, NULL, name, &own) == 0 ? 0 : 4);
+            _exit(objects_put(mine, bucket, &version, NULL, &added, &own) == 0 ? 0 : 4);
         }
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
@@ -552,6 +573,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_versions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_suspended, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_conditions, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_replaced_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_which_contents_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_uploads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changes_of_many_threads_share_commits, set_up,

@@ -28,16 +28,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define RUNTIMES "/opt/lamina/runtimes/"
-
-// By enum spawn_bootstrap. execve wants arguments that are not const.
-static char task[] = "/var/task/bootstrap", opt[] = "/opt/bootstrap";
-static char python[] = RUNTIMES "python/bootstrap", node[] = RUNTIMES "node/bootstrap";
-static char *const bootstraps[SPAWN_BOOTSTRAP_COUNT][2] = {
-    [SPAWN_BOOTSTRAP_PROVIDED] = {task, opt},
-    [SPAWN_BOOTSTRAP_PYTHON] = {python},
-    [SPAWN_BOOTSTRAP_NODE] = {node},
-};
+static char *const bootstraps[SPAWN_BOOTSTRAP_COUNT][2] = INIT_BOOTSTRAPS;
 
 static struct init_run order; // static, not on the stack: the stack stays at one page
 static char *environment[INIT_VARIABLES_MAX + 1];

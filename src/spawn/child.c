@@ -107,17 +107,16 @@ static void surroundings(const struct child_plan *plan, const struct cgroups *gr
 }
 
 // What no cgroup counts. Files as in Lambda; no core files, no priorities.
-static int limits(const struct child_plan *plan)
+int child_limit(uint32_t cpu_seconds)
 {
     const struct {
         __rlimit_resource_t resource;
         rlim_t value;
-    } all[] = {{RLIMIT_NOFILE, 1024},     {RLIMIT_CORE, 0},
-               {RLIMIT_MSGQUEUE, 819200}, {RLIMIT_SIGPENDING, 4096},
-               {RLIMIT_MEMLOCK, 8 << 20}, {RLIMIT_RTPRIO, 0},
-               {RLIMIT_NICE, 0},          {RLIMIT_CPU, plan->cpu_seconds}};
+    } all[] = {{RLIMIT_NOFILE, 1024},     {RLIMIT_CORE, 0},          {RLIMIT_MSGQUEUE, 819200},
+               {RLIMIT_SIGPENDING, 4096}, {RLIMIT_MEMLOCK, 8 << 20}, {RLIMIT_RTPRIO, 0},
+               {RLIMIT_NICE, 0},          {RLIMIT_CPU, cpu_seconds}};
     // The last one is for jobs only.
-    for (size_t i = 0; i < ARRAY_SIZE(all) - (plan->cpu_seconds ? 0 : 1); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(all) - (cpu_seconds ? 0 : 1); i++) {
         // Root without CAP_SYS_RESOURCE (a container's) may only lower them.
         struct rlimit both;
         if (getrlimit(all[i].resource, &both) < 0)
@@ -131,7 +130,7 @@ static int limits(const struct child_plan *plan)
 
 // The kernel takes sandboxes before anything else of the machine when memory runs out. Best effort:
 // an outer container may forbid it.
-static void volunteer(void)
+void child_volunteer(void)
 {
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd >= 0) {
@@ -177,11 +176,11 @@ void child_run(const struct child_plan *plan)
     if (r < 0)
         fail(step, r);
     if (plan->kind != CHILD_SEAT) // it is no process that needs memory
-        volunteer();
+        child_volunteer();
     // The log pipe is its own: `echo > /dev/stderr` opens it anew.
     if (plan->kind == CHILD_FUNCTION && fchown(STDOUT_FILENO, plan->uid, plan->uid) < 0)
         fail(SPAWN_STEP_USER, -errno);
-    if ((r = limits(plan)) < 0)
+    if ((r = child_limit(plan->cpu_seconds)) < 0)
         fail(SPAWN_STEP_LIMITS, r);
     r = plan->kind == CHILD_SEAT ? leave_outer(plan->uid) : privilege_drop(plan->uid, plan->uid);
     if (r < 0)

@@ -15,6 +15,7 @@
 #ifndef LAMINA_SPAWN_CHILD_H
 #define LAMINA_SPAWN_CHILD_H
 
+#include "base/compiler.h"
 #include "spawn/cgroup.h"
 
 #include <stdbool.h>
@@ -44,5 +45,10 @@ struct child_plan {
 };
 
 _Noreturn void child_run(const struct child_plan *plan);
+
+// For occupant.c, whose process is set up in the same way: what no cgroup counts (`cpu_seconds` 0: no such limit), and
+// being the first to go when the machine's memory runs out.
+int child_limit(uint32_t cpu_seconds) MUST_CHECK;
+void child_volunteer(void);
 
 #endif

@@ -155,7 +155,11 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
     if (r < 0)
         return r;
     monitor->tools.uid_first = service.uid_first;
-    monitor->tools.can_template = probe_can_template();
+    r = probe_can_template();
+    monitor->tools.can_template = r == 0;
+    if (r < 0)
+        log_warn("spawn.templates", "error=%s: instances are started one by one, none is forked",
+                 LOG_TEXT(error_name(r)));
     monitor->sandboxes = sandboxes;
     monitor->slot_count =
         service.uid_count < SANDBOX_SLOTS_MAX ? service.uid_count : SANDBOX_SLOTS_MAX;

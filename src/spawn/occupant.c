@@ -3,6 +3,7 @@
 #include "spawn/occupant.h"
 
 #include "base/fd.h"
+#include "spawn/child.h"
 #include "spawn/privilege.h"
 #include "spawn/seccomp.h"
 #include "wire/init.h"
@@ -18,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -53,42 +53,7 @@ static int enter(int sandbox_fd, const int *groups, int group_count)
                : 0;
 }
 
-static void volunteer(void)
-{
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void) !write(fd, "500", 3);
-        close(fd);
-    }
-}
-
-static void limit(void)
-{
-    static const struct {
-        __rlimit_resource_t resource;
-        rlim_t value;
-    } all[] = {{RLIMIT_NOFILE, 1024},     {RLIMIT_CORE, 0},          {RLIMIT_MSGQUEUE, 819200},
-               {RLIMIT_SIGPENDING, 4096}, {RLIMIT_MEMLOCK, 8 << 20}, {RLIMIT_RTPRIO, 0},
-               {RLIMIT_NICE, 0}};
-    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-        struct rlimit both;
-        if (getrlimit(all[i].resource, &both) < 0)
-            fail(SPAWN_STEP_LIMITS, -errno);
-        both.rlim_cur = both.rlim_max = all[i].value < both.rlim_max ? all[i].value : both.rlim_max;
-        if (setrlimit(all[i].resource, &both) < 0)
-            fail(SPAWN_STEP_LIMITS, -errno);
-    }
-}
-
-// By enum spawn_bootstrap, as lamina-init has them.
-#define RUNTIMES "/opt/lamina/runtimes/"
-static char task[] = "/var/task/bootstrap", opt[] = "/opt/bootstrap";
-static char python[] = RUNTIMES "python/bootstrap", node[] = RUNTIMES "node/bootstrap";
-static char *const bootstraps[SPAWN_BOOTSTRAP_COUNT][2] = {
-    [SPAWN_BOOTSTRAP_PROVIDED] = {task, opt},
-    [SPAWN_BOOTSTRAP_PYTHON] = {python},
-    [SPAWN_BOOTSTRAP_NODE] = {node},
-};
+static char *const bootstraps[SPAWN_BOOTSTRAP_COUNT][2] = INIT_BOOTSTRAPS;
 
 // Why it could not; it is told as lamina-init tells it.
 static _Noreturn void bootstrap_exec(struct init_run *order, size_t size)
@@ -102,7 +67,7 @@ static _Noreturn void bootstrap_exec(struct init_run *order, size_t size)
         environment[count++] = order->env + at;
     int error = ENOENT;
     for (int i = 0; i < 2 && error == ENOENT && bootstraps[order->bootstrap][i]; i++) {
-        char *path = bootstraps[order->bootstrap][i];
+        char *const path = bootstraps[order->bootstrap][i];
         char *arguments[] = {path, NULL};
         execve(path, arguments, environment);
         error = errno;
@@ -133,8 +98,9 @@ static _Noreturn void template_run(const int sources[PLACES], int group_count, u
     int r = enter(SANDBOX, groups, group_count);
     if (r < 0)
         fail(SPAWN_STEP_ATTACH, r);
-    volunteer();
-    limit();
+    child_volunteer();
+    if ((r = child_limit(0)) < 0)
+        fail(SPAWN_STEP_LIMITS, r);
     (void) syscall(SYS_close_range, SANDBOX, ~0U, 0);
     if ((r = privilege_drop(uid, uid)) < 0)
         fail(SPAWN_STEP_USER, r);

@@ -220,10 +220,10 @@ int probe_print(void)
     return is_missing;
 }
 
-bool probe_can_template(void)
+int probe_can_template(void)
 {
     static const struct probe probe = {"templates", probe_template, ""};
-    return probe_run(&probe) == 0;
+    return probe_run(&probe);
 }
 
 int probe_require(struct error *err)

@@ -15,13 +15,11 @@
 #include "base/compiler.h"
 #include "base/error.h"
 
-#include <stdbool.h>
-
 // Prints all lines on stdout. 0 when nothing is missing, else 1: the exit status of --probe.
 int probe_print(void);
 
-// Whether templates can be had (probe_template.c).
-bool probe_can_template(void);
+// 0 when templates can be had (probe_template.c), or why not.
+int probe_can_template(void) MUST_CHECK;
 int probe_template(void) MUST_CHECK; // spoils the process that calls it
 
 // 0, or -ENOTSUP with the missing features named.

@@ -204,7 +204,7 @@ void template_seat_made(struct monitor *monitor, struct sandbox *seat, bool has_
     int r = has_worked ? sandbox_send_root(&seat->parts, &seat->shape) : -EIO;
     if (has_worked)
         seat->state = SANDBOX_ROOTING;
-    if (has_worked && (r < 0 || seat->template->phase != TEMPLATE_LIVE))
+    if (has_worked && (r < 0 || seat->is_killed || seat->template->phase != TEMPLATE_LIVE))
         seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, r < 0 ? r : -ESRCH);
     if (!has_worked && seat->id != 0) { // it is discarded without an end
         instance_failed(monitor, seat->id, SPAWN_STEP_TEMPLATE, EIO);
@@ -489,7 +489,10 @@ void template_occupant_ended(struct monitor *monitor, struct sandbox *sandbox, i
         return;
     }
     template_over(monitor, sandbox);
-    instance_exited(monitor, sandbox, occupant->status, &occupant->usage);
+    if (sandbox->state == SANDBOX_RUNNING)
+        instance_exited(monitor, sandbox, occupant->status, &occupant->usage);
+    else // STARTED was not said
+        instance_failed(monitor, sandbox->id, SPAWN_STEP_TEMPLATE, ECHILD);
     monitor->instance_count--;
     sandbox->id = 0;
     if (!has_seats(monitor, sandbox))

@@ -61,6 +61,14 @@ struct init_root {
 
 enum { INIT_ENV_MAX = 8192, INIT_VARIABLES_MAX = 4096 };
 
+// Where a bootstrap is looked for, by enum spawn_bootstrap. execve wants them not to be const.
+#define INIT_BOOTSTRAPS                                                                            \
+    {                                                                                              \
+        [SPAWN_BOOTSTRAP_PROVIDED] = {(char[]){"/var/task/bootstrap"}, (char[]){"/opt/bootstrap"}}, \
+        [SPAWN_BOOTSTRAP_PYTHON] = {(char[]){"/opt/lamina/runtimes/python/bootstrap"}},            \
+        [SPAWN_BOOTSTRAP_NODE] = {(char[]){"/opt/lamina/runtimes/node/bootstrap"}},                \
+    }
+
 // Sent without what is unused of env. A descriptor that comes with it is the model: SPAWN_MODEL_FD.
 struct init_run {
     uint32_t type;

@@ -42,8 +42,7 @@ def template(spawn, tree, lie="", **options):
     made = launch(spawn, tree, lie, **options)
     kind, _, body, _ = spawn.expect(made.id, TEMPLATE_READY, TEMPLATE_REFUSED)
     if kind == TEMPLATE_REFUSED:
-        gone = spawn.exit(made)
-        assert gone["status"] in (9, 9 << 8), gone
+        spawn.exit(made)
         raise Refused(body)
     return made
 
@@ -400,3 +399,18 @@ def test_nothing_is_left_of_templates_and_forks_when_the_service_is_killed(build
     assert again.cgroups() == []
     service.owns_data = True
     service.forget()
+
+
+def test_a_fork_that_is_killed_before_its_sandbox_stands_ends(spawn, honest, tree):
+    """KILL follows START at once: START_FAILED, or EXIT, and nothing is left."""
+    for flags in (FROM_NOTHING, NO_WAITER, 0):
+        ident = spawn.new_id()
+        spawn.channel.send(start_message(ident, tree, template=honest.id, flags=flags,
+                                         env={"DO": "shell", "SCRIPT": "sleep 1000", "PATH": PATH}))
+        spawn.send(KILL, ident)
+        kind, _, _, fds = spawn.expect(ident, STARTED, START_FAILED)
+        for fd in fds:
+            os.close(fd)
+        if kind == STARTED:
+            status, told = struct.unpack("=iI", spawn.expect(ident, EXIT)[2][:8])
+            assert status == 9 and told & EXIT_KILLED

@@ -13,6 +13,7 @@
 #include "lamina.h"
 #include "model_runtime/inference.h"
 #include "model_runtime/model_file.h"
+#include "model_runtime/remote_model.h"
 #include "model_runtime/sha256.h"
 #include "model_runtime/threads.h"
 #include "model_runtime/warm.h"
@@ -138,8 +139,11 @@ static int load(struct runtime *runtime, struct error *err)
     char signature[SHA256_HEX_BYTES];
     uint64_t start_ns = clock_monotonic_ns();
 
+    int r = remote_model_fetch(err); // outside Lamina
+    if (r < 0)
+        return r;
     read_environment(runtime, &place, &options);
-    int r = model_file_find(&place, runtime->path, err);
+    r = model_file_find(&place, runtime->path, err);
     if (r < 0)
         return r;
     r = take_digest(runtime, err);

@@ -25,7 +25,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import keepalive  # noqa: E402
+import layers  # noqa: E402
 import models  # noqa: E402
+import load  # noqa: E402
 import object_store  # noqa: E402
 import peers  # noqa: E402
 import templates  # noqa: E402
@@ -163,7 +165,7 @@ def invoke_rows(service, rows, seconds):
         raise SystemExit("bench: invocations failed")
     rows.setdefault("invoke.above", Row("warm invoke of hello-c, p50 above the bare rendezvous", "us", 60)).add(
         one["p50_us"] - bare["p50_us"], bare["p50_us"])
-    rows.setdefault("invoke.rate", Row("signed invocations, 16 callers", "/s", 15000, at_least=True)).add(
+    rows.setdefault("invoke.rate", Row("signed invocations, 16 callers", "/s", 20000, at_least=True)).add(
         many["per_s"], bare["per_s"])
 
 
@@ -338,8 +340,12 @@ def main():
             service.stop()
     template_rows(options.build.resolve(), rows, model, options.smoke)
     prepared_rows(options.build.resolve(), rows, options.smoke)
+    with tempfile.TemporaryDirectory(prefix="lamina-bench-") as directory:
+        os.chmod(directory, 0o755)
+        load.measure(Service, options.build.resolve(), directory, rows, Row, options.smoke)
     object_store.measure(options.build.resolve(), None, rows, Row, options.smoke)
     keepalive.measure(options.build.resolve(), rows, Row, options.smoke)
+    layers.measure(options.build.resolve(), rows, Row, options.smoke)
 
     machine = f"{os.cpu_count()} processors, Linux {os.uname().release}, load {os.getloadavg()[0]:.2f}"
     report(rows, machine)

@@ -158,6 +158,34 @@ def test_a_call_before_it_is_ready_is_refused(client):
         assert invoke(client, "slow:1") == 1
 
 
+def test_forks_that_crash_often_get_another_template(service, client):
+    """All forks of a template have one layout: whoever tries out addresses meets another one soon."""
+    source = MODULE.replace("    calls.append(event)\n", "    if event == 'crash':\n        os.kill(os.getpid(), 11)\n")
+    with function(client, "crashing", **python(source)):
+        publish(client, "crashing")
+        born = invoke(client, "crashing:1", b"{}")["born"]
+        for _ in range(5):
+            answer = client.invoke(FunctionName="crashing:1", Payload=b'"crash"')
+            assert json.load(answer["Payload"])["errorType"] == "Runtime.ExitError"
+        wait_for(lambda: "template.replaced function=crashing version=1" in service.log(), "another template")
+
+        def other():
+            end_idle(service, "crashing")
+            return invoke(client, "crashing:1", b"{}")["born"] != born
+        wait_for(other, "forks of the other template")
+
+
+def test_an_after_restore_hook_that_fails_is_the_callers_exception(client):
+    source = ("from snapshot_restore_py import register_after_restore\n"
+              "@register_after_restore\ndef again():\n    raise OSError('no connection')\n"
+              "def handler(event, context):\n    return 1\n")
+    with function(client, "hooked", **python(source)):
+        _, ready = publish(client, "hooked")
+        assert ready["SnapStart"]["OptimizationStatus"] == "On"
+        with refused("SnapStartException", 400, "afterRestore", "no connection"):
+            client.invoke(FunctionName="hooked:1")
+
+
 def test_preparing_goes_on_after_a_kill(make_service):
     service = make_service()
     client = service.client()

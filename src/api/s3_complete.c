@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "api/s3_bodies.h"
 #include "api/s3_object.h"
 #include "api/s3_operations.h"
 #include "api/s3_upload.h"
@@ -14,17 +15,11 @@
 
 #define ETAG_MAX 48
 
-struct named_part {
-    uint64_t number;
-    struct str etag, checksum;
-    enum checksum_kind kind;
-};
-
 struct completing {
     struct objects_bucket bucket;
     struct objects_upload upload;
     struct objects_condition condition;
-    struct named_part *named;
+    struct s3_named_part *named;
     size_t count;
     struct objects_part *parts; /* of the rows, as many as named */
     struct objects_part *all;
@@ -36,62 +31,13 @@ struct completing {
 
 /* ---- The list */
 
-static enum checksum_kind checksum_element(struct str name)
-{
-    return str_has_prefix(name, STR("Checksum")) ? checksum_by_name(str_skip(name, 8))
-                                                 : CHECKSUM_NONE;
-}
-
-static int read_part(struct s3_call *s3, struct xml *xml, struct named_part *part)
-{
-    struct xml_event event;
-    struct str number = {0};
-    int r;
-    while ((r = xml_next(xml, &event)) > 0 && event.kind != XML_END) {
-        if (event.kind != XML_START)
-            continue;
-        enum checksum_kind kind = checksum_element(event.name);
-        struct str *to = str_equal(event.name, STR("PartNumber")) ? &number
-                         : str_equal(event.name, STR("ETag"))     ? &part->etag
-                         : kind                                   ? &part->checksum
-                                                                  : NULL;
-        r = to && !to->data ? xml_content(xml, &s3->arena, to) : xml_skip(xml);
-        if (r < 0)
-            return r;
-        part->kind = kind ? kind : part->kind;
-    }
-    if (part->etag.size >= 2 && part->etag.data[0] == '"')
-        part->etag = str_part(part->etag, 1, part->etag.size - 2);
-    return r < 0 || !part->etag.data || str_to_u64(number, INT32_MAX, &part->number) < 0 ? -EINVAL
-                                                                                         : 0;
-}
-
-static int read_list(struct s3_call *s3, struct completing *completing)
-{
-    struct xml xml;
-    struct xml_event event;
-    xml_init(&xml, s3->body);
-    int r = xml_next(&xml, &event);
-    if (r <= 0 || !str_equal(event.name, STR("CompleteMultipartUpload")))
-        return -EINVAL;
-    while ((r = xml_next(&xml, &event)) > 0) {
-        if (event.kind != XML_START)
-            continue;
-        if (!str_equal(event.name, STR("Part")) || completing->count == PARTS_MAX)
-            return -EINVAL;
-        r = read_part(s3, &xml, &completing->named[completing->count++]);
-        if (r < 0)
-            return r;
-    }
-    return r < 0 || completing->count == 0 ? -EINVAL : 0;
-}
-
 static int read_request(struct s3_call *s3, struct completing *completing)
 {
     completing->named = arena_alloc_zero(&s3->arena, PARTS_MAX * sizeof(completing->named[0]));
     if (!completing->named)
         return s3_error_memory(s3);
-    int r = read_list(s3, completing);
+    int r =
+        s3_body_complete(s3->body, &s3->arena, completing->named, PARTS_MAX, &completing->count);
     if (r < 0)
         return r == -ENOMEM ? s3_error_memory(s3) : s3_xml_malformed(s3);
     return s3_object_condition(s3, &completing->condition);
@@ -109,7 +55,7 @@ static int invalid_part(struct s3_call *s3)
 
 static int check_named(struct s3_call *s3, struct completing *completing, size_t i, size_t *next)
 {
-    const struct named_part *named = &completing->named[i];
+    const struct s3_named_part *named = &completing->named[i];
     bool is_whole;
     enum checksum_kind kind = s3_upload_checksum(&completing->upload, &is_whole);
     if (i > 0 && named->number <= completing->named[i - 1].number)

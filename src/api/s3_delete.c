@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "api/rights.h"
+#include "api/s3_bodies.h"
 #include "api/s3_object.h"
 #include "api/s3_xml.h"
 
@@ -51,56 +52,6 @@ struct deleting {
     bool is_quiet;
 };
 
-static int read_object(struct s3_call *s3, struct xml *xml, struct objects_deletion *item)
-{
-    struct xml_event event;
-    int r;
-    while ((r = xml_next(xml, &event)) > 0 && event.kind != XML_END) {
-        if (event.kind != XML_START)
-            continue;
-        struct str *to = str_equal(event.name, STR("Key"))         ? &item->key
-                         : str_equal(event.name, STR("VersionId")) ? &item->name
-                         : str_equal(event.name, STR("ETag"))      ? &item->has_etag
-                                                                   : NULL;
-        r = to && !to->data ? xml_content(xml, &s3->arena, to) : xml_skip(xml);
-        if (r < 0)
-            return r;
-    }
-    if (item->has_etag.size >= 2 && item->has_etag.data[0] == '"')
-        item->has_etag = str_part(item->has_etag, 1, item->has_etag.size - 2);
-    if (item->name.size >= OBJECTS_VERSION_SIZE || item->key.size > OBJECTS_KEY_MAX)
-        return -EINVAL;
-    return r < 0 || item->key.size == 0 ? -EINVAL : 0;
-}
-
-static int read_deletions(struct s3_call *s3, struct deleting *deleting)
-{
-    struct xml xml;
-    struct xml_event event;
-    struct str quiet = {0};
-    xml_init(&xml, s3->body);
-    int r = xml_next(&xml, &event);
-    if (r <= 0 || event.kind != XML_START || !str_equal(event.name, STR("Delete")))
-        return -EINVAL;
-    while ((r = xml_next(&xml, &event)) > 0) {
-        if (event.kind != XML_START)
-            continue;
-        if (str_equal(event.name, STR("Object"))) {
-            if (deleting->count == S3_PAGE_MAX)
-                return -EINVAL;
-            r = read_object(s3, &xml, &deleting->items[deleting->count++]);
-        } else if (str_equal(event.name, STR("Quiet")) && !quiet.data) {
-            r = xml_content(&xml, &s3->arena, &quiet);
-        } else {
-            r = xml_skip(&xml);
-        }
-        if (r < 0)
-            return r;
-    }
-    deleting->is_quiet = str_equal(quiet, STR("true"));
-    return r < 0 || deleting->count == 0 ? -EINVAL : 0;
-}
-
 /* Each key by itself: what the caller may not delete is an error of the answer. */
 static void check_right(struct s3_call *s3, struct deleting *deleting, size_t i)
 {
@@ -123,7 +74,8 @@ int s3_delete_objects_check(struct s3_call *s3)
         return s3_error(s3, AWS_S3_INVALID_REQUEST,
                         "Missing required header for this request: Content-MD5 OR "
                         "x-amz-checksum-*");
-    int r = read_deletions(s3, deleting);
+    int r = s3_body_delete(s3->body, &s3->arena, deleting->items, S3_PAGE_MAX, &deleting->count,
+                           &deleting->is_quiet);
     if (r < 0)
         return r == -ENOMEM ? s3_error_memory(s3) : s3_xml_malformed(s3);
     for (size_t i = 0; i < deleting->count; i++)

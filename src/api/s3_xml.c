@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "api/s3_bodies.h"
 #include "base/clock.h"
 #include "base/percent.h"
 
@@ -60,32 +61,9 @@ int s3_xml_malformed(struct s3_call *s3)
                     "published schema");
 }
 
-static int find_single(struct s3_call *s3, struct xml *xml, const char *name, struct str *ret_text)
-{
-    struct xml_event event;
-    int r;
-    while ((r = xml_next(xml, &event)) > 0) {
-        if (event.kind != XML_START)
-            continue;
-        r = !ret_text->data && str_equal_text(event.name, name)
-                ? xml_content(xml, &s3->arena, ret_text)
-                : xml_skip(xml);
-        if (r < 0)
-            return r;
-    }
-    return r;
-}
-
 int s3_xml_single(struct s3_call *s3, const char *root, const char *name, struct str *ret_text)
 {
-    struct xml xml;
-    struct xml_event event;
-    *ret_text = (struct str){0};
-    xml_init(&xml, s3->body);
-    int r = xml_next(&xml, &event);
-    if (r <= 0 || event.kind != XML_START || !str_equal_text(event.name, root))
-        return s3_xml_malformed(s3);
-    r = find_single(s3, &xml, name, ret_text);
+    int r = s3_body_single(s3->body, &s3->arena, root, name, ret_text);
     if (r == -ENOMEM)
         return s3_error_memory(s3);
     return r < 0 ? s3_xml_malformed(s3) : 0;

@@ -89,7 +89,9 @@ bool version_prepared_find(const struct version *version, struct version_prepare
         return find_fetched(version, ret_place);
     if (named[0])
         return find_named(version, named, ret_place);
-    bool is_handler = is_model_name(handler) && handler[0] != '/';
+    if (handler[0] == '/' && is_model_name(handler)) /* in a layer: /opt/model/NAME */
+        return find_named(version, handler, ret_place);
+    bool is_handler = is_model_name(handler);
     return place_at(ret_place, version->code.tree_id, TASK_ROOT, is_handler ? handler : "");
 }
 

@@ -50,8 +50,7 @@ static bool work_is_valid(const struct spawn_work *work, size_t size)
            (is_cache ? work->cpu_seconds == 0
                      : work->cpu_seconds >= 1 && work->cpu_seconds <= 3600) &&
            work->memory_bytes >= 16 * MIB && work->memory_bytes <= SPAWN_MEMORY_MIB_MAX * MIB &&
-           (is_cache || (work->flags & ~(uint32_t) SPAWN_WORK_ENGINE) == 0) &&
-           work->reserved == 0;
+           (is_cache || (work->flags & ~(uint32_t) SPAWN_WORK_ENGINE) == 0) && work->reserved == 0;
 }
 
 int request_check(const union request *request, size_t size, size_t fd_count,

@@ -7,7 +7,13 @@
 
 #include "base/compiler.h"
 
-enum seccomp_filter { SECCOMP_FUNCTION, SECCOMP_TEMPLATE, SECCOMP_WORK, SECCOMP_ENGINE, SECCOMP_CACHE };
+enum seccomp_filter {
+    SECCOMP_FUNCTION,
+    SECCOMP_TEMPLATE,
+    SECCOMP_WORK,
+    SECCOMP_ENGINE,
+    SECCOMP_CACHE
+};
 
 // Puts the filter on this process and all it will start, for good. Needs no_new_privs. -errno.
 int seccomp_install(enum seccomp_filter which) MUST_CHECK;

@@ -51,7 +51,8 @@ static int make(struct monitor *monitor, struct sandbox *sandbox, const struct s
     const bool is_cache = work->flags == SPAWN_WORK_CACHE;
     if (is_cache && monitor->tools.cache_fd < 0)
         return -ENOENT;
-    char *arguments[] = {is_cache ? cache : worker, texts[0], texts[1], texts[2], texts[3], texts[4], NULL};
+    char *arguments[] = {
+        is_cache ? cache : worker, texts[0], texts[1], texts[2], texts[3], texts[4], NULL};
     (void) snprintf(texts[0], sizeof(texts[0]), "%" PRIu32, work->kind);
     for (int i = 0; i < 4; i++)
         (void) snprintf(texts[i + 1], sizeof(texts[i + 1]), "%" PRIu64, work->arg[i]);

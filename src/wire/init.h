@@ -64,7 +64,8 @@ enum { INIT_ENV_MAX = 8192, INIT_VARIABLES_MAX = 4096 };
 // Where a bootstrap is looked for, by enum spawn_bootstrap. execve wants them not to be const.
 #define INIT_BOOTSTRAPS                                                                            \
     {                                                                                              \
-        [SPAWN_BOOTSTRAP_PROVIDED] = {(char[]){"/var/task/bootstrap"}, (char[]){"/opt/bootstrap"}}, \
+        [SPAWN_BOOTSTRAP_PROVIDED] = {(char[]){"/var/task/bootstrap"},                             \
+                                      (char[]){"/opt/bootstrap"}},                                 \
         [SPAWN_BOOTSTRAP_PYTHON] = {(char[]){"/opt/lamina/runtimes/python/bootstrap"}},            \
         [SPAWN_BOOTSTRAP_NODE] = {(char[]){"/opt/lamina/runtimes/node/bootstrap"}},                \
     }

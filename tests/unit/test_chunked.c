@@ -79,8 +79,8 @@ static void test_what_is_refused(void **state)
         "00000000000000005\r\nhello\r\n0\r\n\r\n",
         "0\r\nno colon\r\n\r\n",
         "0\r\n:empty name\r\n\r\n",
-        "0\r\nx-amz-trailer-signature:"
-        "0000000000000000000000000000000000000000000000000000000000000000\r\n\r\n",
+        ("0\r\nx-amz-trailer-signature:"
+         "0000000000000000000000000000000000000000000000000000000000000000\r\n\r\n"),
         "0\r\n\r\nmore",
         "0\r\n\r\n\r\n",
         "0\r\na\rb:c\r\n\r\n",

@@ -55,13 +55,13 @@ static void test_complete_refused(void **state)
         "<CompleteMultipartUpload><Part><ETag>a</ETag></Part></CompleteMultipartUpload>",
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber></Part></"
         "CompleteMultipartUpload>",
-        "<CompleteMultipartUpload><Part><ETag>a</ETag><PartNumber>-1</PartNumber></Part>"
-        "</CompleteMultipartUpload>",
-        "<CompleteMultipartUpload><Part><ETag>a</ETag><PartNumber>1x</PartNumber></Part>"
-        "</CompleteMultipartUpload>",
+        ("<CompleteMultipartUpload><Part><ETag>a</ETag><PartNumber>-1</PartNumber></Part>"
+         "</CompleteMultipartUpload>"),
+        ("<CompleteMultipartUpload><Part><ETag>a</ETag><PartNumber>1x</PartNumber></Part>"
+         "</CompleteMultipartUpload>"),
         "<CompleteMultipartUpload><Odd/></CompleteMultipartUpload>",
-        "<CompleteMultipartUpload><Part><ETag><b/></ETag><PartNumber>1</PartNumber></Part>"
-        "</CompleteMultipartUpload>",
+        ("<CompleteMultipartUpload><Part><ETag><b/></ETag><PartNumber>1</PartNumber></Part>"
+         "</CompleteMultipartUpload>"),
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(complete(str_of(bad[i])), -EINVAL);

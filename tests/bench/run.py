@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import fetch  # noqa: E402
 import keepalive  # noqa: E402
 import layers  # noqa: E402
 import models  # noqa: E402
@@ -344,6 +345,7 @@ def main():
         os.chmod(directory, 0o755)
         load.measure(Service, options.build.resolve(), directory, rows, Row, options.smoke)
     object_store.measure(options.build.resolve(), None, rows, Row, options.smoke)
+    fetch.measure(options.build.resolve(), rows, Row, options.smoke)
     keepalive.measure(options.build.resolve(), rows, Row, options.smoke)
     layers.measure(options.build.resolve(), rows, Row, options.smoke)
 

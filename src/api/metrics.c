@@ -14,6 +14,7 @@
 #include "loop/loop.h"
 #include "meta/queue.h"
 #include "meta/registry.h"
+#include "s3/s3.h"
 
 static void head(struct buf *text, const char *name, const char *type, const char *help)
 {
@@ -250,6 +251,7 @@ static void append_server(struct api *api, struct buf *text)
 static void append_storage(struct api *api, struct buf *text)
 {
     struct registry_stats registry = {0};
+    struct objects_stats objects;
     registry_stats(api->config.registry, &registry);
     counter(text, "lamina_registry_changes_total", "Changes committed or refused.",
             registry.changes);
@@ -259,6 +261,14 @@ static void append_storage(struct api *api, struct buf *text)
     gauge(text, "lamina_registry_waiting", "Changes that wait for a commit.", registry.waiting);
     gauge(text, "lamina_deployments_waiting", "Deployment jobs waiting and running.",
           deploy_waiting(api->config.deploy));
+    objects_stats(s3_objects(api->config.s3), &objects);
+    counter(text, "lamina_objects_changes_total", "Changes of the object index, made or refused.",
+            objects.changes);
+    counter(text, "lamina_objects_commits_total", "Transactions of it: changes share them.",
+            objects.commits);
+    counter(text, "lamina_objects_failures_total", "Changes of it that failed.", objects.failures);
+    gauge(text, "lamina_uploads_running", "Bodies of objects that are being taken.",
+          s3_receives(api->config.s3));
     counter(text, "lamina_log_writer_dropped_total", "Log lines lost on the way to the disk.",
             log_writer_dropped(api->config.logs));
 }

@@ -106,6 +106,11 @@ void s3_dropped(struct s3 *s3)
         s3->config.dropped(s3->config.arg);
 }
 
+size_t s3_receives(const struct s3 *s3)
+{
+    return s3->receives;
+}
+
 int s3_names(void *arg, const struct digest *digest)
 {
     const struct s3 *s3 = arg;

@@ -53,6 +53,9 @@ struct job_pool *s3_jobs(struct s3 *s3);
 // Loop thread.
 void s3_dropped(struct s3 *s3);
 
+// Bodies that are being taken now. Loop thread.
+size_t s3_receives(const struct s3 *s3);
+
 // For store_live.is_named: 1 when a bucket has this content, 0, or -errno. A thread that may block.
 int s3_names(void *s3, const struct digest *digest);
 

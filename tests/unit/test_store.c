@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "scratch.h"
 #include "store/layout.h"
+#include "store/stage.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -589,6 +590,68 @@ static void test_collection_keeps_what_is_live(void **state)
     check_all_can_go();
 }
 
+// ---- Contents that buckets name
+
+static struct digest named;
+
+static int is_named(void *arg, const struct digest *digest)
+{
+    return digest_equal(&named, digest) ? 1 : *(int *) arg;
+}
+
+static struct digest publish(const char *content)
+{
+    char name[STORE_STAGE_NAME_SIZE];
+    struct digest digest = digest_of(content, strlen(content));
+    struct store_pin *pin;
+    int fd;
+    OK(store_stage_new(store, name, &fd, &err));
+    assert_int_equal(write(fd, content, strlen(content)), strlen(content));
+    close(fd);
+    OK(store_stage_publish(store, STORE_TMP, name, &digest, strlen(content), &pin, &err));
+    store_unpin(pin);
+    return digest;
+}
+
+static bool is_there(const struct digest *digest)
+{
+    uint64_t bytes;
+    int fd;
+    if (store_blob_open(store, digest, &fd, &bytes) < 0)
+        return false;
+    close(fd);
+    return true;
+}
+
+static void test_collection_keeps_what_buckets_name(void **state)
+{
+    struct store_collected collected;
+    int otherwise = 0;
+    struct store_live live = {.is_named = is_named, .is_named_arg = &otherwise};
+    struct digest gone = publish("nobody's"), again = publish("a bucket's");
+    named = publish("a bucket's"); // there already: one object
+    assert_true(digest_equal(&again, &named));
+    OK(store_collect(store, &live, &collected, &err));
+    assert_int_equal(collected.objects, 1);
+    assert_true(is_there(&named) && !is_there(&gone));
+    // Whatever cannot be told is kept.
+    otherwise = -EIO;
+    gone = publish("nobody's");
+    OK(store_collect(store, &live, &collected, &err));
+    assert_true(is_there(&gone));
+    // A pin keeps what is there, and says so when it is not.
+    struct store_pin *pin;
+    otherwise = 0;
+    OK(store_stage_pin(store, &gone, &pin));
+    OK(store_collect(store, &live, &collected, &err));
+    assert_true(is_there(&gone));
+    store_unpin(pin);
+    OK(store_collect(store, &live, &collected, &err));
+    assert_int_equal(store_stage_pin(store, &gone, &pin), -ENOENT);
+    named = gone;
+    check_all_can_go();
+}
+
 static void test_a_pin_protects_until_it_is_let_go(void **state)
 {
     struct digest tree, *garbage;
@@ -824,6 +887,7 @@ int main(void)
         TEST(test_a_damaged_manifest_is_found_and_keeps_all_objects),
         TEST(test_too_many_links_give_a_fresh_copy),
         TEST(test_collection_keeps_what_is_live),
+        TEST(test_collection_keeps_what_buckets_name),
         TEST(test_a_pin_protects_until_it_is_let_go),
         TEST(test_a_pin_let_go_during_a_collection_still_protects),
         TEST(test_contents_are_synced_before_names_and_names_before_the_end),

@@ -103,6 +103,13 @@ static void on_appeared(void *arg, const struct version *version)
     preparation_add(server->preparation, version);
 }
 
+static bool on_replacing(void *arg, const struct version *old, const struct version *draft,
+                         void (*done)(void *done_arg), void *done_arg)
+{
+    struct server *server = arg;
+    return preparation_before(server->preparation, old, draft, done, done_arg);
+}
+
 /* What an earlier life left undone; only now is it known whether templates can be made. */
 static void on_greeted(void *arg)
 {
@@ -409,7 +416,7 @@ static int open_instances(struct server *server, struct error *err)
                                               .greeted = on_greeted,
                                               .arg = server};
     const struct catalog_listener listener = {
-        .retired = on_retired, .appeared = on_appeared, .arg = server};
+        .retired = on_retired, .appeared = on_appeared, .replacing = on_replacing, .arg = server};
     struct scheduler_config scheduler = {
         .loop = server->loop,
         .limits = {.concurrency = (uint32_t) config->concurrency,
@@ -577,8 +584,10 @@ static int open_api(struct server *server, struct error *err)
     int r = api_new(&api, &server->api, err);
     if (r < 0)
         return r;
-    const struct instance_platform platform = {
-        .on_head = api_on_platform_head, .on_model = api_on_model, .format_fault = api_format_fault, .arg = server->api};
+    const struct instance_platform platform = {.on_head = api_on_platform_head,
+                                               .on_model = api_on_model,
+                                               .format_fault = api_format_fault,
+                                               .arg = server->api};
     instance_host_set_platform(server->host, &platform);
     return 0;
 }

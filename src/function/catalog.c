@@ -200,6 +200,13 @@ void catalog_appear(struct catalog *catalog, const struct version *version)
         catalog->listener.appeared(catalog->listener.arg, version);
 }
 
+bool catalog_replace(struct catalog *catalog, const struct version *old,
+                     const struct version *draft, void (*done)(void *arg), void *arg)
+{
+    const struct catalog_listener *listener = &catalog->listener;
+    return listener->replacing && listener->replacing(listener->arg, old, draft, done, arg);
+}
+
 struct function *catalog_next(const struct catalog *catalog, const char *after)
 {
     size_t at = after ? position(catalog, after) : 0;

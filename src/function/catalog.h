@@ -17,6 +17,7 @@
 #ifndef LAMINA_FUNCTION_CATALOG_H
 #define LAMINA_FUNCTION_CATALOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -39,6 +40,10 @@ struct catalog_listener {
     /* Calls may name `version` from now on, or will when it is prepared: it was published, or is what calls to
      * $LATEST run. Not told of what was there at the start. */
     void (*appeared)(void *arg, const struct version *version);
+    /* `draft` is about to take the place of `old`, which goes on serving until `done`. True: one call of it later,
+     * never from inside; false: nothing is to wait for. A change that fails then retires the draft. */
+    bool (*replacing)(void *arg, const struct version *old, const struct version *draft,
+                      void (*done)(void *done_arg), void *done_arg);
     void *arg;
 };
 

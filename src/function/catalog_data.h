@@ -41,6 +41,8 @@ void catalog_detach(struct catalog *catalog, struct function *function, enum att
                     const char *qualifier);
 void catalog_retire(struct catalog *catalog, const struct version *version);
 void catalog_appear(struct catalog *catalog, const struct version *version);
+bool catalog_replace(struct catalog *catalog, const struct version *old,
+                     const struct version *draft, void (*done)(void *arg), void *arg);
 
 /* The registry's row of a function (function_json.c), malloc'ed; NULL without memory. */
 char *function_to_json(const struct version *latest, const struct version *live,

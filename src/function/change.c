@@ -18,6 +18,7 @@ struct change {
     struct change_plan plan;   /* owns its versions and tags until they are handed over */
     void (*done)(void *arg, const struct error *err);
     void *arg;
+    bool is_warmed; /* something of plan.latest was started ahead */
 };
 
 /* The rows of one commit. */
@@ -89,6 +90,8 @@ void change_abort(struct change *change)
     if (!change)
         return;
     change->function->change = NULL;
+    if (change->is_warmed)
+        catalog_retire(change->catalog, change->plan.latest);
     if (change->function->is_new)
         catalog_remove(change->catalog, change->function);
     plan_done(&change->plan);
@@ -391,14 +394,11 @@ static int change_submit(struct change *change)
     return r;
 }
 
-static void change_prepared(void *arg)
+/* After a wait: whoever asked has gone on, and is told by `done`. */
+static void change_go_on(void *arg)
 {
     struct change *change = arg;
-    struct change_plan *plan = &change->plan;
     struct error err = {0};
-    /* A version that is published in the same step is the same code. */
-    if (plan->publish)
-        plan->publish->prepared = plan->latest->prepared;
     int r = change_submit(change);
     if (r == 0)
         return;
@@ -407,6 +407,29 @@ static void change_prepared(void *arg)
     change_abort(change);
     (void) error_set_errno(&err, r, "commit a prepared function");
     done(done_arg, &err);
+}
+
+/* What serves is replaced: first something of the new snapshot stands beside it. True: the commit goes on then. */
+static bool change_warm(struct change *change)
+{
+    const struct change_plan *plan = &change->plan;
+    const struct version *live = change->function->live;
+    if (!plan->latest || plan->latest->is_incomplete || !plan->is_serving || !live ||
+        live->execution_id == plan->latest->execution_id)
+        return false;
+    change->is_warmed = true;
+    return catalog_replace(change->catalog, live, plan->latest, change_go_on, change);
+}
+
+static void change_prepared(void *arg)
+{
+    struct change *change = arg;
+    struct change_plan *plan = &change->plan;
+    /* A version that is published in the same step is the same code. */
+    if (plan->publish)
+        plan->publish->prepared = plan->latest->prepared;
+    if (!change_warm(change))
+        change_go_on(change);
 }
 
 /* 1: the commit goes on when the model is prepared. */
@@ -433,6 +456,8 @@ int change_commit(struct change *change, const struct change_plan *plan,
     bool is_copied = (!plan->tags_json || change->plan.tags_json) &&
                      (!plan->detach_qualifier || change->plan.detach_qualifier);
     int r = is_copied ? change_prepare(change) : -ENOMEM;
+    if (r == 0 && change_warm(change))
+        return 0;
     if (r == 0)
         r = change_submit(change);
     if (r < 0)

@@ -202,6 +202,63 @@ void preparation_add(struct preparation *preparation, const struct version *vers
     loop_defer(preparation->loop, &preparation->deferred, next_make, preparation);
 }
 
+/* ---- beside what serves */
+
+/* Freed when both the scheduler and whoever waits have let go of it. */
+struct beside {
+    struct loop_timer timer;
+    struct loop_deferred deferred;
+    struct loop *loop;
+    void (*done)(void *arg); /* NULL: told */
+    void *arg;
+    bool is_made;
+};
+
+static void beside_free(void *arg)
+{
+    free(arg);
+}
+
+static void beside_tell(void *arg)
+{
+    struct beside *beside = arg;
+    void (*done)(void *) = beside->done;
+    loop_timer_stop(&beside->timer);
+    beside->done = NULL;
+    if (done)
+        done(beside->arg);
+    if (beside->is_made)
+        loop_defer(beside->loop, &beside->deferred, beside_free, beside);
+}
+
+static void beside_made(void *arg, const struct scheduler_prepared *prepared)
+{
+    struct beside *beside = arg;
+    (void) prepared; /* without a template its instances are started: it serves all the same */
+    beside->is_made = true;
+    if (loop_timer_start(beside->loop, &beside->timer, 0, beside_tell, beside) < 0)
+        beside_tell(beside);
+}
+
+bool preparation_before(struct preparation *preparation, const struct version *old,
+                        const struct version *draft, void (*done)(void *arg), void *arg)
+{
+    struct beside *beside = NULL;
+    if (!version_is_forked(draft) || !scheduler_is_running(preparation->scheduler, old))
+        return false;
+    beside = mem_new(struct beside);
+    if (!beside)
+        return false;
+    *beside = (struct beside){.loop = preparation->loop, .done = done, .arg = arg};
+    if (loop_timer_start(preparation->loop, &beside->timer, PREPARATION_WAIT_MS, beside_tell,
+                         beside) < 0) {
+        free(beside);
+        return false;
+    }
+    scheduler_prepare(preparation->scheduler, draft, beside_made, beside);
+    return true;
+}
+
 static void resume_one(void *arg, const struct version *version)
 {
     if (version_is_snap_start(version) && version->state == VERSION_PENDING)

@@ -15,6 +15,8 @@
 #ifndef LAMINA_FUNCTION_PREPARATION_H
 #define LAMINA_FUNCTION_PREPARATION_H
 
+#include <stdbool.h>
+
 #include "base/compiler.h"
 #include "function/catalog.h"
 #include "function/scheduler.h"
@@ -29,6 +31,11 @@ struct preparation *preparation_new(struct loop *loop, struct catalog *catalog,
 
 /* catalog_listener.appeared. */
 void preparation_add(struct preparation *preparation, const struct version *version);
+/* catalog_listener.replacing: waits for the draft's template, if `old` runs here and the draft is to have one; at most
+ * PREPARATION_WAIT_MS. */
+#define PREPARATION_WAIT_MS 15000
+bool preparation_before(struct preparation *preparation, const struct version *old,
+                        const struct version *draft, void (*done)(void *arg), void *arg);
 /* Those that an earlier life of the service left PENDING. */
 void preparation_resume(struct preparation *preparation);
 

@@ -395,6 +395,12 @@ void scheduler_prepare(struct scheduler *scheduler, const struct version *versio
     pool_release(pool);
 }
 
+bool scheduler_is_running(const struct scheduler *scheduler, const struct version *version)
+{
+    const struct pool *pool = pool_find(scheduler, version);
+    return pool && (pool->worker_count > 0 || pool->template.alive > 0);
+}
+
 static void template_fill(const struct pool *pool, struct template_info *ret_info)
 {
     const struct template *current = pool->template.current;

@@ -187,6 +187,9 @@ typedef void scheduler_prepared_cb(void *arg, const struct scheduler_prepared *p
 void scheduler_prepare(struct scheduler *scheduler, const struct version *version,
                        scheduler_prepared_cb *cb, void *arg);
 
+/* Are there instances of this version, or a template? */
+bool scheduler_is_running(const struct scheduler *scheduler, const struct version *version);
+
 /* The template of a version, for people. Strings are borrowed until the call returns. */
 struct template_info {
     struct str function, version;

@@ -24,6 +24,9 @@ struct fixture {
     unsigned n_retired;
     char retired[8][64]; /* qualifiers */
     unsigned n_appeared;
+    bool is_holding;
+    void (*go_on)(void *arg);
+    void *go_on_arg;
 };
 
 static void retired(void *arg, const struct version *version)
@@ -40,6 +43,17 @@ static void appeared(void *arg, const struct version *version)
     fixture->n_appeared++;
 }
 
+/* Keeps a change waiting while fixture->is_holding. */
+static bool replacing(void *arg, const struct version *old, const struct version *draft,
+                      void (*done_cb)(void *done_arg), void *done_arg)
+{
+    struct fixture *fixture = arg;
+    assert_int_not_equal(old->execution_id, draft->execution_id);
+    fixture->go_on = done_cb;
+    fixture->go_on_arg = done_arg;
+    return fixture->is_holding;
+}
+
 static void open_all(struct fixture *fixture)
 {
     struct error err = {0};
@@ -52,7 +66,10 @@ static void open_all(struct fixture *fixture)
         .region = REGION,
         .account = ACCOUNT,
         .registry = fixture->registry,
-        .listener = {.retired = retired, .appeared = appeared, .arg = fixture},
+        .listener = {.retired = retired,
+                     .appeared = appeared,
+                     .replacing = replacing,
+                     .arg = fixture},
     };
     fixture->catalog = catalog_new(&config);
     assert_non_null(fixture->catalog);
@@ -344,6 +361,35 @@ static void everything_survives_a_restart(void **state)
                         "arn:aws:lambda:us-east-1:000000000000:function:f:1");
 }
 
+/* What serves goes on serving until whoever makes the new snapshot's template says that it stands. */
+static void what_serves_is_replaced_when_the_new_one_stands(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct version *before, *after;
+    struct change *change;
+    create(fixture, "f");
+    assert_int_equal(catalog_find(fixture->catalog, "f", NULL, &before), 0);
+    uint64_t old = before->execution_id;
+    fixture->is_holding = true;
+    assert_int_equal(change_begin(fixture->catalog, "f", &change), 0);
+    struct change_plan plan = {.latest = version_copy(change_function(change)->latest),
+                               .is_serving = true};
+    version_renew_execution(plan.latest);
+    fixture->is_done = false;
+    assert_int_equal(change_commit(change, &plan, done, fixture), 0);
+    loop_run_once(fixture->loop, false);
+    assert_false(fixture->is_done);
+    assert_int_equal(catalog_find(fixture->catalog, "f", NULL, &after), 0);
+    assert_int_equal(after->execution_id, old);
+    fixture->go_on(fixture->go_on_arg);
+    while (!fixture->is_done)
+        loop_run_once(fixture->loop, true);
+    assert_int_equal(fixture->code, 0);
+    assert_int_equal(catalog_find(fixture->catalog, "f", NULL, &after), 0);
+    assert_int_not_equal(after->execution_id, old);
+    assert_int_equal(fixture->n_retired, 1);
+}
+
 /* With SnapStart: PENDING, then what its preparation found; the same code, so no instance has to end. */
 static void a_published_version_can_change_its_state(void **state)
 {
@@ -561,6 +607,7 @@ int main(void)
         TEST(numbers_are_never_used_twice),
         TEST(deleting_takes_everything_along),
         TEST(everything_survives_a_restart),
+        TEST(what_serves_is_replaced_when_the_new_one_stands),
         TEST(a_published_version_can_change_its_state),
         TEST(pages_follow_the_names),
         TEST(damaged_code_is_failed_until_it_is_back),

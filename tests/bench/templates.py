@@ -6,6 +6,7 @@ templates, or bare inference. Spares, exhausted spares, and pauses are apart, be
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "flow"))
+import models  # noqa: E402
 import random_model  # noqa: E402
 
 NUMPY = """
@@ -173,6 +175,13 @@ def slope_row(measured, rows, row, smoke):
         100 * (large / small - 1))
 
 
+def default_load(service, model, times):
+    """Milliseconds from the start of lamina-model to its request for work, the engine loading the file as it is."""
+    library = service.build / "runtime/lib/libonnxruntime.so"
+    digest = hashlib.sha256(Path(model).read_bytes()).hexdigest()
+    return statistics.median(models.one(service.build, library, model, digest=digest)[0] for _ in range(times))
+
+
 def model_rows(measured, rows, row, key, label, model, payload, ratio, times):
     name = f"template-{key}"
     found = {}
@@ -182,11 +191,12 @@ def model_rows(measured, rows, row, key, label, model, payload, ratio, times):
         found[what] = statistics.median(cold_calls(measured, service, name, times, payload))
     warm = measured.forking.tool("bench_invoke", "--endpoint", measured.forking.endpoint, "--function", name,
                                  "--requests", 20, "--payload", payload)["p50_us"] / 1000
-    rows.setdefault(f"templates.{key}", row(f"cold call of {label}, API to answer", "ms")).add(found["fork"],
-                                                                                               found["process"])
+    default = default_load(measured.plain, model, min(times, 5))
+    rows.setdefault(f"templates.{key}", row(f"cold call of {label}, API to answer (beside: without templates)", "ms")).add(
+        found["fork"], found["process"])
     rows.setdefault(f"templates.{key}.ratio", row(
         f"process start and default load of {label}, against that", "x", ratio, at_least=True)).add(
-            found["process"] / found["fork"])
+            default / found["fork"], default)
     rows.setdefault(f"templates.{key}.above", row(
         f"cold call of {label}, above a warm one", "ms", 5 if key == "large" else None)).add(found["fork"] - warm, warm)
 

@@ -11,6 +11,9 @@
 #include "aws/error.h"
 
 #include <errno.h>
+#include <string.h>
+
+#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 static void every_row_is_whole(void **state)
 {
@@ -18,7 +21,9 @@ static void every_row_is_whole(void **state)
         const char *name = aws_error_name((enum aws_error_code) code);
         unsigned status = aws_error_status((enum aws_error_code) code);
         assert_true(status >= 400 && status <= 599);
-        assert_true(str_has_suffix(str_of(name), STR("Exception")));
+        assert_int_equal(strspn(name, LETTERS), strlen(name));
+        // The JSON services' names all end so; those of the XML services (IAM, STS, S3) need not.
+        assert_true(code >= AWS_INVALID_ACTION || str_has_suffix(str_of(name), STR("Exception")));
         assert_int_equal(aws_error_by_name(str_of(name)), code); // no name twice
     }
     assert_int_equal(aws_error_by_name(STR("ThrottlingException")), AWS_ERROR_COUNT);

@@ -137,7 +137,8 @@ struct version {
     struct version_model previous_model;
     char refused_mark[VERSION_MODEL_MARK_MAX + 1];
 
-    struct version_prepared prepared; /* the model that it runs, in the form that is used in place */
+    struct version_prepared
+        prepared; /* the model that it runs, in the form that is used in place */
 
     bool has_snap_start; /* SnapStart.ApplyOn is PublishedVersions */
     /* Of a published version with it: OptimizationStatus, as its template turned out. Off and ACTIVE: state_reason

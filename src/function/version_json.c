@@ -345,7 +345,8 @@ static int read_layers(struct reader *reader)
     }
     version->n_layers = n;
     version->has_opt_tree = true;
-    (void) !json_member_bool(reader->root, "HasExtensions", &version->has_extensions); /* absent: none */
+    (void) !json_member_bool(reader->root, "HasExtensions",
+                             &version->has_extensions); /* absent: none */
     return read_digest(reader, "OptTreeId", version->opt_tree_id);
 }
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define JOB_THREADS 8
-#define BODY_THREADS 4
+#define BODY_THREADS 8 // most of them wait for the disk
 #define WAITING_MAX 4096
 #define FILES_MAX 1000000
 

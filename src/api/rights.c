@@ -79,6 +79,9 @@ static void action_of(const struct call *call, char action[ACTION_BYTES])
     const char *operation = call->route->operation;
     if (strcmp(operation, "Invoke") == 0 || strcmp(operation, "InvokeWithResponseStream") == 0)
         (void) snprintf(action, ACTION_BYTES, "lambda:InvokeFunction");
+    else if (strcmp(operation, "GetLayerVersionByArn") ==
+             0) // one right for both ways to say it, as in IAM
+        (void) snprintf(action, ACTION_BYTES, "lambda:GetLayerVersion");
     else if (strncmp(operation, "Lamina", 6) == 0)
         (void) snprintf(action, ACTION_BYTES, "lamina:%s", operation + 6);
     else

@@ -87,6 +87,23 @@ static int order_receive(void)
     return 0;
 }
 
+// The value of AWS_LAMBDA_EXEC_WRAPPER: a program that the managed runtimes are started by, with their own
+// command behind it; a layer brings it. NULL: none.
+static char *wrapper(void)
+{
+    static const char name[] = "AWS_LAMBDA_EXEC_WRAPPER=";
+    if (order.bootstrap == SPAWN_BOOTSTRAP_PROVIDED)
+        return NULL;
+    for (int i = 0; environment[i]; i++) {
+        unsigned long at = 0;
+        while (at < sizeof(name) - 1 && environment[i][at] == name[at])
+            at++;
+        if (at == sizeof(name) - 1 && environment[i][at] != '\0')
+            return environment[i] + at;
+    }
+    return NULL;
+}
+
 // In the child: becomes the bootstrap, or leaves the reason in exec_error.
 static _Noreturn __attribute__((noinline)) void bootstrap_exec(void)
 {
@@ -101,13 +118,14 @@ static _Noreturn __attribute__((noinline)) void bootstrap_exec(void)
     long r = -ENOENT;
     for (int i = 0; i < 2 && r == -ENOENT; i++) {
         char *const path = bootstraps[order.bootstrap][i];
-        char *arguments[] = {path, NULL};
+        char *const first = wrapper();
+        char *arguments[] = {first ? first : path, first ? path : NULL, NULL};
         if (!path)
             break;
-        r = CALL(execve, path, arguments, environment);
+        r = CALL(execve, arguments[0], arguments, environment);
         // A file whose interpreter or loader is missing is ENOENT too: that is told apart, and the
         // next place must not hide it.
-        if (r == -ENOENT && CALL(faccessat, AT_FDCWD, path, 0 /* F_OK */) == 0)
+        if (r == -ENOENT && CALL(faccessat, AT_FDCWD, arguments[0], 0 /* F_OK */) == 0)
             r = -ELIBACC;
     }
     exec_error = (int) -r;

@@ -10,6 +10,7 @@
 #include "base/uuid.h"
 #include "http/server.h"
 #include "instance/instance.h"
+#include "instance/log_stream.h"
 #include "instance/telemetry.h"
 
 #define PATH "/2020-01-01/extension/"
@@ -321,17 +322,19 @@ void extensions_invoke(struct extensions *extensions, const struct instance_requ
             event_give(each, &event);
 }
 
-void extensions_tell(const struct extensions *extensions, struct telemetry *telemetry)
+void extensions_tell(const struct extensions *extensions, struct log_stream *log,
+                     struct telemetry *telemetry)
 {
-    if (telemetry->count == 0)
-        return;
     LIST_FOR_EACH (struct extension, each, &extensions->all, link) {
         AUTO_BUF struct buf record = BUF_INIT(REGISTER_BYTES_MAX);
+        bool has_both = each->wants_invoke && each->wants_shutdown;
+        log_stream_line(log, "EXTENSION\tName: %s\tState: Ready\tEvents: [%s%s%s]", each->name,
+                        each->wants_invoke ? "INVOKE" : "", has_both ? ", " : "",
+                        each->wants_shutdown ? "SHUTDOWN" : "");
         buf_append_text(&record, "{\"name\":");
         json_append_string(&record, str_of(each->name));
         buf_printf(&record, ",\"state\":\"Ready\",\"events\":[%s%s%s]}",
-                   each->wants_invoke ? "\"INVOKE\"" : "",
-                   each->wants_invoke && each->wants_shutdown ? "," : "",
+                   each->wants_invoke ? "\"INVOKE\"" : "", has_both ? "," : "",
                    each->wants_shutdown ? "\"SHUTDOWN\"" : "");
         telemetry_event(telemetry, TELEMETRY_PLATFORM, "platform.extension", buf_str(&record));
     }

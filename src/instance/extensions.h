@@ -36,6 +36,7 @@
 
 struct http_request;
 struct instance_request;
+struct log_stream;
 struct telemetry;
 
 /* How a process that lamina-init started has ended. */
@@ -98,8 +99,9 @@ const char *extensions_caller(struct extensions *extensions, struct http_request
 /* lamina-init starts the courier, as soon as it listens for orders. */
 void extensions_want_courier(struct extensions *extensions);
 
-/* platform.extension of each that is ready, at the end of the init phase. */
-void extensions_tell(const struct extensions *extensions, struct telemetry *telemetry);
+/* Lambda's line EXTENSION and the event platform.extension of each, at the end of the init phase. */
+void extensions_tell(const struct extensions *extensions, struct log_stream *log,
+                     struct telemetry *telemetry);
 
 /* Are there files in /opt/extensions, whose processes want to hear of the end? */
 bool extensions_are_external(const struct extensions *extensions);

@@ -43,7 +43,7 @@ static void init_passed(struct instance *instance)
     if (instance_is_restored(instance))
         report_restore(&instance->log,
                        instance_us_between(instance->started_ns, instance->ready_ns), NULL);
-    extensions_tell(&instance->extensions, &instance->telemetry);
+    extensions_tell(&instance->extensions, &instance->log, &instance->telemetry);
     telemetry_init_done(&instance->telemetry, "success",
                         instance_us_between(instance->started_ns, instance->ready_ns));
     usage_peak_read(instance);
@@ -175,6 +175,9 @@ static void on_extensions_ended(void *arg, const struct extensions_end *end)
         return;
     }
     failure_set_extension_exit(failure_of(instance), end);
+    log_stream_line(&instance->log,
+                    "EXTENSION\tName: %s\tState: ExitError\tError Type: %s\tError: %s", end->name,
+                    failure_of(instance)->type, failure_of(instance)->text);
     instance_fail(instance);
 }
 

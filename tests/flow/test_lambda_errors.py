@@ -91,9 +91,6 @@ def test_a_trailing_slash_is_accepted(service):
 
 
 @pytest.mark.parametrize("method, path, operation", [
-    ("POST", "/2018-10-31/layers/l/versions", "PublishLayerVersion"),
-    ("GET", "/2018-10-31/layers?find=LayerVersion&Arn=x", "GetLayerVersionByArn"),
-    ("GET", "/2018-10-31/layers", "ListLayers"),
     ("POST", "/2015-03-31/event-source-mappings/", "CreateEventSourceMapping"),
     ("PUT", "/2020-06-30/functions/f/code-signing-config", "PutFunctionCodeSigningConfig"),
     ("POST", "/2025-11-30/capacity-providers", "CreateCapacityProvider"),

@@ -266,6 +266,22 @@ def test_the_bootstrap_may_come_from_a_layer(client):
     assert look(client, name, "/var/task/data") == {"/var/task/data": "mine"}
 
 
+@pytest.mark.parametrize("runtime, name, handler", [
+    ("python3.11", "app.py", "import os\ndef handler(event, context):\n    return os.environ.get('WRAPPED')\n"),
+    ("nodejs18.x", "app.js", "exports.handler = async () => process.env.WRAPPED;"),
+])
+def test_a_layers_wrapper_starts_a_managed_runtime(client, runtime, name, handler):
+    """AWS_LAMBDA_EXEC_WRAPPER: with the runtime's own command behind it."""
+    layer = publish(client, {"wrap": '#!/bin/bash\nexport WRAPPED="yes, $#"\nexec "$@"\n'})
+    function = create(client, [layer], {name: handler}, Runtime=runtime, Handler="app.handler",
+                      Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}})
+    assert json.load(client.invoke(FunctionName=function)["Payload"]) == "yes, 1"
+    missing = create(client, [layer], {name: handler}, Runtime=runtime, Handler="app.handler",
+                     Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/nothing"}})
+    answer = json.load(client.invoke(FunctionName=missing)["Payload"])
+    assert answer["errorType"] == "Runtime.InvalidEntrypoint"
+
+
 def test_a_file_in_a_layer_and_in_a_package_is_one_inode(client):
     content = "the same bytes " * 1000
     layer = publish(client, {"x/weights": content})

@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+from lambda_function import zip_of
 from botocore.exceptions import ClientError
 
 ACCOUNT = "000000000000"
@@ -504,3 +505,42 @@ def test_users_outlive_a_restart(fresh_service, build):
     denied(lea.list_functions)
     assert [user["name"] for user in json.loads(fresh_service.lamina("user", "list", "-o", "json").stdout)["users"]] == ["lea"]
     assert keys["secret_access_key"] not in fresh_service.log()
+
+
+# ---- Layers
+
+LAYER = "arn:aws:lambda:us-east-1:%s:layer:" % ACCOUNT
+
+
+def test_who_may_do_what_with_layers(hello, person):
+    """Publishing is a right to the layer, reading to the version, however a request spells it; and a function's layers
+    are read by whoever names them."""
+    zipped = zip_of({"a": "1"})
+    root = hello.client("lambda")
+    for name in ("open-l", "closed-l"):
+        for _ in range(2):
+            root.publish_layer_version(LayerName=name, Content={"ZipFile": zipped})
+    eve = person("eve", policy(
+        statement("Allow", "lambda:PublishLayerVersion", LAYER + "open-*"),
+        statement("Allow", "lambda:GetLayerVersion", LAYER + "open-*"),
+        statement("Deny", "lambda:GetLayerVersion", LAYER + "open-l:2"),
+        statement("Allow", ["lambda:UpdateFunctionConfiguration", "iam:PassRole"], "*")))()
+    assert eve.publish_layer_version(LayerName="open-l", Content={"ZipFile": zipped})["Version"] == 3
+    denied(lambda: eve.publish_layer_version(LayerName="closed-l", Content={"ZipFile": zipped}),
+           "lambda:PublishLayerVersion on resource: " + LAYER + "closed-l")
+    assert eve.get_layer_version(LayerName="open-l", VersionNumber=1)["Version"] == 1
+    assert eve.get_layer_version(LayerName=LAYER + "open-l", VersionNumber=1)["Version"] == 1
+    denied(lambda: eve.get_layer_version(LayerName="open-l", VersionNumber=2), LAYER + "open-l:2", "explicit deny")
+    denied(lambda: eve.get_layer_version(LayerName=LAYER + "open-l", VersionNumber=2), "explicit deny")
+    denied(lambda: eve.get_layer_version_by_arn(Arn=LAYER + "open-l:2"), "explicit deny")
+    denied(lambda: eve.get_layer_version_by_arn(Arn=LAYER + "open-l:002"), "explicit deny")
+    denied(lambda: eve.get_layer_version(LayerName="closed-l", VersionNumber=1), LAYER + "closed-l:1")
+    denied(lambda: eve.delete_layer_version(LayerName="open-l", VersionNumber=1), "lambda:DeleteLayerVersion")
+    denied(lambda: eve.add_layer_version_permission(LayerName="open-l", VersionNumber=1, StatementId="s", Principal="*",
+                                                    Action="lambda:GetLayerVersion"), "lambda:AddLayerVersionPermission")
+    denied(eve.list_layers, "lambda:ListLayers on resource: *")
+    for arn in (LAYER + "open-l:2", LAYER + "closed-l:1"):
+        denied(lambda: eve.update_function_configuration(FunctionName="private-b", Layers=[arn]),
+               "lambda:GetLayerVersion on resource: " + arn)
+    eve.update_function_configuration(FunctionName="private-b", Layers=[LAYER + "open-l:1"])
+    root.update_function_configuration(FunctionName="private-b", Layers=[])

@@ -100,6 +100,15 @@ int lamina_content_type(struct lamina_call *call, const char *type);
 // deadline.
 int64_t lamina_remaining_ms(const struct lamina_call *call);
 
+// ---- Models out of object stores
+
+// Opens a model for reading: the function's own ($MODEL_PATH) for NULL or its MODEL_URI, otherwise the
+// object that `uri` (s3://bucket/key[?versionId=]) names, which Lamina fetches first, with the rights of
+// the function's role, once for all who ask. The descriptor is the caller's: map it, read it, close it.
+// Blocks while the object is fetched; any thread. Negative errno: -EINVAL (no such URI), -EACCES,
+// -ENOENT (nothing there; or not on Lamina), -ENOSPC, -EAGAIN, -EIO (the store), -ENOSYS (no platform).
+int lamina_model_open(const char *uri);
+
 // ---- Instances as forks (SnapStart)
 
 // On Lamina a function can be initialised once, and its instances be forks of that process: for

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int write_many(struct lamina_call *call, size_t size)
 {
@@ -54,6 +55,24 @@ static int show(struct lamina_call *call)
     return 0;
 }
 
+static int show_model(struct lamina_call *call, const char *rest)
+{
+    char uri[1100], bytes[16];
+    size_t size = strcspn(rest, "\"");
+    if (size >= sizeof uri)
+        return -EINVAL;
+    memcpy(uri, rest, size);
+    uri[size] = '\0';
+    int fd = lamina_model_open(size > 0 ? uri : NULL);
+    if (fd < 0)
+        return lamina_printf(call, "{\"error\":\"%s\"}", strerror(-fd));
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    close(fd);
+    lamina_printf(call, "{\"begins\":");
+    lamina_json_string(call, bytes, n > 0 ? (size_t) n : 0);
+    return lamina_printf(call, "}");
+}
+
 static int handle(struct lamina_call *call, void *data)
 {
     int *calls = data;
@@ -90,6 +109,8 @@ static int handle(struct lamina_call *call, void *data)
     case 'Z': // an empty one, with a type
         lamina_content_type(call, "text/event-stream");
         return lamina_stream(call);
+    case 'm': // ms3://bucket/key: opens it and tells its first bytes; m alone: the function's own
+        return show_model(call, word + 1);
     case 'c':
         return lamina_printf(call, "%d", *calls);
     default:

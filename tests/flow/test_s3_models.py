@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """MODEL_URI: a model out of another object store, as a function and its owner see it, and what a bad store can do."""
 import hashlib
+import json
 import random
 import signal
 
@@ -485,3 +486,20 @@ def test_a_package_out_of_a_bucket(make_service, origin, folder):
     assert layer["Content"]["CodeSize"] == len(package("second"))
     with refused("InvalidParameterValueException", 400, "S3 Error Code: NoSuchBucket."):
         client.create_function(**settings("g", Code={"S3Bucket": "nobucket", "S3Key": "f.zip"}))
+
+
+def test_liblamina_opens_models(build, make_service, origin, folder):
+    origin.put("models", "m", b"my own model")
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    probe = zip_of({"bootstrap": (build / "tests/sdk_probe").read_bytes()})
+    with function(client, "f", Code={"ZipFile": probe}, Environment={"Variables": {"MODEL_URI": "s3://models/m"}}):
+        def opened(uri):
+            return json.loads(client.invoke(FunctionName="f", Payload=json.dumps("m" + uri))["Payload"].read())
+        origin.put("models", "m", b"a newer one")
+        assert opened("") == opened("s3://models/m") == {"begins": "my own model"}
+        assert opened("s3://models/odd%20x") == {"error": "No such file or directory"}
+        origin.put("models", "plain", b"plain model")
+        assert opened("s3://models/plain") == {"begins": "plain model"}
+        assert opened("s3://secrets/x") == {"error": "Permission denied"}
+        assert opened("nonsense") == {"error": "Invalid argument"}

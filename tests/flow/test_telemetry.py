@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The Telemetry API and the Logs API: an external extension subscribes and gets what happens, at a port of its own."""
 import json
+import pathlib
 import re
 
 import pytest
@@ -225,3 +226,27 @@ path=/2018-06-01''', 1)
     client.create_function(**settings(name, Code={"ZipFile": zip_of({"bootstrap": registering})}))
     client.get_waiter("function_active_v2").wait(FunctionName=name)
     assert read(client, name, "/tmp/said")[1].startswith("HTTP/1.1 202")
+
+
+def test_a_public_extension_works_as_it_is_shipped(service, client):
+    """Serverless, Inc.'s OpenTelemetry extension, unmodified: a layer with an external extension, a wrapper for Node.js
+    and the Logs API. It prints what it would send, which it makes of the report that was delivered to it."""
+    path = pathlib.Path(__file__).resolve().parents[2] / "build/deps/npm/otel-extension/extension.zip"
+    if not path.exists():
+        pytest.skip("tools/deps check has not been run")
+    layer = client.publish_layer_version(LayerName=fresh_name(), Content={"ZipFile": path.read_bytes()})
+    name = fresh_name()
+    client.create_function(**settings(
+        name, Runtime="nodejs18.x", Handler="app.handler", Layers=[layer["LayerVersionArn"]],
+        Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel-extension/otel-handler"}},
+        Code={"ZipFile": zip_of({"app.js": "exports.handler = async (event) => ({answer: event.question});"})}))
+    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    for number in range(3):
+        answer = client.invoke(FunctionName=name, Payload=json.dumps({"question": number}))
+        assert json.load(answer["Payload"]) == {"answer": number}
+
+    def log():
+        return service.lamina("logs", name).stdout
+
+    assert "EXTENSION\tName: otel-extension\tState: Ready\tEvents: [INVOKE, SHUTDOWN]" in log()
+    wait_for(lambda: "<Buffer" in log(), "the extension to make its payload")

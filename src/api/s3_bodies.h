@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * s3_bodies: what clients send as XML, as values. Any thread. Texts are in the arena or views of the body.
+ * s3_bodies: what clients send as XML, as values. Any thread. Texts are in the arena or views of
+ * the body.
  *
  * Errors: -EINVAL (not well-formed, not the element expected, more than the maximum), -ENOMEM.
  */

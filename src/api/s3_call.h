@@ -10,11 +10,11 @@
  *   s3_routes.c   the table of operations
  *   s3_bucket.c s3_list.c s3_get.c s3_put.c s3_copy.c s3_delete.c s3_upload.c s3_tagging.c ...
  *
- * A request is S3's when its signature names the service s3, or is of version 2 (which only S3's clients
- * send; it is refused in words): no bucket can shadow a path of another service.
+ * A request is S3's when its signature names the service s3, or is of version 2 (which only S3's
+ * clients send; it is refused in words): no bucket can shadow a path of another service.
  *
- * Memory: everything that jobs look at is copied into the call's arena. What a client that goes away had
- * asked for is finished, but for a body that is cut: nothing of it stays.
+ * Memory: everything that jobs look at is copied into the call's arena. What a client that goes
+ * away had asked for is finished, but for a body that is cut: nothing of it stays.
  */
 #ifndef LAMINA_API_S3_CALL_H
 #define LAMINA_API_S3_CALL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The operations of the object store, for its route table. Each runs on a thread (s3_call.h: run); the
- * _check ones on the loop thread. One operation or a few of one noun a file.
+ * The operations of the object store, for its route table. Each runs on a thread (s3_call.h: run);
+ * the _check ones on the loop thread. One operation or a few of one noun a file.
  */
 #ifndef LAMINA_API_S3_OPERATIONS_H
 #define LAMINA_API_S3_OPERATIONS_H

@@ -10,8 +10,8 @@
  *   Content-MD5, x-amz-checksum-*                          a checksum besides, in a header
  *   x-amz-trailer: x-amz-checksum-*                        the same behind the body
  *
- * A presigned URL's own x-amz-checksum-* parameters are not looked at: clients compute them of an empty
- * body when they make the URL.
+ * A presigned URL's own x-amz-checksum-* parameters are not looked at: clients compute them of an
+ * empty body when they make the URL.
  */
 #ifndef LAMINA_API_S3_PROOF_H
 #define LAMINA_API_S3_PROOF_H

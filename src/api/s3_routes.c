@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The route table of S3. Source of methods, paths and parameters: AWS's service model of S3 (botocore
- * 1.43.67). The first row that fits is taken: those with a parameter or header stand before those without.
- * docs/object-store.md tells about each row; tools/check_docs.py compares the two.
+ * The route table of S3. Source of methods, paths and parameters: AWS's service model of S3
+ * (botocore 1.43.67). The first row that fits is taken: those with a parameter or header stand
+ * before those without. docs/object-store.md tells about each row; tools/check_docs.py compares the
+ * two.
  */
 
 #include "api/s3_operations.h"

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
 // The checksums of S3's x-amz-checksum-*: CRC32 (ISO-HDLC), CRC32C (Castagnoli), CRC64NVME, SHA1,
-// SHA256; and MD5, for ETag and Content-MD5. Source: docs.aws.amazon.com, "Checking object integrity in
-// Amazon S3".
+// SHA256; and MD5, for ETag and Content-MD5. Source: docs.aws.amazon.com, "Checking object
+// integrity in Amazon S3".
 //
 //     checksum_init ─► checksum_update, any number of times ─► checksum_finish: big-endian bytes
 //
-// A CRC of a whole follows from the CRCs of its parts (checksum_join); the SHAs have no such rule: an
-// upload's is "composite", the checksum of its parts' checksums.
+// A CRC of a whole follows from the CRCs of its parts (checksum_join); the SHAs have no such rule:
+// an upload's is "composite", the checksum of its parts' checksums.
 //
-// Any thread; a stream belongs to one at a time. Without memory for OpenSSL's contexts the functions
-// abort, as those of base/digest.h do.
+// Any thread; a stream belongs to one at a time. Without memory for OpenSSL's contexts the
+// functions abort, as those of base/digest.h do.
 
 #ifndef LAMINA_AWS_CHECKSUM_H
 #define LAMINA_AWS_CHECKSUM_H

@@ -197,8 +197,8 @@ static int line_done(struct chunked *chunked)
     }
 }
 
-// One byte of a line that ends with CR LF. A trailer's may end with LF alone: some clients send it so,
-// and it cannot be read in another way.
+// One byte of a line that ends with CR LF. A trailer's may end with LF alone: some clients send it
+// so, and it cannot be read in another way.
 static int line_byte(struct chunked *chunked, char byte)
 {
     if (byte == '\n') {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
 // aws-chunked: the framing inside a body that S3's clients send when its hash is not known ahead.
-// Source: docs.aws.amazon.com, "Signature calculations: transferring payload in multiple chunks", and
-// "... with trailing headers".
+// Source: docs.aws.amazon.com, "Signature calculations: transferring payload in multiple chunks",
+// and "... with trailing headers".
 //
 //     unsigned   <hex size>\r\n<data>\r\n ... 0\r\n[name:value\r\n ...]\r\n
 //     signed     <hex size>;chunk-signature=<64 hex>\r\n<data>\r\n ... 0;chunk-signature=...\r\n
 //                [name:value\r\n ... x-amz-trailer-signature:<64 hex>\r\n]\r\n
 //
-// A signed chunk's signature covers the one before it and the SHA-256 of its data, the first one's the
-// request's own: what is handed on is proven only when its chunk has ended, so the caller keeps nothing
-// until chunked_finish() said 0. Memory: one line. One thread at a time.
+// A signed chunk's signature covers the one before it and the SHA-256 of its data, the first one's
+// the request's own: what is handed on is proven only when its chunk has ended, so the caller keeps
+// nothing until chunked_finish() said 0. Memory: one line. One thread at a time.
 
 #ifndef LAMINA_AWS_CHUNKED_H
 #define LAMINA_AWS_CHUNKED_H
@@ -64,8 +64,8 @@ struct chunked {
 // True when the text of x-amz-content-sha256 names such a form.
 bool chunked_form_by_name(struct str name, enum chunked_form *ret_form) MUST_CHECK;
 
-// `signer` NULL: CHUNKED_UNSIGNED_TRAILER. `data` gets the bytes without framing; what it returns below
-// 0 ends the feed and is returned.
+// `signer` NULL: CHUNKED_UNSIGNED_TRAILER. `data` gets the bytes without framing; what it returns
+// below 0 ends the feed and is returned.
 void chunked_init(struct chunked *chunked, enum chunked_form form,
                   const struct chunked_signer *signer,
                   int (*data)(void *arg, const void *data, size_t size), void *arg);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// XML as S3's rest-xml has it: a reader for small documents that strangers send, and escaping for what
-// we write.
+// XML as S3's rest-xml has it: a reader for small documents that strangers send, and escaping for
+// what we write.
 //
 // The reader is a cursor over text in memory and takes no memory of its own:
 //

@@ -63,7 +63,8 @@ void objects_close(struct objects *objects)
 {
     if (!objects)
         return;
-    // The readers first: the last connection to close checkpoints, and that must be the one that writes.
+    // The readers first: the last connection to close checkpoints, and that must be the one that
+    // writes.
     for (size_t i = 0; i < OBJECTS_READERS; i++)
         objects_rows_close(&objects->readers[i]);
     objects_rows_close(&objects->rows);
@@ -84,8 +85,8 @@ void objects_stats(struct objects *objects, struct objects_stats *ret_stats)
 // ---- Changes: group commit
 //
 // Whoever finds nobody committing commits for all that wait. Those that come meanwhile are the next
-// group. A refusal (no such key, ...) is a change's own and has changed nothing; an error of SQLite's
-// takes the whole group back.
+// group. A refusal (no such key, ...) is a change's own and has changed nothing; an error of
+// SQLite's takes the whole group back.
 
 static bool is_refusal(int code)
 {

@@ -8,15 +8,17 @@
 //       waits for its turn: the first            takes one of OBJECTS_READERS connections
 //       of those that wait commits for all         and sees what was committed
 //
-// Every function blocks and may be called on any thread but the loop's. A change that returned 0 is on
-// the disk and survives a power cut; it is all or nothing. After an I/O error every further change is
+// Every function blocks and may be called on any thread but the loop's. A change that returned 0 is
+// on the disk and survives a power cut; it is all or nothing. After an I/O error every further
+// change is
 // -EIO: what a failed fsync left on the disk is not known; the service must be started again.
 //
 // Contents are named by their digest only; whoever commits a version holds the content's pin until
 // the commit returned (store/stage.h), and the store's collection asks objects_has_digest().
 //
-// Keys are bytes, in the order of memcmp. Limits: OBJECTS_KEY_MAX bytes of a key, OBJECTS_HEADERS_MAX
-// of headers. Errors beside those named: -ENOSPC, -EIO, -ENOMEM, -EAGAIN (too many wait).
+// Keys are bytes, in the order of memcmp. Limits: OBJECTS_KEY_MAX bytes of a key,
+// OBJECTS_HEADERS_MAX of headers. Errors beside those named: -ENOSPC, -EIO, -ENOMEM, -EAGAIN (too
+// many wait).
 
 #ifndef LAMINA_META_OBJECTS_H
 #define LAMINA_META_OBJECTS_H
@@ -92,7 +94,8 @@ struct objects_version {
 
 void objects_version_done(struct objects_version *version);
 
-// `name` {NULL, 0}: the newest (a marker, too). -ENOENT. The caller frees with objects_version_done.
+// `name` {NULL, 0}: the newest (a marker, too). -ENOENT. The caller frees with
+// objects_version_done.
 int objects_get(struct objects *objects, int64_t bucket, struct str key, struct str name,
                 struct objects_version *ret_version, struct error *err) MUST_CHECK;
 
@@ -107,9 +110,9 @@ struct objects_added {
     bool has_replaced;               // a version went: its content may have lost its last name
 };
 
-// Makes `version` the newest of its key; number, name, is_current, is_marker are not looked at. In a
-// bucket without versions the one that was there goes. `version->upload` not empty: the upload ends
-// with it.
+// Makes `version` the newest of its key; number, name, is_current, is_marker are not looked at. In
+// a bucket without versions the one that was there goes. `version->upload` not empty: the upload
+// ends with it.
 // -ENODEV: no such bucket (any more); -ESTALE: the condition does not hold; -ENOENT: has_etag and
 // there is nothing; -ENOLINK: there is no such upload (any more).
 int objects_put(struct objects *objects, int64_t bucket, const struct objects_version *version,
@@ -197,12 +200,13 @@ int objects_upload_list(struct objects *objects, const struct objects_page *page
                         int (*prefix)(void *arg, struct str prefix), void *arg,
                         struct error *err) MUST_CHECK;
 
-// Replaces one of that number. `part_size` becomes the upload's when it has none. *ret_file: the file
-// of the one that was replaced ("": none). -ENOENT: no such upload (any more).
+// Replaces one of that number. `part_size` becomes the upload's when it has none. *ret_file: the
+// file of the one that was replaced ("": none). -ENOENT: no such upload (any more).
 int objects_part_put(struct objects *objects, struct str upload, const struct objects_part *part,
                      uint64_t part_size, char ret_file[OBJECTS_UPLOAD_SIZE],
                      struct error *err) MUST_CHECK;
-// Those with a number above `after`, in order; a positive result of `visit` ends it and is returned.
+// Those with a number above `after`, in order; a positive result of `visit` ends it and is
+// returned.
 int objects_part_each(struct objects *objects, struct str upload, unsigned after,
                       int (*visit)(void *arg, const struct objects_part *part), void *arg,
                       struct error *err) MUST_CHECK;

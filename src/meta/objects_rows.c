@@ -672,8 +672,8 @@ int objects_rows_has_digest(struct objects_rows *rows, const struct digest *dige
 // uploads. A common prefix costs one seek, however many keys it stands for: the walk goes on behind
 // the last key that has it.
 
-// The first key that has not this prefix and comes behind those that have. Empty: there is none (the
-// prefix is 0xff bytes only).
+// The first key that has not this prefix and comes behind those that have. Empty: there is none
+// (the prefix is 0xff bytes only).
 static int key_behind(struct str prefix, struct buf *key)
 {
     size_t size = prefix.size;

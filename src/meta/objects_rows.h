@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The SQL of the object index, on one connection: one thread at a time. Internal to meta/. Functions are
-// those of objects.h, of which each change is a part of the caller's transaction: a result that is
-// no error of SQLite's (-ENOENT, -ESTALE, ...) has changed nothing.
+// The SQL of the object index, on one connection: one thread at a time. Internal to meta/.
+// Functions are those of objects.h, of which each change is a part of the caller's transaction: a
+// result that is no error of SQLite's (-ENOENT, -ESTALE, ...) has changed nothing.
 
 #ifndef LAMINA_META_OBJECTS_ROWS_H
 #define LAMINA_META_OBJECTS_ROWS_H

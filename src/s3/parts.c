@@ -14,7 +14,8 @@
 
 #define READ_BYTES ((size_t) 1024 * 1024)
 
-// What this process knows of an upload: which places of its own file are somebody's. Under uploads_lock.
+// What this process knows of an upload: which places of its own file are somebody's. Under
+// uploads_lock.
 struct upload {
     uint64_t part_size; // 0: not decided
     bool is_sealed;     // its file becomes an object: nothing more is written to it
@@ -242,8 +243,8 @@ static uint64_t part_offset(const struct joining *joining, const struct objects_
     return (part->number - 1) * joining->row->part_size;
 }
 
-// Could all of them lie in the upload's file, each at its place? One that has become an object already
-// (and then a row was refused) must be the whole as it is.
+// Could all of them lie in the upload's file, each at its place? One that has become an object
+// already (and then a row was refused) must be the whole as it is.
 static bool fits_shared(const struct joining *joining)
 {
     uint64_t size = joining->row->part_size;
@@ -326,7 +327,8 @@ static int join_file(const struct joining *joining, struct parts_joined *joined,
     return r < 0 ? r : copy_parts(joining, *ret_fd, true, err);
 }
 
-// A second name in tmp/: that one becomes the object, and the upload has its file until its row is gone.
+// A second name in tmp/: that one becomes the object, and the upload has its file until its row is
+// gone.
 static int join_linked(const struct joining *joining, struct parts_joined *joined, bool is_tmp,
                        struct error *err)
 {
@@ -339,8 +341,8 @@ static int join_linked(const struct joining *joining, struct parts_joined *joine
     return r;
 }
 
-// From here on parts that still come get files of their own. Where one is half written, what it writes
-// must not be the object's.
+// From here on parts that still come get files of their own. Where one is half written, what it
+// writes must not be the object's.
 static int seal(struct joining *joining, struct error *err)
 {
     struct upload *upload;

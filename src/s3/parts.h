@@ -6,10 +6,10 @@
 //                      decides the size; one that is no longer than that has its place here
 //     uploads/<other>  a part of another size, or one that is sent again: a file of its own
 //
-// parts_join makes one content of the list that the client names. Parts that lie where they belong stay
-// there; the others are copied by the kernel (copy_file_range), into place if they fit, else all into
-// a new file. A part's bytes are never written again while its row names them: what is sent again goes to
-// another file, and its row then names that one.
+// parts_join makes one content of the list that the client names. Parts that lie where they belong
+// stay there; the others are copied by the kernel (copy_file_range), into place if they fit, else
+// all into a new file. A part's bytes are never written again while its row names them: what is
+// sent again goes to another file, and its row then names that one.
 //
 // All block; a thread of the pool.
 

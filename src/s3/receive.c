@@ -118,7 +118,8 @@ static void receive_drop(struct receive *receive)
     receive->is_over = true;
 }
 
-// The disk begins to write while the rest still comes: what is left for the sync at the end is little.
+// The disk begins to write while the rest still comes: what is left for the sync at the end is
+// little.
 static void start_writing(struct receive *receive)
 {
     uint64_t end = receive->offset + receive->result.bytes;

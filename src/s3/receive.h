@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// receive: one body on its way from a client to a file, digested as it comes: SHA-256 (the content's
-// name), MD5 (the ETag), and the checksum that the client wants compared.
+// receive: one body on its way from a client to a file, digested as it comes: SHA-256 (the
+// content's name), MD5 (the ETag), and the checksum that the client wants compared.
 //
 //     http sink ─receive_write─► two batches of at most RECEIVE_BATCH_BYTES ─job─► open, once
 //          ▲── resume() when the batch that waited was taken                       decode, write, digest
 //                                                                 last batch:      finish
 //                                                      done(code) ◄──────────────────┘
 //
-// A batch is two jobs where there is enough of it: one thread writes it and computes the SHA-256, another the
-// MD5, which is the slowest of all that is done to a body. Whichever ends last goes on.
+// A batch is two jobs where there is enough of it: one thread writes it and computes the SHA-256,
+// another the MD5, which is the slowest of all that is done to a body. Whichever ends last goes on.
 //
-// open, finish and drop are the owner's straight-line code on a thread of the pool: where the file is,
-// what becomes of it. After open, exactly one of finish and drop is called; without open, neither.
+// open, finish and drop are the owner's straight-line code on a thread of the pool: where the file
+// is, what becomes of it. After open, exactly one of finish and drop is called; without open,
+// neither.
 //
 // Memory: two batches, whatever the body's size. At most RECEIVES_MAX at once; one more is -EAGAIN.
 // Threads: receive_* on the loop thread.
@@ -54,7 +55,8 @@ struct receive_spec {
     bool has_bytes;              // how many there will be; any other number is -EBADMSG
     uint64_t bytes;
 
-    // On a thread of the pool. A negative result ends the body with that code; -EINVAL, -EKEYREJECTED (framing),
+    // On a thread of the pool. A negative result ends the body with that code; -EINVAL,
+    // -EKEYREJECTED (framing),
     // -EBADMSG, -ENOSPC and other -errno are the receiver's own.
     int (*open)(void *arg, int *ret_fd, uint64_t *ret_offset); // the descriptor is taken over
     int (*finish)(void *arg, const struct receive_result *result);

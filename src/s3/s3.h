@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
 // s3: the embedded object store, without its HTTP (api/s3_*.c). Buckets and keys are rows of
-// meta/objects.h, contents are objects of store/store.h: a model that was uploaded and the same model
-// in a package are one file.
+// meta/objects.h, contents are objects of store/store.h: a model that was uploaded and the same
+// model in a package are one file.
 //
 //     PUT   receive.h: body ─► tmp/ ─► objects/<sha256> ─► row ─► 200
 //     parts parts.h:   bodies ─► uploads/<id>, each at its place ─► objects/<sha256> ─► row ─► 200
 //     GET   s3_lookup ─► store_blob_open
 //
-// Order at every step: content synced, its name synced, then the row: what was answered is there after a
-// kill -9 or a power cut. A request that was cut leaves a file in tmp/ (emptied at start), or an object
-// that no row names (store_collect asks s3_names).
+// Order at every step: content synced, its name synced, then the row: what was answered is there
+// after a kill -9 or a power cut. A request that was cut leaves a file in tmp/ (emptied at start),
+// or an object that no row names (store_collect asks s3_names).
 //
 // Threads: s3_new and s3_free on the loop thread, before and after it runs; the rest as it says.
-// Limits: keys of 1,024 bytes, 10,000 parts, RECEIVES_MAX bodies at once; objects as large as the disk.
+// Limits: keys of 1,024 bytes, 10,000 parts, RECEIVES_MAX bodies at once; objects as large as the
+// disk.
 
 #ifndef LAMINA_S3_S3_H
 #define LAMINA_S3_S3_H
@@ -69,9 +70,10 @@ struct s3_found {
     char version[OBJECTS_VERSION_SIZE]; // "" in a bucket without versions
 };
 
-// A thread that may block. `version` {NULL, 0}: the newest. -ENOENT with AWS's words: "NoSuchBucket: ...",
-// "NoSuchKey: ...", "NoSuchVersion: ...". The content can be collected as soon as its key is
-// overwritten or deleted: open it, or pin it (store_stage_pin) and look again if it is gone.
+// A thread that may block. `version` {NULL, 0}: the newest. -ENOENT with AWS's words:
+// "NoSuchBucket: ...", "NoSuchKey: ...", "NoSuchVersion: ...". The content can be collected as soon
+// as its key is overwritten or deleted: open it, or pin it (store_stage_pin) and look again if it
+// is gone.
 int s3_lookup(struct s3 *s3, struct str bucket, struct str key, struct str version,
               struct s3_found *ret_found, struct error *err) MUST_CHECK;
 

@@ -40,9 +40,9 @@ int store_stage_remove(struct store *store, enum store_place place, const char *
 int store_stage_each(struct store *store, int (*visit)(void *arg, const char *name), void *arg,
                      struct error *err) MUST_CHECK;
 
-// Makes the file, whose content has this digest and size (above 0), an object: durable on return, and
-// kept from store_collect by *ret_pin. The staged name is gone after success, too when the object was there
-// already. The content is synced here.
+// Makes the file, whose content has this digest and size (above 0), an object: durable on return,
+// and kept from store_collect by *ret_pin. The staged name is gone after success, too when the
+// object was there already. The content is synced here.
 int store_stage_publish(struct store *store, enum store_place place, const char *name,
                         const struct digest *digest, uint64_t size, struct store_pin **ret_pin,
                         struct error *err) MUST_CHECK;

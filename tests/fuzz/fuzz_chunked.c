@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// aws-chunked: however a body is cut, the result is the same; what comes out is no more than what went in.
+// aws-chunked: however a body is cut, the result is the same; what comes out is no more than what
+// went in.
 
 #include "aws/chunked.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Any bytes as the XML of CompleteMultipartUpload, Delete and CreateBucketConfiguration: refused, or values
-// within their limits.
+// Any bytes as the XML of CompleteMultipartUpload, Delete and CreateBucketConfiguration: refused,
+// or values within their limits.
 
 #include "api/s3_bodies.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The XML reader: it ends, stays within the text, opens as often as it closes; escaping is undone by reading.
+// The XML reader: it ends, stays within the text, opens as often as it closes; escaping is undone
+// by reading.
 
 #include "aws/xml.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// aws-chunked: AWS's own example with its signatures, every prefix and every way to cut a body, and what
-// is refused.
+// aws-chunked: AWS's own example with its signatures, every prefix and every way to cut a body, and
+// what is refused.
 
 #include "unit.h"
 
@@ -110,8 +110,8 @@ static void test_limits(void **state)
     buf_done(&body);
 }
 
-// docs.aws.amazon.com, "Signature calculations for the Authorization header: transferring payload in
-// multiple chunks": 66,560 letters a in chunks of 64 KiB.
+// docs.aws.amazon.com, "Signature calculations for the Authorization header: transferring payload
+// in multiple chunks": 66,560 letters a in chunks of 64 KiB.
 static struct chunked_signer example_signer(void)
 {
     struct chunked_signer signer = {.time = "20130524T000000Z",

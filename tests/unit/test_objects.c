@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The index of objects: lists against a plain model of them, versions, conditions, uploads, and what a
-// failing disk leaves.
+// The index of objects: lists against a plain model of them, versions, conditions, uploads, and
+// what a failing disk leaves.
 
 #include "unit.h"
 

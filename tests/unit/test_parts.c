@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Uploads in parts: whatever order, sizes and repetitions, the whole is what was sent; and it is not copied
-// where it need not be.
+// Uploads in parts: whatever order, sizes and repetitions, the whole is what was sent; and it is
+// not copied where it need not be.
 
 #include "unit.h"
 

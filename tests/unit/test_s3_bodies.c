@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What clients send as XML: as boto3, the CLI and the JavaScript SDK write it, every prefix, and what is refused.
+// What clients send as XML: as boto3, the CLI and the JavaScript SDK write it, every prefix, and
+// what is refused.
 
 #include "unit.h"
 

@@ -154,7 +154,8 @@ static bool choose_packed(const struct prepare_record *record, const struct prep
     if (record->on.private_bytes + INSTANCE_BYTES > spec->memory_bytes)
         return say(result, "pre-packed weights do not fit the function's memory"), false;
     say_measured(record, result);
-    return weight(&record->on) < weight(&record->off);
+    // By less than a tenth is noise, and the same model should not be packed here and not there.
+    return weight(&record->on) < weight(&record->off) / 10 * 9;
 }
 
 void prepare_record_choose(const struct prepare_record *record, const struct prepare_spec *spec,

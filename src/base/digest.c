@@ -1,101 +1,61 @@
 // SPDX-License-Identifier: MIT
 
+// The plain functions, not EVP's: those allocate a context for each digest, which can fail, and take longer.
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "base/digest.h"
 
 #include "base/base64.h"
 #include "base/mem.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
-#include <pthread.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define HMAC_BLOCK 64
 
-static EVP_MD *sha256;
-static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
-
-static void fetch_sha256(void)
-{
-    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    if (!sha256)
-        abort();
-}
+_Static_assert(sizeof(SHA256_CTX) <= sizeof(((struct digest_stream *) NULL)->state), "room");
 
 static void must(int result)
 {
-    if (result != 1)
+    if (result != 1) // cannot be: there is nothing that it could lack
         abort();
 }
 
-static void start(struct digest_stream *stream)
+static SHA256_CTX *context(struct digest_stream *stream)
 {
-    must(EVP_DigestInit_ex2((EVP_MD_CTX *) stream->context, sha256, NULL));
+    return (SHA256_CTX *) (void *) stream->state;
 }
 
 void digest_stream_init(struct digest_stream *stream)
 {
-    pthread_once(&sha256_once, fetch_sha256);
-    stream->context = EVP_MD_CTX_new();
-    if (!stream->context)
-        abort();
-    start(stream);
+    must(SHA256_Init(context(stream)));
 }
 
 void digest_stream_done(struct digest_stream *stream)
 {
-    EVP_MD_CTX_free((EVP_MD_CTX *) stream->context);
-    stream->context = NULL;
+    mem_wipe(stream, sizeof(*stream)); // of an HMAC it holds what is as good as the key
 }
 
 void digest_update(struct digest_stream *stream, const void *data, size_t size)
 {
-    must(EVP_DigestUpdate((EVP_MD_CTX *) stream->context, data, size));
+    must(SHA256_Update(context(stream), data, size));
 }
 
 struct digest digest_finish(struct digest_stream *stream)
 {
     struct digest digest;
-    must(EVP_DigestFinal_ex((EVP_MD_CTX *) stream->context, digest.bytes, NULL));
-    start(stream);
+    must(SHA256_Final(digest.bytes, context(stream)));
+    must(SHA256_Init(context(stream)));
     return digest;
-}
-
-// One context a thread, kept: making one costs more than hashing a short text. It is freed when the
-// thread ends.
-static pthread_key_t thread_context_key;
-static pthread_once_t thread_context_once = PTHREAD_ONCE_INIT;
-
-static void free_thread_context(void *context)
-{
-    EVP_MD_CTX_free((EVP_MD_CTX *) context);
-}
-
-static void make_thread_context_key(void)
-{
-    pthread_once(&sha256_once, fetch_sha256);
-    if (pthread_key_create(&thread_context_key, free_thread_context) != 0)
-        abort();
-}
-
-static struct digest_stream thread_stream(void)
-{
-    pthread_once(&thread_context_once, make_thread_context_key);
-    struct digest_stream stream = {pthread_getspecific(thread_context_key)};
-    if (!stream.context) {
-        digest_stream_init(&stream);
-        if (pthread_setspecific(thread_context_key, stream.context) != 0)
-            abort();
-    }
-    start(&stream);
-    return stream;
 }
 
 struct digest digest_of(const void *data, size_t size)
 {
-    struct digest_stream stream = thread_stream();
+    AUTO_DIGEST struct digest_stream stream;
+    digest_stream_init(&stream);
     digest_update(&stream, data, size);
     return digest_finish(&stream);
 }
@@ -125,8 +85,7 @@ int digest_of_fd(int fd, struct digest *ret_digest, uint64_t *ret_size)
     return 0;
 }
 
-// RFC 2104: H(key ^ opad, H(key ^ ipad, text)). By hand on the kept context: OpenSSL's EVP_MAC makes
-// several objects a call.
+// RFC 2104: H(key ^ opad, H(key ^ ipad, text)). By hand: OpenSSL's EVP_MAC makes several objects a call.
 struct digest digest_hmac(const void *key, size_t key_size, const void *data, size_t size)
 {
     uint8_t inner[HMAC_BLOCK] = {0}, outer[HMAC_BLOCK];
@@ -140,7 +99,8 @@ struct digest digest_hmac(const void *key, size_t key_size, const void *data, si
         outer[i] = inner[i] ^ 0x5c;
         inner[i] ^= 0x36;
     }
-    struct digest_stream stream = thread_stream();
+    AUTO_DIGEST struct digest_stream stream;
+    digest_stream_init(&stream);
     digest_update(&stream, inner, HMAC_BLOCK);
     digest_update(&stream, data, size);
     struct digest middle = digest_finish(&stream);

@@ -23,7 +23,7 @@ struct digest {
 };
 
 struct digest_stream {
-    void *context; // owned: EVP_MD_CTX
+    _Alignas(8) unsigned char state[128]; // no memory besides: hashing cannot fail
 };
 
 #define AUTO_DIGEST AUTO(digest_stream_done)

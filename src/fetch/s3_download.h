@@ -3,7 +3,7 @@
 // s3_download: an object of another store becomes a staged file, in parallel ranged GETs.
 //
 //     ranges    |0----|1----|2----|3----|4--|      DOWNLOAD_RANGE_BYTES each, in order of starting
-//     network    done  done   ###    ##             curl multi on the calling thread, 8 connections at
+//     network    done  done   ###    ##             curl multi on the calling thread, 16 connections at
 //                                                   first, more as long as more of them bring more
 //     digest    ======>                             a second thread, in order behind the network,
 //                                                   out of the page cache
@@ -31,7 +31,7 @@
 #include <stdatomic.h>
 
 #define DOWNLOAD_RANGE_BYTES (UINT64_C(8) << 20)
-#define DOWNLOAD_CONNECTIONS_FIRST 8
+#define DOWNLOAD_CONNECTIONS_FIRST 16
 #define DOWNLOAD_CONNECTIONS_MAX 32
 #define DOWNLOAD_TRIES_MAX 6
 #define DOWNLOAD_PAUSE_MS 50 // before the second try; twice as long each time

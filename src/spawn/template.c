@@ -79,6 +79,9 @@ void template_launch(struct monitor *monitor, struct sandbox *sandbox)
 {
     AUTO_FD int theirs = sandbox->status_fd;
     sandbox->status_fd = -1;
+    // v2 (v1 has no such file): memory that the template lacks must not end the process that holds its forks' sandboxes.
+    (void) !cgroup_write(&monitor->tools.groups, CGROUP_MEMORY, sandbox->slot, "memory.oom.group",
+                         "0");
     pid_t pid = occupant_start(&monitor->tools, sandbox, theirs, &sandbox->occupant.pid_fd);
     int r = pid < 0 ? pid
                     : monitor_watch(monitor, sandbox->occupant.control_fd, EPOLLIN, SOURCE_OCCUPANT,

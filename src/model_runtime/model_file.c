@@ -184,9 +184,10 @@ static int use_only(const char *root, const char *layers, char ret_path[PATH_MAX
     }
     if (search.refused[0] != '\0')
         return refuse(search.refused, model_file_refusal(search.refused), err);
-    return error_set(err, -ENOENT,
-                     "there is no model: %s holds no .onnx, .ort or .tflite file, and MODEL_PATH is not set",
-                     root);
+    return error_set(
+        err, -ENOENT,
+        "there is no model: %s holds no .onnx, .ort or .tflite file, and MODEL_PATH is not set",
+        root);
 }
 
 int model_file_find(const struct model_place *place, char ret_path[PATH_MAX], struct error *err)

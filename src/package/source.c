@@ -221,5 +221,6 @@ int source_open(const char *path, struct package *package, struct source *source
         return r;
     }
     return error_set(err, -EINVAL,
-                     "'%s' is not a model (.onnx, .ort, .tflite), a zip archive or a directory", path);
+                     "'%s' is not a model (.onnx, .ort, .tflite), a zip archive or a directory",
+                     path);
 }

@@ -50,7 +50,7 @@ enum work_argument {
 enum work_prepare_argument {
     WORK_PREPARE_BYTES_MAX = 0, // of the prepared form; 0: no limit
     WORK_PREPARE_TIME_MS = 1,   // for looking and measuring, beside loading; more is not begun
-    WORK_PREPARE_HAS_TREE = 2, // 1: the model is a file of /var/task, where its external data is
+    WORK_PREPARE_HAS_TREE = 2,  // 1: the model is a file of /var/task, where its external data is
     WORK_PREPARE_RESERVED_3 = 3,
 };
 

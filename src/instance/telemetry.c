@@ -12,31 +12,17 @@
 #include "http/server.h"
 #include "instance/extensions.h"
 #include "instance/report.h"
+#include "instance/subscription.h"
 #include "loop/loop.h"
-#include "wire/spawn.h"
 
-#define BODY_BYTES_MAX ((size_t) 16 * 1024)
 #define ITEM_BYTES_MAX ((size_t) 1024 * 1024)
 #define RECORD_BYTES_MAX 2048
-#define PATH_MAX_BYTES 256
-#define ITEMS_MIN 1000
-#define ITEMS_MAX 10000
-#define BYTES_MIN 262144
-#define BYTES_MAX 1048576
-#define TIMEOUT_MIN_MS 25
-#define TIMEOUT_MAX_MS 30000
-#define TIMEOUT_DEFAULT_MS 1000
 
 struct telemetry_subscription {
     struct list link;
     struct telemetry *owner; /* borrowed */
     char name[EXTENSIONS_NAME_MAX + 1];
-    unsigned kinds; /* of enum telemetry_kind */
-    bool is_logs;   /* by the Logs API: other names of some events */
-    int64_t items_max, bytes_max, timeout_ms;
-    bool is_tcp;
-    uint16_t port;
-    char path[PATH_MAX_BYTES];
+    struct subscription wanted;
 
     struct buf pending; /* items, each with its line feed */
     size_t items;
@@ -149,20 +135,20 @@ static void item_add(struct telemetry_subscription *subscription, struct str ite
     struct telemetry *telemetry = subscription->owner;
     dropped_tell(subscription);
     item_put(subscription, item);
-    if (subscription->items >= (size_t) subscription->items_max ||
-        subscription->pending.size >= (size_t) subscription->bytes_max)
+    if (subscription->items >= (size_t) subscription->wanted.items_max ||
+        subscription->pending.size >= (size_t) subscription->wanted.bytes_max)
         due(subscription);
     else if (subscription->items > 0 && !subscription->is_due &&
              !loop_timer_is_running(&subscription->timer))
-        (void) !loop_timer_start(telemetry->loop, &subscription->timer, subscription->timeout_ms,
-                                 timed_out,
+        (void) !loop_timer_start(telemetry->loop, &subscription->timer,
+                                 subscription->wanted.timeout_ms, timed_out,
                                  subscription); /* without memory: the next item tries again */
 }
 
 /* The Logs API has names of its own for some, and not all. */
 static const char *type_for(const struct telemetry_subscription *subscription, const char *type)
 {
-    if (!subscription->is_logs)
+    if (!subscription->wanted.is_logs)
         return type;
     if (strcmp(type, "platform.telemetrySubscription") == 0)
         return "platform.logsSubscription";
@@ -187,7 +173,7 @@ void telemetry_event(struct telemetry *telemetry, enum telemetry_kind kind, cons
                      struct str record)
 {
     LIST_FOR_EACH_SAFE (struct telemetry_subscription, each, &telemetry->all, link)
-        if (each->kinds & kind)
+        if (each->wanted.kinds & kind)
             event_at(each, type, clock_wall_ms(), record);
 }
 
@@ -287,8 +273,8 @@ static size_t batch_size(const struct telemetry_subscription *subscription, size
 {
     const char *data = subscription->pending.data;
     size_t size = 0, items = 0;
-    while (size < subscription->pending.size && items < (size_t) subscription->items_max &&
-           size < (size_t) subscription->bytes_max) {
+    while (size < subscription->pending.size && items < (size_t) subscription->wanted.items_max &&
+           size < (size_t) subscription->wanted.bytes_max) {
         const char *end = memchr(data + size, '\n', subscription->pending.size - size);
         size = (size_t) (end - data) + 1;
         items++;
@@ -302,13 +288,14 @@ static int batch_build(const struct telemetry_subscription *subscription, size_t
                        struct buf *out)
 {
     const char *data = subscription->pending.data;
-    if (subscription->is_tcp)
+    if (subscription->wanted.is_tcp)
         return buf_append(out, data, size);
     buf_printf(
         out,
         "POST %s HTTP/1.1\r\nHost: sandbox.localdomain:%u\r\nContent-Type: application/json\r\n"
         "Connection: close\r\nContent-Length: %zu\r\n\r\n[",
-        subscription->path, subscription->port, size + 1); /* '[' and ']', less one line feed */
+        subscription->wanted.path, subscription->wanted.port,
+        size + 1); /* '[' and ']', less one line feed */
     size_t begin = out->size;
     buf_append(out, data, size - 1);
     for (size_t i = begin; buf_status(out) == 0 && i < out->size; i++)
@@ -328,7 +315,7 @@ static void deliver(struct telemetry *telemetry, struct telemetry_subscription *
         buf_done(&body);
         return; /* no memory: it stays due */
     }
-    snprintf(port, sizeof(port), "%u", subscription->port);
+    snprintf(port, sizeof(port), "%u", subscription->wanted.port);
     snprintf(bytes, sizeof(bytes), "%zu", body.size);
     const struct http_header headers[] = {
         {STR("Lamina-Port"), str_of(port)},
@@ -337,7 +324,7 @@ static void deliver(struct telemetry *telemetry, struct telemetry_subscription *
     };
     struct http_response response = {.status = 200,
                                      .headers = headers,
-                                     .header_count = subscription->is_tcp ? 2 : 3,
+                                     .header_count = subscription->wanted.is_tcp ? 2 : 3,
                                      .body_kind = HTTP_BODY_BUF,
                                      .buf = body};
     buf_consume(&subscription->pending, size);
@@ -405,132 +392,6 @@ static void courier_complete(struct http_request *request, int status)
 
 /* ---- subscribing */
 
-/* Each reads one member; false: the request is answered. */
-
-static bool invalid(struct http_request *request, const char *message)
-{
-    respond_error(request, 400, "ValidationError", message);
-    return false;
-}
-
-static bool schema_read(struct http_request *request, yyjson_val *root, bool is_logs)
-{
-    static const char *const telemetry[] = {"2022-07-01", "2022-12-13", "2025-01-29"};
-    static const char *const logs[] = {"2020-08-15", "2021-03-18"};
-    const char *const *known = is_logs ? logs : telemetry;
-    size_t count = is_logs ? ARRAY_SIZE(logs) : ARRAY_SIZE(telemetry);
-    struct str version = json_str(json_member(root, "schemaVersion"));
-    if (is_logs && !json_member(root, "schemaVersion"))
-        return true;
-    for (size_t i = 0; i < count; i++)
-        if (str_equal_text(version, known[i]))
-            return true;
-    return invalid(request, "schemaVersion is missing or none that is known");
-}
-
-static bool types_read(struct http_request *request, yyjson_val *root, unsigned *ret_kinds)
-{
-    yyjson_val *types, *type;
-    size_t index, count;
-    unsigned kinds = 0;
-    if (json_member_array(root, "types", &types) < 0 || yyjson_arr_size(types) == 0)
-        return invalid(request, "types must be a list of platform, function, extension");
-    yyjson_arr_foreach(types, index, count, type)
-    {
-        struct str text = json_str(type);
-        if (str_equal_text(text, "platform"))
-            kinds |= TELEMETRY_PLATFORM;
-        else if (str_equal_text(text, "function"))
-            kinds |= TELEMETRY_FUNCTION;
-        else if (str_equal_text(text, "extension"))
-            kinds |= TELEMETRY_EXTENSION;
-        else
-            return invalid(request, "types must be a list of platform, function, extension");
-    }
-    *ret_kinds = kinds;
-    return true;
-}
-
-static bool buffering_read(struct http_request *request, yyjson_val *root,
-                           struct telemetry_subscription *to)
-{
-    yyjson_val *buffering = json_member(root, "buffering");
-    const struct {
-        const char *name;
-        int64_t minimum, maximum, *value;
-        const char *message;
-    } members[] = {
-        {"maxItems", ITEMS_MIN, ITEMS_MAX, &to->items_max,
-         "buffering.maxItems must be 1000 to 10000"},
-        {"maxBytes", BYTES_MIN, BYTES_MAX, &to->bytes_max,
-         "buffering.maxBytes must be 262144 to 1048576"},
-        {"timeoutMs", TIMEOUT_MIN_MS, TIMEOUT_MAX_MS, &to->timeout_ms,
-         "buffering.timeoutMs must be 25 to 30000"},
-    };
-    if (buffering && !yyjson_is_obj(buffering))
-        return invalid(request, "buffering must be an object");
-    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
-        int r = json_member_i64(buffering, members[i].name, members[i].minimum, members[i].maximum,
-                                members[i].value);
-        if (r < 0 && r != -ENOENT)
-            return invalid(request, members[i].message);
-    }
-    return true;
-}
-
-/* http://sandbox.localdomain:8080/path; the documentation's older name is sandbox. */
-static bool uri_read(struct str uri, struct telemetry_subscription *to)
-{
-    static const char *const hosts[] = {"sandbox.localdomain", "sandbox.local", "sandbox"};
-    struct str authority, path = {0}, host, port;
-    uint64_t number;
-    bool is_known = false;
-    if (!str_has_prefix(uri, STR("http://")))
-        return false;
-    uri = str_skip(uri, strlen("http://"));
-    ptrdiff_t slash = str_find(uri, '/');
-    authority = slash < 0 ? uri : str_part(uri, 0, (size_t) slash);
-    path = slash < 0 ? STR("/") : str_skip(uri, (size_t) slash);
-    if (!str_cut(authority, ':', &host, &port))
-        port = STR("80");
-    for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
-        is_known |= str_equal_text(host, hosts[i]);
-    if (!is_known || str_to_u64(port, 65535, &number) < 0 || number == 0)
-        return false;
-    for (size_t i = 0; i < path.size; i++)
-        if (path.data[i] <= ' ' || path.data[i] > '~')
-            return false; /* it goes into a request's line as it is */
-    to->port = (uint16_t) number;
-    return str_copy(path, to->path, sizeof(to->path)) == 0;
-}
-
-static bool destination_read(struct http_request *request, yyjson_val *root,
-                             struct telemetry_subscription *to)
-{
-    yyjson_val *destination = json_member(root, "destination");
-    struct str protocol = json_str(json_member(destination, "protocol"));
-    struct str method = json_str(json_member(destination, "method"));
-    struct str encoding = json_str(json_member(destination, "encoding"));
-    int64_t port = 0;
-    if (encoding.size > 0 && !str_equal_text(encoding, "JSON"))
-        return invalid(request, "destination.encoding must be JSON");
-    if (method.size > 0 && !str_equal_text(method, "POST"))
-        return invalid(request, "destination.method must be POST");
-    if (str_equal_text(protocol, "TCP")) {
-        to->is_tcp = true;
-        if (json_member_i64(destination, "port", 1, 65535, &port) < 0)
-            return invalid(request, "destination.port must be a port");
-        to->port = (uint16_t) port;
-    } else if (!str_equal_text(protocol, "HTTP")) {
-        return invalid(request, "destination.protocol must be HTTP or TCP");
-    } else if (!uri_read(json_str(json_member(destination, "URI")), to)) {
-        return invalid(request, "destination.URI must be http://sandbox.localdomain:PORT/PATH");
-    }
-    if (to->port == SPAWN_PORT_RUNTIME || to->port == SPAWN_PORT_PLATFORM)
-        return invalid(request, "the destination's port is the platform's own");
-    return true;
-}
-
 static void subscription_tell(struct telemetry_subscription *subscription)
 {
     AUTO_BUF struct buf record = BUF_INIT(RECORD_BYTES_MAX);
@@ -541,7 +402,7 @@ static void subscription_tell(struct telemetry_subscription *subscription)
                  {TELEMETRY_FUNCTION, "function"},
                  {TELEMETRY_EXTENSION, "extension"}};
     bool is_first = true;
-    if (!(subscription->kinds & TELEMETRY_PLATFORM))
+    if (!(subscription->wanted.kinds & TELEMETRY_PLATFORM))
         return;
     event_at(subscription, "platform.initStart", subscription->owner->started_wall_ms,
              STR(INIT_RECORD "}"));
@@ -549,7 +410,7 @@ static void subscription_tell(struct telemetry_subscription *subscription)
     json_append_string(&record, str_of(subscription->name));
     buf_append_text(&record, ",\"state\":\"Subscribed\",\"types\":[");
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        if (!(subscription->kinds & kinds[i].kind))
+        if (!(subscription->wanted.kinds & kinds[i].kind))
             continue;
         buf_printf(&record, "%s\"%s\"", is_first ? "" : ",", kinds[i].name);
         is_first = false;
@@ -562,10 +423,10 @@ static void subscription_tell(struct telemetry_subscription *subscription)
 static void subscription_add(struct telemetry *telemetry, struct telemetry_subscription *added)
 {
     LIST_FOR_EACH_SAFE (struct telemetry_subscription, each, &telemetry->all, link)
-        if (strcmp(each->name, added->name) == 0 && each->is_logs == added->is_logs)
+        if (strcmp(each->name, added->name) == 0 && each->wanted.is_logs == added->wanted.is_logs)
             subscription_free(each);
     added->owner = telemetry;
-    buf_init(&added->pending, 2 * (size_t) added->bytes_max);
+    buf_init(&added->pending, 2 * (size_t) added->wanted.bytes_max);
     list_add_last(&telemetry->all, &added->link);
     telemetry->count++;
     subscription_tell(added);
@@ -575,27 +436,21 @@ static void subscription_add(struct telemetry *telemetry, struct telemetry_subsc
 static void subscribe(struct http_request *request, struct telemetry *telemetry, const char *name,
                       bool is_logs)
 {
-    AUTO_JSON yyjson_doc *doc = NULL;
     struct telemetry_subscription *subscription = NULL;
-    struct telemetry_subscription read = {.is_logs = is_logs,
-                                          .items_max = is_logs ? ITEMS_MAX : ITEMS_MIN,
-                                          .bytes_max = BYTES_MIN,
-                                          .timeout_ms = TIMEOUT_DEFAULT_MS};
-    if (json_parse(buf_str(&request->body), BODY_BYTES_MAX, &doc, NULL) < 0) {
-        (void) invalid(request, "the body is no JSON");
+    struct subscription wanted;
+    const char *message;
+    if (subscription_read(buf_str(&request->body), is_logs, &wanted, &message) < 0) {
+        respond_error(request, 400, "ValidationError", message);
         return;
     }
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    if (!schema_read(request, root, is_logs) || !types_read(request, root, &read.kinds) ||
-        !buffering_read(request, root, &read) || !destination_read(request, root, &read))
-        return; /* answered */
-    snprintf(read.name, sizeof(read.name), "%s", name);
     if (telemetry->count < TELEMETRY_SUBSCRIPTIONS_MAX)
-        subscription = mem_copy(&read, sizeof(read));
+        subscription = mem_new(struct telemetry_subscription);
     if (!subscription) {
         respond_error(request, 500, "InternalServerError", "too many subscriptions");
         return;
     }
+    subscription->wanted = wanted;
+    snprintf(subscription->name, sizeof(subscription->name), "%s", name);
     http_respond_text(request, 200, "text/plain", STR("OK"));
     subscription_add(telemetry, subscription);
 }
@@ -607,7 +462,7 @@ static void put_complete(struct http_request *request, int status, bool is_logs)
     if (!name)
         return; /* answered */
     if (status < 0)
-        (void) invalid(request, "the request is too large");
+        respond_error(request, 400, "ValidationError", "the request is too large");
     else if (!extensions_are_external(telemetry->extensions))
         respond_error(request, 202, is_logs ? "Logs.NotSupported" : "Telemetry.NotSupported",
                       "not supported without an external extension");
@@ -636,8 +491,8 @@ bool telemetry_on_head(struct telemetry *telemetry, struct http_request *request
         size_t bytes_max;
         void (*complete)(struct http_request *request, int status);
     } routes[] = {
-        {HTTP_METHOD_PUT, "/2022-07-01/telemetry", BODY_BYTES_MAX, telemetry_complete},
-        {HTTP_METHOD_PUT, "/2020-08-15/logs", BODY_BYTES_MAX, logs_complete},
+        {HTTP_METHOD_PUT, "/2022-07-01/telemetry", SUBSCRIPTION_BYTES_MAX, telemetry_complete},
+        {HTTP_METHOD_PUT, "/2020-08-15/logs", SUBSCRIPTION_BYTES_MAX, logs_complete},
         {HTTP_METHOD_GET, "/lamina/init/telemetry", 0, courier_complete},
     };
     for (size_t i = 0; i < ARRAY_SIZE(routes); i++)

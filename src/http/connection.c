@@ -4,10 +4,23 @@
 
 #include "http/connection.h"
 
+#include "base/mem.h"
+
 #include <assert.h>
 #include <errno.h>
 
 // ---- Coming and going
+
+// libuv stops to listen until what it has accepted is taken from it: a listener whose client met neither
+// memory nor the spare would be deaf from then on.
+static void spare_returned(struct http_server *server, struct http_connection *connection)
+{
+    memset(connection, 0, sizeof(*connection));
+    server->spare = connection;
+    LIST_FOR_EACH (struct http_listener, each, &server->listeners, link)
+        if (each->is_stalled && !each->is_closed && server->spare)
+            http_connection_accept(each);
+}
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -15,8 +28,11 @@ static void on_closed(uv_handle_t *handle)
     struct http_server *server = connection->server;
     http_tls_session_free(connection->tls);
     buf_done(&connection->cork);
-    free(connection);
     server->handles--;
+    if (connection->is_spare)
+        spare_returned(server, connection);
+    else
+        free(connection);
     http_server_closed_handle(server);
 }
 
@@ -65,13 +81,21 @@ void http_connection_accept(struct http_listener *listener)
 {
     struct http_server *server = listener->server;
     struct http_connection *connection = calloc(1, sizeof(*connection));
+    bool is_spare = !connection;
+    if (is_spare)
+        connection = TAKE_PTR(server->spare);
+    listener->is_stalled = !connection;
     if (!connection)
-        return; // libuv offers it again in the next turn
-    bool is_refused = is_full(listener);
+        return; // spare_returned comes back to it
+    connection->is_spare = is_spare;
+    bool is_refused = is_spare || is_full(listener);
     connection->server = server;
     connection->is_pipe = listener->is_pipe;
     if (handle_init(connection) < 0) {
-        free(connection);
+        if (is_spare)
+            server->spare = connection;
+        else
+            free(connection);
         return;
     }
     connection->handle.any.data = connection;

@@ -61,6 +61,7 @@ struct http_server {
     void (*drained)(void *argument);
     void *drained_argument;
     uint64_t next_connection_id;
+    struct http_connection *spare; // owned: refuses a client when there is no memory; NULL: in use
     int64_t date_until_ms;
     char date[CLOCK_TEXT_MAX];
     struct buf out;              // scratch: the head of the answer that is being written
@@ -84,6 +85,7 @@ struct http_listener {
     void *user;
     bool is_pipe;
     bool is_closed;
+    bool is_stalled; // libuv waits for an accept that there was no memory for
 };
 
 struct http_connection {
@@ -113,6 +115,7 @@ struct http_connection {
     bool is_eof;     // the client will send no more
     bool is_lingering;
     bool is_broken; // is closed at the end of the turn
+    bool is_spare;  // the server's, to which it returns
     bool is_closed;
 };
 

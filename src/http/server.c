@@ -57,6 +57,11 @@ int http_server_new(struct loop *loop, const struct http_server_config *config,
     struct http_server *server = calloc(1, sizeof(*server));
     if (!server)
         return -ENOMEM;
+    server->spare = calloc(1, sizeof(*server->spare));
+    if (!server->spare) {
+        free(server);
+        return -ENOMEM;
+    }
     server->loop = loop;
     server->next_connection_id = 1;
     take_config(server, config);
@@ -78,6 +83,7 @@ static void server_done(struct http_server *server)
         http_exchange_free(LIST_ENTRY(link, struct http_exchange, link));
     }
     buf_done(&server->out);
+    free(server->spare);
     free(server);
 }
 

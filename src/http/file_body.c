@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // An answer's body from a file: read piece by piece on a thread of the pool, written by the loop.
-// The next piece is read when the one before is with the kernel, so a slow client holds one piece
-// of memory and no thread.
+// While one piece is on its way to the client the next is read; no more, so a slow client holds two
+// pieces of memory and no thread.
 
 #include "http/connection.h"
 
@@ -19,11 +19,12 @@ struct http_file {
     struct http_exchange *exchange; // borrowed: waits for the end of this
     int fd;
     uint64_t offset;
-    uint64_t left;
-    struct buf head; // goes before the first piece
-    struct buf piece;
-    int result; // of the read
-    bool is_reading;
+    uint64_t left;    // to be read
+    struct buf head;  // goes before the first piece
+    struct buf piece; // the read's
+    struct buf ready; // read, and waiting for the one before
+    int result;       // of the read
+    bool is_reading, is_writing, has_ready;
     bool is_abandoned;
 };
 
@@ -32,6 +33,7 @@ static void file_free(struct http_file *file)
     (void) fd_close(file->fd); // was only read from
     buf_done(&file->head);
     buf_done(&file->piece);
+    buf_done(&file->ready);
     free(file);
 }
 
@@ -62,6 +64,23 @@ static void run_read(void *argument)
 }
 
 static int read_on(struct http_file *file);
+static void on_piece_written(struct http_connection *connection, int status);
+
+// Perhaps the file's end: nothing may touch it afterwards.
+static void send_piece(struct http_file *file, struct buf piece)
+{
+    struct http_connection *connection = file->exchange->connection;
+    if (file->left > 0 && !file->is_reading && read_on(file) < 0) {
+        buf_done(&piece);
+        http_connection_close(connection); // in the middle: the client sees a short body
+        return;
+    }
+    struct buf head = file->head;
+    buf_init(&file->head, 0);
+    file->is_writing = true;
+    http_write(connection, buf_str(&head), &piece, on_piece_written);
+    buf_done(&head);
+}
 
 static void on_piece_written(struct http_connection *connection, int status)
 {
@@ -69,13 +88,18 @@ static void on_piece_written(struct http_connection *connection, int status)
     if (!exchange || !exchange->file)
         return;
     struct http_file *file = exchange->file;
-    if (file->left == 0) {
+    file->is_writing = false;
+    if (file->has_ready) {
+        struct buf piece = file->ready;
+        buf_init(&file->ready, FILE_PIECE_BYTES);
+        file->has_ready = false;
+        http_connection_watch(connection, HTTP_WATCH_WRITE); // the client is taking it
+        send_piece(file, piece);
+    } else if (file->is_reading) {
+        http_connection_watch(connection, HTTP_WATCH_WRITE);
+    } else {
         file_end(file, status);
-        return;
     }
-    http_connection_watch(connection, HTTP_WATCH_WRITE); // the client is taking it
-    if (read_on(file) < 0)
-        http_connection_close(connection);
 }
 
 static void on_read_done(void *argument, int status)
@@ -86,19 +110,20 @@ static void on_read_done(void *argument, int status)
         file_end(file, -ECONNRESET);
         return;
     }
-    struct http_connection *connection = file->exchange->connection;
     if (status < 0 || file->result < 0) {
-        http_connection_close(connection); // in the middle: the client sees a short body
+        http_connection_close(file->exchange->connection); // the client sees a short body
         return;
     }
     file->offset += file->piece.size;
     file->left -= file->piece.size;
     struct buf piece = file->piece;
-    struct buf head = file->head;
     buf_init(&file->piece, FILE_PIECE_BYTES);
-    buf_init(&file->head, 0);
-    http_write(connection, buf_str(&head), &piece, on_piece_written);
-    buf_done(&head);
+    if (file->is_writing) {
+        file->ready = piece;
+        file->has_ready = true;
+        return;
+    }
+    send_piece(file, piece);
 }
 
 static int read_on(struct http_file *file)
@@ -125,6 +150,7 @@ int http_file_start(struct http_exchange *exchange, struct str head, int fd, uin
     file->left = size;
     buf_init(&file->head, head.size);
     buf_init(&file->piece, FILE_PIECE_BYTES);
+    buf_init(&file->ready, FILE_PIECE_BYTES);
     int r = buf_append_str(&file->head, head);
     if (r == 0)
         r = read_on(file);

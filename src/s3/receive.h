@@ -31,8 +31,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECEIVE_BATCH_BYTES ((size_t) 512 * 1024)
-#define RECEIVES_MAX 256
+#define RECEIVE_BATCH_BYTES ((size_t) 1024 * 1024)
+#define RECEIVES_MAX 128
 
 struct s3;
 struct receive;

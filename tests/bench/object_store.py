@@ -81,21 +81,17 @@ def seconds(call, *arguments):
     return time.monotonic() - begin
 
 
-def measure_store(store, directory, size, rounds):
-    """([seconds of PUT], [seconds of GET])."""
-    puts, gets = [], []
-    connection = Connection(store)
-    connection.put("/bench")
-    with tempfile.NamedTemporaryFile(dir=directory) as file:
-        for number in range(rounds):
-            file.seek(0)
-            for _ in range(size // MIB):
-                file.write(os.urandom(MIB))
-            file.flush()
-            puts.append(seconds(connection.put, f"/bench/{number}", file, size))
-            gets.append(seconds(connection.get, f"/bench/{number}"))
-    connection.close()
-    return puts, gets
+class Bench:
+    """A store that is measured: a connection, a bucket, and what was taken."""
+
+    def __init__(self, store):
+        self.connection = Connection(store)
+        self.connection.put("/bench")
+        self.puts, self.gets = [], []
+
+    def round(self, number, file, size):
+        self.puts.append(seconds(self.connection.put, f"/bench/{number}", file, size))
+        self.gets.append(seconds(self.connection.get, f"/bench/{number}"))
 
 
 def measure(build, directory, rows, Row, smoke):
@@ -108,13 +104,19 @@ def measure(build, directory, rows, Row, smoke):
     rows["store.put"] = Row("PUT of an object, times radosgw's speed", "", 1.0, True)
     rows["store.get"] = Row("GET of it, times radosgw's speed", "", 1.0, True)
     rounds = 1 if smoke else 3
-    with radosgw.RadosGateway() as gateway:
-        theirs = measure_store(gateway, directory, size, rounds)
-    with Service(build) as service:
-        ours = measure_store(service, directory, size, rounds)
-    for name, mine, other in zip(("store.put", "store.get"), ours, theirs):
-        for each, beside in zip(mine, other):
-            rows[name].add(beside / each, size / MIB / beside)
+    with radosgw.RadosGateway() as gateway, Service(build) as service, \
+            tempfile.NamedTemporaryFile(dir=directory) as file:
+        theirs, ours = Bench(gateway), Bench(service)
+        for number in range(rounds):  # in turn: what else the machine does is the same for both
+            for each in (theirs, ours):
+                file.seek(0)
+                for _ in range(size // MIB):
+                    file.write(os.urandom(MIB))
+                file.flush()
+                each.round(number, file, size)
+    for name, mine, other in (("store.put", ours.puts, theirs.puts), ("store.get", ours.gets, theirs.gets)):
+        for took, beside in zip(mine, other):
+            rows[name].add(beside / took, size / MIB / beside)
         print(f"bench: {name}: ours {[round(size / MIB / each) for each in mine]} MiB/s, "
               f"radosgw {[round(size / MIB / each) for each in other]} MiB/s", file=sys.stderr)
 

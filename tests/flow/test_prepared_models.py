@@ -124,6 +124,27 @@ def test_lamina_prepack_decides_when_it_is_set(fresh_service, folder):
     assert fresh_service.log().count("prepare.done") == 1
 
 
+@pytest.mark.parametrize("strategy", ["layer", "s3"])
+def test_other_strategies_use_the_same_form(fresh_service, folder, strategy):
+    """A package first, then the same model another way: found, not prepared again."""
+    path = small(folder)
+    assert deploy(fresh_service, path, "first")["prepared"]
+    if strategy == "s3":
+        store = fresh_service.client("s3")
+        store.create_bucket(Bucket="models")
+        store.put_object(Bucket="models", Key="small.onnx", Body=path.read_bytes())
+        model = deploy(fresh_service, "s3://models/small.onnx", "second")
+        assert model["path"].startswith("/opt/lamina/models/")
+    else:
+        model = deploy(fresh_service, path, "second", "--strategy", "layer")
+        assert model["path"].startswith("/opt/")
+    assert model["prepared"], model
+    assert call(fresh_service, "second", random_model.some_input(WIDTH)) == call(fresh_service, "first", random_model.some_input(WIDTH))
+    assert "prepared=yes" in loaded(fresh_service, "second")
+    assert fresh_service.log().count("prepare.done") == 1
+    assert len({form.stat().st_ino for form in forms(fresh_service)}) == 1
+
+
 # ---- what cannot be prepared runs the ordinary way, and says why
 
 def test_a_model_that_the_engine_does_not_load(fresh_service, folder):

@@ -221,7 +221,8 @@ static void list_files(void)
 {
     struct stat stat;
     files.count = 0;
-    for (int fd = 0; fd < DESCRIPTORS_MAX && files.count < FILES_MAX; fd++)
+    // Not the three that each fork is given its own of.
+    for (int fd = STDERR_FILENO + 1; fd < DESCRIPTORS_MAX && files.count < FILES_MAX; fd++)
         if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode)) {
             files.all[files.count].flags = fcntl(fd, F_GETFD);
             files.all[files.count++].fd = fd;

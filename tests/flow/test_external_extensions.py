@@ -34,8 +34,8 @@ note({"environment": sorted(os.environ), "cwd": os.getcwd(), "ready": os.path.ex
 if DOES == "exit":
     sys.exit(7)
 if DOES == "wrong name":
-    status, _, body = ask("POST", "/register", '{"events": []}', {"Lambda-Extension-Name": "another"})
-    note({"status": status})
+    status, _, body = ask("POST", "/register", '{"events": ["SHUTDOWN"]}', {"Lambda-Extension-Name": "another"})
+    note({"status": status, "type": json.loads(body)["errorType"]})
 events = [] if DOES == "quiet" else ["INVOKE", "SHUTDOWN"]
 status, headers, body = ask("POST", "/register", json.dumps({"events": events}),
                             {"Lambda-Extension-Name": NAME, "Lambda-Extension-Accept-Feature": "accountId"})
@@ -178,9 +178,8 @@ def test_eleven_are_too_many(client):
 
 
 def test_another_name_is_an_internal_extension(client):
-    name = function(client, {"one": EXTENSION}, does="one=wrong name", Timeout=1)
-    answer = call(client, name, "/tmp/one")
-    assert "FunctionError" in answer, "what registered as another waits for no event"
+    name = function(client, {"one": EXTENSION}, does="one=wrong name")
+    assert {"status": 403, "type": "Extension.InvalidEventType"} in noted(client, name, "one")[1]
 
 
 def test_names_cannot_be_announced_later(client):

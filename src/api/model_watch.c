@@ -29,6 +29,7 @@ struct watched {
     char *name;
     int64_t looked_ms;
     uint64_t cold_starts; /* as many as there were at the last tick */
+    bool has_started;     /* an instance, since the last look */
     bool is_busy;
     struct store_pin *pin;
 };
@@ -188,6 +189,7 @@ static void look(struct watched *watched)
     if (watched->is_busy || !function || now_ms - watched->looked_ms < LOOK_MIN_MS)
         return;
     watched->looked_ms = now_ms;
+    watched->has_started = false;
     watched->is_busy = true;
     if (model_fetch(api, function->latest, str_of(version_model_uri(function->latest)), true,
                     looked, watched) < 0)
@@ -214,7 +216,8 @@ static void consider(struct model_watch *watch, const struct function *function)
     int64_t interval_ms = (int64_t) version_model_refresh_s(live) * 1000;
     int64_t passed_ms = loop_now_ms(watch->api->config.loop) - watched->looked_ms;
     bool is_due = interval_ms > 0 && passed_ms >= interval_ms;
-    if (has_started(watched) || is_due)
+    watched->has_started |= has_started(watched); /* until there is a look: one may be too recent */
+    if (watched->has_started || is_due)
         look(watched);
 }
 

@@ -103,6 +103,7 @@ def test_switches_under_load_fail_no_call_and_mix_nothing(build, store):
         for each in callers:
             each.start()
         try:
+            wait_for(lambda: failures or answers, "the first model to answer")
             for factor in range(2, 12):
                 digest = store(scale(factor))
                 factors[digest] = factor

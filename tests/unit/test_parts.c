@@ -266,6 +266,7 @@ static void test_the_whole_twice(void **state)
     struct store_pin *pin;
     assert_true(send_part(1, 'a', FULL, 0));
     assert_true(send_part(2, 'b', 100, 1));
+    objects_upload_done(&upload);
     assert_int_equal(objects_upload_get(s3_objects(s3), STR("u1"), &upload, &err), 0);
     assert_int_equal(parts_join(s3, &upload, parts, 2, &joined, &err), 0);
     assert_int_equal(
@@ -285,6 +286,7 @@ static void test_a_file_that_is_missing(void **state)
     struct parts_joined joined;
     assert_true(send_part(1, 'a', FULL, 0));
     assert_int_equal(store_stage_remove(store, STORE_UPLOADS, "u1"), 0);
+    objects_upload_done(&upload);
     assert_int_equal(objects_upload_get(s3_objects(s3), STR("u1"), &upload, &err), 0);
     assert_int_equal(parts_join(s3, &upload, parts, 1, &joined, &err), -EUCLEAN);
 }

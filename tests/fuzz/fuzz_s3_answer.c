@@ -8,6 +8,7 @@
 #include "fetch/s3_xml.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -76,6 +76,11 @@ static void read_name(struct looking *looking, pid_t pid, char name[32])
     name[strcspn(name, "\n")] = '\0';
 }
 
+static bool begins_with(const char *text, const char *what)
+{
+    return strncmp(text, what, strlen(what)) == 0;
+}
+
 // Of a directory entry; -1 when it is none.
 static int number_of(const char *name)
 {
@@ -111,6 +116,16 @@ static int look_at_threads(struct looking *looking)
     return looking->look->reason ? -EPERM : 0;
 }
 
+// One that has ended and was not reaped yet is nobody's child.
+static bool has_ended(struct looking *looking, pid_t pid)
+{
+    char text[512];
+    if (read_text(looking->tools, pid, "stat", text, sizeof(text)) < 0)
+        return true;
+    const char *state = strrchr(text, ')'); // the name before it may hold anything
+    return state && (begins_with(state, ") Z") || begins_with(state, ") X"));
+}
+
 static int look_at_processes(struct looking *looking)
 {
     int fd = cgroup_open_procs(&looking->tools->groups, looking->slot);
@@ -119,17 +134,12 @@ static int look_at_processes(struct looking *looking)
         return look_failed(looking, fd < 0 ? fd : -ENOMEM);
     char name[32];
     for (int pid; !looking->look->reason && fscanf(file, "%d", &pid) == 1;)
-        if (pid != looking->pid && pid != looking->holder) {
+        if (pid != looking->pid && pid != looking->holder && !has_ended(looking, pid)) {
             read_name(looking, pid, name);
             find(looking, SPAWN_REASON_PROCESSES, "it has a child process: '%s'", name);
         }
     fclose(file);
     return looking->look->reason ? -EPERM : 0;
-}
-
-static bool begins_with(const char *text, const char *what)
-{
-    return strncmp(text, what, strlen(what)) == 0;
 }
 
 // A file of memory: harmless when nobody can write it any more.

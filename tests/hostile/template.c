@@ -108,7 +108,7 @@ static void misbehave(int fd)
             memset(malloc(1 << 20), 1, 1 << 20);
     else if (is("spray")) // children that nobody asked for, with lamina-spawn as their parent
         for (int i = 0; i < 2000; i++)
-            if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0)
+            if (syscall(SYS_clone, CLONE_PARENT | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0) == 0)
                 _exit(0);
     if (is("flood"))
         for (;;)

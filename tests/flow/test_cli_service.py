@@ -315,7 +315,7 @@ def test_wrong_credentials_are_named(service):
 def test_whose_policy_allows_deploying_may_deploy(service, code, tmp_path):
     """Though it does not allow the service's status, which tells the limits."""
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": [
-        "lambda:CreateFunction", "lambda:GetFunctionConfiguration"]}]}
+        "lambda:CreateFunction", "lambda:GetFunctionConfiguration", "iam:PassRole"]}]}
     keys = service.lamina("user", "add", "deployer", "--policy", json.dumps(policy)).stdout
     (tmp_path / "keys").write_text(keys)
     env = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "keys"), "AWS_PROFILE": "deployer", "AWS_ACCESS_KEY_ID": "",

@@ -109,16 +109,15 @@ def test_the_cpu_share_follows_the_memory(client):
         wait_for(lambda: ask(client, made, "spin", ms=200) > 1.4, "the CPU share to apply")
 
 
-def test_credentials_of_the_sandbox_allow_nothing(service, client, name):
+def test_nothing_is_allowed_without_credentials_of_the_sandbox(service, client, name):
     for path, service_name in (("/2015-03-31/functions", "lambda"), ("/", "sts"), ("/bucket?list-type=2", "s3")):
         signed = ("AWS4-HMAC-SHA256 Credential=ASIAEXAMPLE/20260101/us-east-1/" + service_name +
-                  "/aws4_request, SignedHeaders=host, Signature=" + "0" * 64)
-        for extra in ("", f"Authorization: {signed}\r\n"):
+                  "/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + "0" * 64)
+        for extra in ("", f"X-Amz-Date: 20260101T000000Z\r\nAuthorization: {signed}\r\n"):
             answer = ask(client, name, "platform",
                          request=f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:4566\r\n{extra}Connection: close\r\n\r\n")
             assert answer.startswith("HTTP/1.1 403 "), answer
-            assert "AccessDenied" in answer
-    # The service's own credentials would be of no use there either, and the sandbox's are of none outside.
+    # And the sandbox's are of no use outside.
     env = ask(client, name, "env")
     stranger = service.client("lambda", aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
                               aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],

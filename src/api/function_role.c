@@ -17,12 +17,26 @@ static int check_defined(struct call *call, const struct role *role)
                          "The role defined for the function cannot be assumed by Lambda.");
 }
 
+// A function that is named without a qualifier is named with every one.
 static int may_invoke(struct call *call, const struct role_named *named)
 {
-    struct str any = STR("*"); // a function named without a qualifier is named with every one
-    int r = rights_check_invoke(call, named->name, named->qualifier);
-    if (r == 0 && named->qualifier.size == 0)
-        r = rights_check_invoke(call, named->name, any);
+    return named->qualifier.size > 0 ? rights_check_invoke(call, named->name, named->qualifier)
+                                     : rights_check_invoke_all(call, named->name);
+}
+
+// Whose bucket it is reads all of it, earlier versions and the list too (role/named.h).
+static int may_read(struct call *call, struct str bucket)
+{
+    static const char *const of_objects[] = {"s3:GetObject", "s3:GetObjectVersion"};
+    static const char *const of_buckets[] = {"s3:ListBucket", "s3:ListBucketVersions"};
+    char arn[ARN_BYTES];
+    int r = 0;
+    (void) snprintf(arn, sizeof(arn), "arn:aws:s3:::" STR_FORMAT "/", STR_ARGUMENTS(bucket));
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(of_objects); i++)
+        r = rights_may_all(call, of_objects[i], str_of(arn));
+    arn[strlen(arn) - 1] = '\0';
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(of_buckets); i++)
+        r = rights_may(call, of_buckets[i], str_of(arn));
     return r;
 }
 
@@ -33,9 +47,7 @@ static int may_name(struct call *call, const struct role_named *named)
     case ROLE_FUNCTION:
         return may_invoke(call, named);
     case ROLE_BUCKET:
-        (void) snprintf(arn, sizeof(arn), "arn:aws:s3:::" STR_FORMAT "/*",
-                        STR_ARGUMENTS(named->name));
-        return rights_may(call, "s3:GetObject", str_of(arn));
+        return may_read(call, named->name);
     case ROLE_ENDPOINT:
         (void) snprintf(arn, sizeof(arn), "arn:aws:sagemaker:%s:%s:endpoint/" STR_FORMAT,
                         call->api->region, call->api->account, STR_ARGUMENTS(named->name));

@@ -295,6 +295,22 @@ int rights_may(struct call *call, const char *action, struct str resource)
     return answer == ROLE_ALLOWED ? 0 : deny(call, action, resource, answer);
 }
 
+int rights_may_all(struct call *call, const char *action, struct str prefix)
+{
+    if (rights_are_all(call))
+        return 0;
+    const struct user *user = person(call);
+    enum policy_effect effect =
+        user ? policy_evaluate_all(user->policy, str_of(action), prefix) : POLICY_SILENT;
+    if (effect == POLICY_ALLOWS)
+        return 0;
+    AUTO_BUF struct buf all = BUF_INIT(RESOURCE_BYTES_MAX);
+    buf_append_str(&all, prefix);
+    buf_append_byte(&all, '*');
+    return deny(call, action, buf_str(&all),
+                effect == POLICY_DENIES ? ROLE_DENIED : ROLE_NOT_ALLOWED);
+}
+
 static int check_function(struct call *call, const char *action, struct str name,
                           struct str qualifier)
 {
@@ -310,6 +326,18 @@ static int check_function(struct call *call, const char *action, struct str name
 int rights_check_invoke(struct call *call, struct str name, struct str qualifier)
 {
     return check_function(call, "lambda:InvokeFunction", name, qualifier);
+}
+
+int rights_check_invoke_all(struct call *call, struct str name)
+{
+    struct resource resource = resource_new();
+    int r = rights_check_invoke(call, name, STR(""));
+    name_function(&resource, call, name, STR(""));
+    buf_append_byte(&resource.arn, ':');
+    if (r == 0)
+        r = rights_may_all(call, "lambda:InvokeFunction", buf_str(&resource.arn));
+    buf_done(&resource.arn);
+    return r;
 }
 
 int rights_check_url(struct call *call, struct str name, struct str qualifier)

@@ -44,6 +44,12 @@ int rights_check_layer(struct call *call, const char *name, uint64_t number) MUS
 // "arn:aws:s3:::bucket/key".
 int rights_may(struct call *call, const char *action, struct str resource) MUST_CHECK;
 
+// The same for every resource that begins with `prefix`, for what shall be given away whole; people only: no
+// sandbox has all.
+int rights_may_all(struct call *call, const char *action, struct str prefix) MUST_CHECK;
+// For a function with each of its versions and aliases.
+int rights_check_invoke_all(struct call *call, struct str name) MUST_CHECK;
+
 // Is the caller the service's own key, which may do everything? Asks for no right.
 bool rights_are_all(const struct call *call) MUST_CHECK;
 

@@ -91,6 +91,74 @@ enum policy_effect policy_evaluate(const struct policy *policy, struct str actio
     return effect;
 }
 
+// ---- all resources of a prefix
+
+// Does the pattern match whatever follows the prefix? Only a star at its end can.
+static bool pattern_covers_all(struct str pattern, struct str prefix)
+{
+    return pattern.size > 0 && pattern.data[pattern.size - 1] == '*' &&
+           policy_matches(pattern, prefix, false);
+}
+
+// Does it match anything that begins with the prefix? From its first star on it can be anything.
+static bool pattern_meets(struct str pattern, struct str prefix)
+{
+    for (size_t i = 0; i < prefix.size; i++) {
+        if (i == pattern.size)
+            return false;
+        if (pattern.data[i] == '*')
+            return true;
+        if (!is_same(pattern.data[i], prefix.data[i], false))
+            return false;
+    }
+    return true;
+}
+
+static bool any_pattern(const struct selector *selector, struct str prefix,
+                        bool (*is_it)(struct str pattern, struct str prefix))
+{
+    size_t i, count;
+    yyjson_val *pattern;
+    if (yyjson_is_str(selector->patterns))
+        return is_it(json_str(selector->patterns), prefix);
+    yyjson_arr_foreach(selector->patterns, i, count, pattern)
+    {
+        if (is_it(json_str(pattern), prefix))
+            return true;
+    }
+    return false;
+}
+
+static bool statement_covers_all(const struct statement *statement, struct str prefix)
+{
+    const struct selector *resources = &statement->resources;
+    return resources->is_inverted ? !any_pattern(resources, prefix, pattern_meets)
+                                  : any_pattern(resources, prefix, pattern_covers_all);
+}
+
+static bool statement_meets(const struct statement *statement, struct str prefix)
+{
+    const struct selector *resources = &statement->resources;
+    return resources->is_inverted ? !any_pattern(resources, prefix, pattern_covers_all)
+                                  : any_pattern(resources, prefix, pattern_meets);
+}
+
+enum policy_effect policy_evaluate_all(const struct policy *policy, struct str action,
+                                       struct str prefix)
+{
+    enum policy_effect effect = POLICY_SILENT;
+    for (size_t i = 0; i < policy->count; i++) {
+        const struct statement *statement = &policy->statements[i];
+        if (!selector_covers(&statement->actions, action, true))
+            continue;
+        if (!statement->is_allow && statement_meets(statement, prefix))
+            return POLICY_DENIES;
+        if (statement->is_allow && statement_covers_all(statement, prefix))
+            effect = POLICY_ALLOWS;
+    }
+    return effect;
+}
+
 // ---- reading
 
 static bool is_pattern(yyjson_val *value)

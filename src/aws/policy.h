@@ -48,6 +48,11 @@ void policy_free(struct policy *policy);
 enum policy_effect policy_evaluate(const struct policy *policy, struct str action,
                                    struct str resource) MUST_CHECK;
 
+// The same for every resource that begins with `prefix`, at once: POLICY_ALLOWS only if one statement covers
+// them all, POLICY_DENIES if a Deny meets as much as one of them.
+enum policy_effect policy_evaluate_all(const struct policy *policy, struct str action,
+                                       struct str prefix) MUST_CHECK;
+
 // Whether the pattern covers all of the text.
 bool policy_matches(struct str pattern, struct str text, bool is_case_ignored) MUST_CHECK;
 

@@ -70,13 +70,14 @@ struct role *roles_at(struct roles *roles, size_t index)
     return role;
 }
 
-// arn:aws:iam::<account>:role/<path>/<name>: the role must have that path.
+// arn:aws:iam::<account>:role/<path>/<name>, in this one spelling (another partition is another role): what
+// is denied for a role, and which functions have it, is told by the text of its ARN.
 struct role *roles_find(struct roles *roles, struct str arn)
 {
     struct arn parts;
     struct str account;
     if (!arn_is_role(arn, &account) || !str_equal_text(account, roles->account) ||
-        arn_parse(arn, &parts) < 0)
+        arn_parse(arn, &parts) < 0 || !str_equal_text(parts.partition, "aws"))
         return NULL;
     struct str path = str_skip(parts.resource, sizeof("role") - 1);
     size_t slash = (size_t) str_find_last(path, '/'); // arn_is_role: there is one

@@ -328,3 +328,31 @@ def test_who_deploys_gives_no_rights_that_they_have_not(service, role, person):
                     statement("Allow", "lambda:InvokeFunction", [secret, secret + ":*"]))("lambda")
     with function(client, fresh_name("yes"), Environment={"Variables": {"NEXT_FUNCTION_NAME": "secret"}}):
         pass
+
+
+def test_what_is_denied_in_part_is_not_given_whole(service, person):
+    """A bucket or a function that the environment names is the function's with all that is in it."""
+    deploy = [statement("Allow", "*", "*")]
+    for denied, action, variables in (
+            ("arn:aws:s3:::models/secret/*", "s3:GetObject", {"MODEL": "s3://models/m"}),
+            ("arn:aws:s3:::models/*", "s3:GetObjectVersion", {"BUCKET": "models"}),
+            ("arn:aws:s3:::models", "s3:ListBucket", {"BUCKET": "models"}),
+            (ARN + "other:prod", "lambda:InvokeFunction", {"FUNCTION_NAME": "other"})):
+        client = person(*deploy, statement("Deny", action, denied))("lambda")
+        with refused("AccessDeniedException", 403, action + " on resource: "):
+            client.create_function(**settings(fresh_name("no"), Environment={"Variables": variables}))
+    client = person(statement("Allow", ["lambda:*", "iam:PassRole"], "*"),
+                    statement("Allow", "s3:*", ["arn:aws:s3:::models", "arn:aws:s3:::models/?"]))("lambda")
+    with refused("AccessDeniedException", 403, "s3:GetObject on resource: "):
+        client.create_function(**settings(fresh_name("no"), Environment={"Variables": {"BUCKET": "models"}}))
+
+
+def test_another_spelling_of_a_role_is_another_role(service, role, person):
+    """Otherwise who is denied a role would pass it all the same, and a role in use could be deleted."""
+    arn = role(policy(statement("Allow", "lambda:InvokeFunction", "*")))
+    other = arn.replace("arn:aws:", "arn:aws-cn:")
+    client = person(statement("Allow", "*", "*"), statement("Deny", "iam:PassRole", arn),
+                    statement("Deny", "lambda:InvokeFunction", ARN + "secret"))("lambda")
+    with refused("AccessDeniedException", 403, "lambda:InvokeFunction on resource"):  # nobody defined that one
+        client.create_function(**settings(fresh_name("no"), Role=other,
+                                          Environment={"Variables": {"FUNCTION_NAME": "secret"}}))

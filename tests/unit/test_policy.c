@@ -84,6 +84,49 @@ static void rights(void **state)
 
 #define ONE(members) "{\"Statement\":[{" members "}]}"
 
+static enum policy_effect ask_all(const char *document, const char *prefix)
+{
+    struct policy *policy = NULL;
+    assert_int_equal(policy_parse(str_of(document), &policy, NULL), 0);
+    enum policy_effect effect = policy_evaluate_all(policy, STR("s3:GetObject"), str_of(prefix));
+    policy_free(policy);
+    return effect;
+}
+
+// What is given away whole: a Deny of a part of it, or an Allow of a part only, must not be passed over.
+static void all_of_a_prefix(void **state)
+{
+#define ONE(effect, resource) "{\"Effect\":\"" effect "\",\"Action\":\"s3:Get*\"," resource "}"
+#define DOCUMENT(statements) "{\"Statement\":[" statements "]}"
+#define ALL ONE("Allow", "\"Resource\":\"*\"")
+    static const struct {
+        const char *document;
+        enum policy_effect effect;
+    } rows[] = {
+        {DOCUMENT(ALL), POLICY_ALLOWS},
+        {DOCUMENT(ONE("Allow", "\"Resource\":\"arn:aws:s3:::b/*\"")), POLICY_ALLOWS},
+        {DOCUMENT(ONE("Allow", "\"Resource\":[\"arn:x\",\"arn:*:b*\"]")), POLICY_ALLOWS},
+        {DOCUMENT(ONE("Allow", "\"Resource\":\"arn:aws:s3:::b/?\"")), POLICY_SILENT},
+        {DOCUMENT(ONE("Allow", "\"Resource\":\"arn:aws:s3:::b/?*\"")), POLICY_SILENT},
+        {DOCUMENT(ONE("Allow", "\"Resource\":\"arn:aws:s3:::b/*.bin\"")), POLICY_SILENT},
+        {DOCUMENT(ONE("Allow", "\"Resource\":\"arn:aws:s3:::b/\"")), POLICY_SILENT},
+        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"arn:aws:s3:::b/secret/*\"")), POLICY_DENIES},
+        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"arn:aws:s3:::b/x\"")), POLICY_DENIES},
+        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"*/x\"")), POLICY_DENIES},
+        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"arn:aws:s3:::?/x\"")), POLICY_DENIES},
+        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"arn:aws:s3:::c/*\"")), POLICY_ALLOWS},
+        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"arn:aws:s3:::b\"")), POLICY_ALLOWS},
+        {DOCUMENT(ALL "," ONE("Deny", "\"NotResource\":\"arn:aws:s3:::b/open/*\"")), POLICY_DENIES},
+        {DOCUMENT(ALL "," ONE("Deny", "\"NotResource\":\"arn:aws:s3:::b*\"")), POLICY_ALLOWS},
+        {DOCUMENT(ONE("Allow", "\"NotResource\":\"arn:aws:s3:::b/secret\"")), POLICY_SILENT},
+        {DOCUMENT(ONE("Allow", "\"NotResource\":\"arn:aws:s3:::c/*\"")), POLICY_ALLOWS},
+    };
+    (void) state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (ask_all(rows[i].document, "arn:aws:s3:::b/") != rows[i].effect)
+            fail_msg("%s", rows[i].document);
+}
+
 static void what_is_not_understood_is_refused(void **state)
 {
     static const struct {
@@ -152,8 +195,11 @@ static void limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(patterns), cmocka_unit_test(many_stars_take_no_time),
-        cmocka_unit_test(rights),   cmocka_unit_test(what_is_not_understood_is_refused),
+        cmocka_unit_test(patterns),
+        cmocka_unit_test(many_stars_take_no_time),
+        cmocka_unit_test(rights),
+        cmocka_unit_test(all_of_a_prefix),
+        cmocka_unit_test(what_is_not_understood_is_refused),
         cmocka_unit_test(limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,13 +73,23 @@ int s3_query(struct s3_call *s3, const char *name, struct str *ret_value)
     return 0;
 }
 
+/* As route_query() reads them: which right is asked for must not hang on how a name is written. */
+static bool is_name(struct str key, const char *name)
+{
+    char decoded[96];
+    if (key.size > sizeof(decoded)) /* three bytes for each of the longest name's at most */
+        return false;
+    ptrdiff_t size = percent_decode(key, false, decoded);
+    return size >= 0 && str_equal_text(str_of_data(decoded, (size_t) size), name);
+}
+
 bool s3_has_query(const struct s3_call *s3, const char *name)
 {
     struct str query = s3->query, pair, key, value;
     while (query.size > 0) {
         (void) str_cut(query, '&', &pair, &query);
         (void) str_cut(pair, '=', &key, &value);
-        if (str_equal_text(key, name))
+        if (is_name(key, name))
             return true;
     }
     return false;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Who may do what with buckets and objects: people by their policies, functions by their roles."""
 import json
+import types
 import urllib.error
 import urllib.request
 
@@ -9,6 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lambda_function import fresh_name, invoke, settings, zip_of
+from s3_signer import Signed, digest, exchange
 
 
 def user(service, name, *statements):
@@ -58,6 +60,24 @@ def test_a_user_has_what_its_policy_allows(service, buckets):
     assert refused(client.list_buckets)
     assert refused(client.get_object, Bucket="models", Key="k", VersionId="null")  # a right of its own
     assert refused(client.create_multipart_upload, Bucket="models", Key="k")
+
+
+def test_a_name_may_be_written_otherwise_and_needs_the_same_right(service, buckets):
+    """?%76ersionId= is ?versionId=: it names a version, whose rights are its own."""
+    reader = user(service, "writer-of-names", ("Allow", ["s3:GetObject", "s3:DeleteObject"], "arn:aws:s3:::versions/*"))
+    keys = reader._request_signer._credentials
+    store = types.SimpleNamespace(endpoint=service.endpoint, credentials={
+        "aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key})
+    buckets.create_bucket(Bucket="versions")
+    buckets.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})
+    version = buckets.put_object(Bucket="versions", Key="k", Body=b"old")["VersionId"]
+    buckets.put_object(Bucket="versions", Key="k", Body=b"new")
+    for method in ("GET", "HEAD", "DELETE"):
+        for name in ("versionId", "%76ersionId", "%76%65%72%73%69%6f%6e%49%64"):
+            signed = Signed(store, method, f"/versions/k?versionId={version}", {}, digest(b""))
+            status, _, body = exchange(store, method, f"/versions/k?{name}={version}", signed, b"")
+            assert status == 403 and (method == "HEAD" or b"<Code>AccessDenied<" in body), (method, name, body)
+    assert buckets.get_object(Bucket="versions", Key="k", VersionId=version)["Body"].read() == b"old"
 
 
 def test_a_copy_needs_the_right_to_its_source(service, buckets):

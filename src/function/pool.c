@@ -66,6 +66,14 @@ static struct invocation *pool_first(const struct pool *pool)
     return first ? LIST_ENTRY(first, struct invocation, link) : NULL;
 }
 
+/* What a new instance is for. What it calls while it initialises itself counts from there: otherwise a function that
+ * calls itself then would be stopped by nothing. */
+static unsigned pool_depth(const struct pool *pool)
+{
+    struct list *last = list_last(&pool->queue);
+    return last ? LIST_ENTRY(last, struct invocation, link)->request.depth : 0;
+}
+
 void pool_enqueue(struct pool *pool, struct invocation *invocation)
 {
     invocation->pool = pool;
@@ -123,6 +131,7 @@ static struct instance *worker_instance(struct worker *worker, struct template *
         start.spec.is_init_repeated = is_repeated;
         start.spec.is_provisioned = pool->provisioned > 0;
         start.spec.is_spare = worker->is_spare;
+        start.spec.depth = pool_depth(pool);
         start.spec.takes_no_spare = pool->scheduler->limits.spares == 0;
         start.spec.template_id = template ? instance_id(template->instance) : 0;
         start.spec.inherited_bytes = template ? instance_memory_peak(template->instance) : 0;

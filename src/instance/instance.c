@@ -196,6 +196,7 @@ struct instance *instance_new(struct instance_host *host, const struct instance_
     instance->memory_mb = spec->memory_mb;
     instance->init_limit_ms = spec->init_limit_ms;
     instance->is_init_repeated = spec->is_init_repeated;
+    instance->call.depth = spec->depth;
     instance->is_template = spec->is_template;
     instance->is_snap_start = spec->is_snap_start;
     instance->is_fork = spec->template_id != 0;

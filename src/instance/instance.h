@@ -63,7 +63,7 @@ void instance_host_forget_tree(struct instance_host *host, const uint8_t *tree_i
 
 /* Who answers the requests that come from inside sandboxes, for 127.0.0.1:4566 there. `identity` (identity.h) says
  * which sandbox: take a reference to keep it past the call. `depth`: how many functions, one calling the other, led to
- * the call that it serves now or served last; 0: none of them was called by a function. */
+ * the call that it serves now or served last, or is started for; 0: none of them was called by a function. */
 struct instance_platform {
     void (*on_head)(void *arg, struct http_request *request, struct instance_identity *identity,
                     unsigned depth);
@@ -107,6 +107,7 @@ struct instance_spec {
     bool is_snap_start;     /* SnapStart: the same, and the Runtime API has restore/next */
     bool is_spare;          /* nobody waits for it: a fork may warm itself first */
     bool takes_no_spare;    /* of those that lamina-spawn keeps: it is forked now */
+    unsigned depth;         /* of the call that it is started for */
     bool is_init_repeated;  /* the init phase is redone within a call: "Phase: invoke" */
 };
 

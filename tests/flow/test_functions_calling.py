@@ -86,6 +86,25 @@ def test_a_function_that_calls_itself_is_stopped(service):
         assert end == {"depth": 16, "status": 400, "error": "RecursiveInvocationException"}
 
 
+# An instance that is started for the call of another's init phase goes on counting from there.
+CHAIN_OF_INITS = CHAIN + r'''
+print("init")
+END = call_next(os.environ["NEXT_FUNCTION_NAME"], "RequestResponse", b"null")
+
+def handler(event, context):
+    return END[1] if END[0] != 200 else json.loads(END[2])
+'''
+
+
+def test_a_function_whose_init_calls_itself_is_stopped(service):
+    client, name = service.client("lambda"), fresh_name("init")
+    with function(client, name, Runtime=RUNTIME, Handler="app.handler", Timeout=300, MemorySize=128,
+                  Code={"ZipFile": zip_of({"app.py": CHAIN_OF_INITS})},
+                  Environment={"Variables": {"NEXT_FUNCTION_NAME": name}}):
+        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=24)
+        assert invoke(client, name, b"null") == "RecursiveInvocationException"
+
+
 def test_two_functions_that_send_each_other_events_are_stopped(service):
     one, two = fresh_name("one"), fresh_name("two")
     with chain(service, one, two), chain(service, two, one):

@@ -258,12 +258,19 @@ static int join(struct s3_call *s3, struct completing *completing)
     struct error err = {0};
     int r = parts_join(s3->s3, &completing->upload, completing->parts, completing->count, &joined,
                        &err);
-    if (r == 0 && joined.size > 0)
+    if (r <
+        0) /* SlowDown, if another call completes it: a client that gave up waiting asks again */
+        return s3_error_internal(s3, "s3.complete", &err);
+    if (joined.size > 0)
         r = store_stage_publish(s3_store(s3->s3), STORE_TMP, joined.name, &joined.sha256,
                                 joined.size, &pin, &err);
-    if (r < 0)
-        return s3_error_internal(s3, "s3.complete", &err);
-    r = commit(s3, completing, &joined);
+    r = r < 0 ? s3_error_internal(s3, "s3.complete", &err) : commit(s3, completing, &joined);
+    if (r < 0) {
+        if (joined.size > 0) /* gone already, if it has become an object */
+            (void) !store_stage_remove(s3_store(s3->s3), STORE_TMP, joined.name);
+        s3->has_dropped = true; /* no row names it */
+        parts_join_end(s3->s3, &completing->upload, &joined);
+    }
     store_unpin(pin);
     return r;
 }

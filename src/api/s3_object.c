@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/percent.h"
+#include "store/store.h"
 
 #define TAGS_MAX 10
 #define TAG_KEY_MAX 128
@@ -296,6 +297,17 @@ int s3_object_condition(struct s3_call *s3, struct objects_condition *ret_condit
     }
     *ret_condition = condition;
     return 0;
+}
+
+int s3_object_check_room(struct s3_call *s3, uint64_t bytes)
+{
+    struct error err = {0};
+    uint64_t room;
+    if (store_bytes_free(s3_store(s3->s3), &room) < 0 || bytes <= room)
+        return 0; /* the write tells */
+    (void) error_set(&err, -ENOSPC, "a content of %llu bytes does not fit",
+                     (unsigned long long) bytes);
+    return s3_error_internal(s3, "s3.room", &err);
 }
 
 int s3_object_put_failed(struct s3_call *s3, int code, const struct error *err)

@@ -36,6 +36,8 @@ int s3_object_check(struct s3_call *s3, const char *prefix,
                     const struct objects_version *version) MUST_CHECK;
 /* If-Match and If-None-Match of a PUT: for the commit. */
 int s3_object_condition(struct s3_call *s3, struct objects_condition *ret_condition) MUST_CHECK;
+/* Whether the disk has so much room beside its reserve: before a byte of it is taken. */
+int s3_object_check_room(struct s3_call *s3, uint64_t bytes) MUST_CHECK;
 /* What objects_put said. */
 int s3_object_put_failed(struct s3_call *s3, int code, const struct error *err);
 

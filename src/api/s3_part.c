@@ -46,7 +46,10 @@ static int open_place(struct s3_call *s3, struct parting *parting, int64_t size)
     if (size > (int64_t) PARTS_SIZE_MAX)
         return s3_error(s3, AWS_S3_ENTITY_TOO_LARGE,
                         "Your proposed upload exceeds the maximum allowed size");
-    int r = part_open(s3->s3, &parting->upload, parting->number, size, &parting->place, &err);
+    int r = size > 0 ? s3_object_check_room(s3, (uint64_t) size) : 0;
+    if (r < 0)
+        return r;
+    r = part_open(s3->s3, &parting->upload, parting->number, size, &parting->place, &err);
     return r < 0 ? s3_error_internal(s3, "s3.part", &err) : 0;
 }
 

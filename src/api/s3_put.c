@@ -34,19 +34,16 @@ int s3_put_open(struct s3_call *s3, int *ret_fd, uint64_t *ret_offset)
 {
     struct error err = {0};
     struct putting *putting = arena_new(&s3->arena, struct putting);
-    uint64_t room;
     if (!putting)
         return s3_error_memory(s3);
     s3->work = putting;
     int r = prepare(s3, putting);
     if (r < 0)
         return r;
-    if (s3->proof.has_bytes && store_bytes_free(s3_store(s3->s3), &room) == 0 &&
-        s3->proof.bytes > room) {
-        (void) error_set(&err, -ENOSPC, "an object of %llu bytes does not fit",
-                         (unsigned long long) s3->proof.bytes);
-        return s3_error_internal(s3, "s3.put", &err);
-    }
+    if (s3->proof.has_bytes)
+        r = s3_object_check_room(s3, s3->proof.bytes);
+    if (r < 0)
+        return r;
     r = store_stage_new(s3_store(s3->s3), putting->name, ret_fd, &err);
     *ret_offset = 0;
     return r < 0 ? s3_error_internal(s3, "s3.put", &err) : 0;
@@ -101,6 +98,8 @@ int s3_put_finish(struct s3_call *s3, const struct receive_result *result)
         }
     }
     int r = commit(s3, putting, result);
+    if (r < 0)
+        s3->has_dropped = true; /* no row names it */
     store_unpin(pin);
     return r;
 }

@@ -18,7 +18,8 @@
 // uploads_lock.
 struct upload {
     uint64_t part_size; // 0: not decided
-    bool is_sealed;     // its file becomes an object: nothing more is written to it
+    bool is_sealed;     // its file becomes an object: no further part is written to it
+    bool is_joining;    // by one caller
     size_t writing;     // parts that are being written to it
     uint8_t claimed[PARTS_MAX / 8 + 1];
 };
@@ -349,10 +350,20 @@ static int seal(struct joining *joining, struct error *err)
     int r = upload_lock(joining->s3, joining->row, &upload, err);
     if (r < 0)
         return r;
-    upload->is_sealed = true;
+    bool is_free = !upload->is_joining;
+    upload->is_sealed = upload->is_joining = true;
     joining->must_copy = upload->writing > 0;
     upload_unlock(joining->s3);
-    return 0;
+    return is_free ? 0 : error_set(err, -EAGAIN, "the upload is being completed already");
+}
+
+static void unseal(struct s3 *s3, const struct objects_upload *row)
+{
+    pthread_mutex_lock(&s3->uploads_lock);
+    struct upload *upload = map_get_text(&s3->uploads, row->id);
+    if (upload)
+        upload->is_joining = false;
+    pthread_mutex_unlock(&s3->uploads_lock);
 }
 
 // An upload whose joining was interrupted has a file that is an object already: read-only.
@@ -380,8 +391,9 @@ int parts_join(struct s3 *s3, const struct objects_upload *row, const struct obj
         return 0;
     }
     int r = seal(&joining, err);
-    if (r == 0)
-        r = open_shared(&joining, err);
+    if (r < 0)
+        return r;
+    r = open_shared(&joining, err);
     if (r == 0)
         r = join_file(&joining, &joined, &is_tmp, &fd, err);
     if (r == 0) {
@@ -394,9 +406,19 @@ int parts_join(struct s3 *s3, const struct objects_upload *row, const struct obj
     if (r < 0 && is_tmp)
         (void) !store_stage_remove(s3->config.store, STORE_TMP, joined.name);
     fd_close(joining.shared);
+    joined.is_held = r == 0;
     if (r == 0)
         *ret_joined = joined;
+    else
+        unseal(s3, row);
     return r;
+}
+
+void parts_join_end(struct s3 *s3, const struct objects_upload *row,
+                    const struct parts_joined *joined)
+{
+    if (joined->is_held)
+        unseal(s3, row);
 }
 
 void parts_forget(struct s3 *s3, const struct objects_upload *row, const struct objects_part *parts,

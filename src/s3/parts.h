@@ -54,11 +54,18 @@ struct parts_joined {
     char name[STORE_STAGE_NAME_SIZE]; // in tmp/; "" for no bytes
     uint64_t size;
     struct digest sha256;
+    bool is_held; // parts_join's own: the upload is the caller's
 };
 
 // `parts` as the rows say, in the order of the object. -EUCLEAN: bytes of a part are missing.
+// -EAGAIN: somebody else joins this upload. On success the upload is the caller's until parts_forget
+// or parts_join_end: while its file becomes an object nobody else may put parts into their places.
 int parts_join(struct s3 *s3, const struct objects_upload *upload, const struct objects_part *parts,
                size_t count, struct parts_joined *ret_joined, struct error *err) MUST_CHECK;
+
+// What was joined did not become the upload's end.
+void parts_join_end(struct s3 *s3, const struct objects_upload *upload,
+                    const struct parts_joined *joined);
 
 // The upload has ended (its rows are gone): its files go.
 void parts_forget(struct s3 *s3, const struct objects_upload *upload,

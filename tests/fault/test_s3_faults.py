@@ -132,6 +132,12 @@ def test_a_disk_that_is_full(small_disk):  # noqa: F811
     with pytest.raises(ClientError) as failed:
         client.put_object(Bucket="models", Key="large", Body=os.urandom(12 * MIB))
     assert failed.value.response["Error"]["Code"] == "InsufficientStorage"
+    here = dict(Bucket="models", Key="parts", UploadId=client.create_multipart_upload(Bucket="models", Key="parts")["UploadId"])
+    with pytest.raises(ClientError) as failed:  # what is kept free for the registry is not for parts either
+        client.upload_part(**here, PartNumber=1, Body=os.urandom(12 * MIB))
+    assert failed.value.response["Error"]["Code"] == "InsufficientStorage"
+    assert os.listdir(service.data_dir / "uploads") == []
+    client.abort_multipart_upload(**here)
     wait_for(lambda: not os.listdir(service.data_dir / "tmp"), "the staged file to go")
     assert keys(client) == ["kept"]
     assert client.get_object(Bucket="models", Key="kept")["Body"].read() == content("kept", MIB)

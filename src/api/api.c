@@ -373,7 +373,7 @@ static int route_call(struct call *call)
 /* A signed request, of whichever service. */
 static void serve(struct call *call)
 {
-    if (s3_call_is(call->request)) {
+    if (s3_call_is(call->request) || s3_call_is_anonymous(call->request)) {
         s3_call_serve(call);
         return;
     }

@@ -53,6 +53,13 @@ bool s3_call_is(const struct http_request *request)
     return is_signed_by_query(request->query);
 }
 
+bool s3_call_is_anonymous(const struct http_request *request)
+{
+    return !http_request_header(request, "authorization").data &&
+           !is_signed_by_query(request->query) && request->path.size > 1 &&
+           !is_path_of_others(request->path);
+}
+
 /* ---- The request */
 
 struct str s3_header(const struct s3_call *s3, const char *name)

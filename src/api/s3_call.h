@@ -120,6 +120,8 @@ struct s3_call {
 };
 
 bool s3_call_is(const struct http_request *request);
+/* No signature at all, and a path that no other service has: to be refused in S3's words. */
+bool s3_call_is_anonymous(const struct http_request *request);
 /* Takes the call over. */
 void s3_call_serve(struct call *call);
 

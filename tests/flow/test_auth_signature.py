@@ -45,7 +45,7 @@ def test_unsigned_calls_are_refused(service):
 
 @pytest.mark.parametrize("method, target", [
     ("GET", FUNCTIONS), ("POST", FUNCTIONS), ("DELETE", FUNCTIONS + "f"), ("POST", FUNCTIONS + "f/invocations"),
-    ("GET", "/lamina/v1/status"), ("PUT", "/lamina/v1/packages/" + 64 * "0"), ("POST", "/"), ("GET", "/nowhere"),
+    ("GET", "/lamina/v1/status"), ("PUT", "/lamina/v1/packages/" + 64 * "0"), ("POST", "/"), ("GET", "/lamina/v1/nowhere"),
     ("POST", "/lamina/v1/functions/f/stop"),
 ])
 def test_nothing_but_health_answers_without_a_signature(service, method, target):

@@ -130,7 +130,7 @@ def test_a_path_of_lambda_signed_for_s3_is_a_bucket(service):
 
 def test_nothing_is_answered_without_a_signature(service):
     place = urllib.parse.urlsplit(service.endpoint)
-    for method, path in (("GET", FUNCTIONS), ("POST", FUNCTIONS), ("GET", "/lamina/v1/status"), ("GET", "/nothing"),
+    for method, path in (("GET", FUNCTIONS), ("POST", FUNCTIONS), ("GET", "/lamina/v1/status"), ("GET", "/"),
                          ("POST", FUNCTIONS + "/f/invocations"), ("PUT", "/lamina/v1/packages/" + "0" * 64)):
         connection = http.client.HTTPConnection(place.hostname, place.port, timeout=120)
         connection.request(method, path, body=b"{}" if method != "GET" else None)

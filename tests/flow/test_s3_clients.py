@@ -562,6 +562,20 @@ def test_a_bucket_may_have_a_routes_name(ours):
         client.delete_bucket(Bucket=name)
 
 
+def test_without_a_signature_nothing_is_told_or_taken(ours, bucket):
+    """In S3's words: public-read is what some clients try first."""
+    ours.client().put_object(Bucket=bucket, Key="k", Body=b"x")
+    for method, path in (("GET", f"/{bucket}/k"), ("GET", f"/{bucket}"), ("GET", "/no-such-bucket/k"),
+                         ("PUT", f"/{bucket}/new"), ("DELETE", f"/{bucket}/k"), ("POST", f"/{bucket}/new?uploads")):
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(ours.endpoint).netloc)
+        connection.request(method, path, body=b"x" if method == "PUT" else None)
+        answer = connection.getresponse()
+        assert answer.status == 403 and answer.getheader("content-type") == "application/xml", (method, path)
+        assert b"<Code>AccessDenied</Code>" in answer.read(), (method, path)
+        connection.close()
+    assert [item["Key"] for item in ours.client().list_objects_v2(Bucket=bucket)["Contents"]] == ["k"]
+
+
 def test_create_only_and_replace_only(ours, bucket):
     from s3_signer import signed_request
 

@@ -47,7 +47,7 @@ struct pool *pool_new(struct scheduler *scheduler, const struct version *version
 void pool_release(struct pool *pool)
 {
     if (pool->worker_count > 0 || pool->queue_count > 0 || pool->is_scheduling ||
-        pool->provisioned > 0 || pool->template.alive > 0 || pool->template.is_awaited ||
+        pool->provisioned > 0 || pool->template.alive > 0 || pool_template_is_awaited(pool) ||
         (pool->template.reason[0] && !pool->is_retired)) /* it remembers why there is none */
         return;
     loop_timer_stop(&pool->spare_timer);
@@ -491,6 +491,7 @@ void pool_schedule_since(struct pool *pool, int64_t since_ms)
         pool_dequeue(pool, first);
         invocation_finish_throttled(first);
     }
+    pool_template_expire(pool, since_ms);
     pool->is_scheduling = false;
     pool_schedule(pool);
 }

@@ -18,6 +18,7 @@
 
 struct template_wait {
     struct list link;
+    int64_t since_ms;
     scheduler_prepared_cb *cb;
     void *arg;
 };
@@ -92,6 +93,25 @@ static void waits_answer(struct pool *pool)
         each->cb(each->arg, &prepared);
         free(each);
     }
+}
+
+void pool_template_expire(struct pool *pool, int64_t since_ms)
+{
+    const struct scheduler_prepared none = {.reason = "there is no memory to make its template"};
+    if (pool_template_is_coming(pool))
+        return;
+    LIST_FOR_EACH_SAFE (struct template_wait, each, &pool->template.waits, link) {
+        if (each->since_ms >= since_ms)
+            continue;
+        list_remove(&each->link);
+        each->cb(each->arg, &none);
+        free(each);
+    }
+}
+
+bool pool_template_is_awaited(const struct pool *pool)
+{
+    return pool->template.is_awaited || !list_is_empty(&pool->template.waits);
 }
 
 /* ---- what keeping one is worth */
@@ -187,6 +207,7 @@ static enum pool_start current_make(struct pool *pool)
     if (own->current)
         return POOL_START_LATER;
     need_settle(pool);
+    waits_answer(pool);
     return POOL_START_PROCESS;
 }
 
@@ -208,7 +229,8 @@ void pool_template_wait(struct pool *pool, scheduler_prepared_cb *cb, void *arg)
         cb(arg, &none);
         return;
     }
-    *wait = (struct template_wait){.cb = cb, .arg = arg};
+    *wait = (struct template_wait){
+        .since_ms = loop_now_ms(pool->scheduler->loop), .cb = cb, .arg = arg};
     list_add_last(&pool->template.waits, &wait->link);
     start = pool_template_start(pool);
     if (start == POOL_START_FORK || start == POOL_START_PROCESS)
@@ -224,7 +246,6 @@ static void on_ready(void *arg, struct template *template)
     struct pool *pool = arg;
     struct pool_template *own = &pool->template;
     need_settle(pool);
-    own->failures = 0;
     own->fork_faults = 0;
     own->reason[0] = '\0';
     own->is_init_failure = false;
@@ -373,21 +394,25 @@ static void retry_later(struct pool *pool)
                     (pause_ms < POOL_TEMPLATE_RETRY_MAX_MS ? pause_ms : POOL_TEMPLATE_RETRY_MAX_MS);
 }
 
-/* It ended without being told to. One that was READY is made again at the next call. */
+/* It ended without being told to. One that was READY is made again at the next call, unless such ones were of no use: a
+ * call that waits would have them made for ever. */
 static void current_failed(struct pool *pool, const struct template *template)
 {
     struct pool_template *own = &pool->template;
     bool was_ready = template->start_us > 0;
+    bool is_useless = !was_ready || template->is_refused;
+    if (was_ready && template->forks == 0 && ++own->barren >= POOL_TEMPLATE_FAULTS_MAX)
+        is_useless = true;
     own->current = NULL;
     need_settle(pool);
     own->is_refused = template->is_refused;
     own->is_init_failure = !was_ready && !template->is_refused && !template->is_sandbox_fault;
     snprintf(own->reason, sizeof(own->reason), "%s", template_reason(template));
-    if (!was_ready)
+    if (is_useless)
         retry_later(pool);
     log_warn(template->is_refused ? "template.refused" : "template.failed",
              "function=%s version=%s reason=%s then=%s", pool->version->name,
-             pool->version->qualifier, LOG_TEXT(own->reason), was_ready ? "another" : "processes");
+             pool->version->qualifier, LOG_TEXT(own->reason), is_useless ? "processes" : "another");
     waits_answer(pool);
 }
 
@@ -426,6 +451,8 @@ static const struct template_events template_events = {
 void pool_template_fork_stood(struct pool *pool)
 {
     pool->template.fork_faults = 0;
+    pool->template.barren = 0;
+    pool->template.failures = 0;
 }
 
 void pool_template_fork_fault(struct pool *pool, const char *text)

@@ -29,7 +29,8 @@
 #define POOL_TEMPLATE_LOOK_FACTOR 10
 #define POOL_TEMPLATE_RETRY_MS 60000
 #define POOL_TEMPLATE_RETRY_MAX_MS 3600000
-/* Forks in a row whose sandbox could not be made: the template is given up. */
+/* Forks in a row whose sandbox could not be made: the template is given up. So many templates in a row of which no fork
+ * stood: instances start as processes for a while. */
 #define POOL_TEMPLATE_FAULTS_MAX 3
 /* Replaced so often for crashes, and instances start as processes for POOL_TEMPLATE_RETRY_MAX_MS. */
 #define POOL_TEMPLATE_REPLACEMENTS_MAX 3
@@ -47,6 +48,7 @@ struct pool_template {
     unsigned failures;     /* in a row */
     unsigned replacements; /* for crashes */
     unsigned fork_faults;  /* in a row */
+    unsigned barren;       /* in a row: READY, and gone before a fork of it stood */
     bool is_refused;
     struct loop_timer timer; /* when the pause of its calls is to be thought about */
     bool is_awaited;         /* gone for now; the timer makes it again, ahead of the next call */
@@ -76,6 +78,10 @@ bool pool_template_is_coming(const struct pool *pool);
 struct template *pool_template_ready(const struct pool *pool);
 /* Calls once when it is known whether there is a template; perhaps before it returns. */
 void pool_template_wait(struct pool *pool, scheduler_prepared_cb *cb, void *arg);
+/* Those that have waited since before `since_ms` for memory to make it hear that there is none. */
+void pool_template_expire(struct pool *pool, int64_t since_ms);
+/* Somebody waits to hear, or a call of it is foreseen. */
+bool pool_template_is_awaited(const struct pool *pool);
 /* A call came: the pause that was thought about is over. */
 void pool_template_called(struct pool *pool);
 /* The sandbox of a fork could not be made. */

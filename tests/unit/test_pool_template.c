@@ -378,6 +378,28 @@ static void forks_that_cannot_be_made_give_way_to_processes(void **state)
     assert_int_equal(fixture->calls[0].outcome, INVOCATION_ANSWERED);
 }
 
+/* A hostile one says that it may be forked, and is gone when it is to be. */
+static void templates_that_die_instead_of_forking_give_way_to_processes(void **state)
+{
+    struct fixture *fixture = *state;
+    use(fixture, generous);
+    start(fixture, 0, fixture->f);
+    for (int i = 0; i < POOL_TEMPLATE_FAULTS_MAX; i++) {
+        struct spawn_start asked = {0};
+        template_up(fixture, i, 1 << 20);
+        uint64_t id = fake_expect(&fixture->spawn, SPAWN_START, &asked, sizeof(asked));
+        assert_int_equal(asked.template_id, fixture->boxes[i].id);
+        fake_box_exit(&fixture->boxes[i], SIGSYS, 0, 0);
+        fake_turns(&fixture->spawn);
+        fake_box_fail(&fixture->spawn, id, SPAWN_STEP_TEMPLATE, ESRCH);
+    }
+    box_next(box_up(fixture, POOL_TEMPLATE_FAULTS_MAX, false, NULL));
+    box_serve(&fixture->boxes[POOL_TEMPLATE_FAULTS_MAX], "0");
+    wait_done(fixture, &fixture->calls[0]);
+    assert_int_equal(fixture->calls[0].outcome, INVOCATION_ANSWERED);
+    expect_state(fixture, "FAILED");
+}
+
 static void a_replaced_version_ends_its_template_after_the_forks_on_their_way(void **state)
 {
     struct fixture *fixture = *state;
@@ -467,6 +489,22 @@ static void a_template_can_be_made_ahead(void **state)
     assert_false(fixture->prepared.is_ready);
     assert_true(fixture->prepared.is_init_failure);
     assert_non_null(strstr(fixture->reason, "exit status 1"));
+}
+
+static void who_waits_for_a_template_without_memory_hears_in_the_end(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scheduler_limits limits = generous;
+    limits.memory_reserve = UINT64_MAX / 4;
+    limits.queue_wait_ms = 20;
+    use(fixture, limits);
+    scheduler_prepare(fixture->scheduler, fixture->f, on_prepared, fixture);
+    assert_int_equal(fixture->told, 0);
+    fake_wait_flag(&fixture->spawn, &fixture->told);
+    assert_int_equal(fixture->told, 1);
+    assert_false(fixture->prepared.is_ready || fixture->prepared.is_init_failure);
+    assert_non_null(strstr(fixture->reason, "memory"));
+    assert_false(scheduler_is_running(fixture->scheduler, fixture->f));
 }
 
 static void without_templates_nothing_changes(void **state)
@@ -643,10 +681,12 @@ int main(void)
         TEST(a_spare_waits_ahead_and_is_replaced),
         TEST(forks_that_crash_often_get_another_template),
         TEST(forks_that_cannot_be_made_give_way_to_processes),
+        TEST(templates_that_die_instead_of_forking_give_way_to_processes),
         TEST(a_replaced_version_ends_its_template_after_the_forks_on_their_way),
         TEST(the_template_worth_least_makes_room),
         TEST(a_template_too_large_for_the_limit_is_not_made_again),
         TEST(a_template_can_be_made_ahead),
+        TEST(who_waits_for_a_template_without_memory_hears_in_the_end),
         TEST(a_template_that_is_not_worth_its_memory_ends_with_its_forks),
         TEST(one_that_was_asked_for_stays),
         TEST(without_templates_nothing_changes),

@@ -82,8 +82,6 @@ static void rights(void **state)
     assert_int_equal(ask(inverted, "lambda:GetFunction", ARN("secret-1")), POLICY_SILENT);
 }
 
-#define ONE(members) "{\"Statement\":[{" members "}]}"
-
 static enum policy_effect ask_all(const char *document, const char *prefix)
 {
     struct policy *policy = NULL;
@@ -96,36 +94,41 @@ static enum policy_effect ask_all(const char *document, const char *prefix)
 // What is given away whole: a Deny of a part of it, or an Allow of a part only, must not be passed over.
 static void all_of_a_prefix(void **state)
 {
-#define ONE(effect, resource) "{\"Effect\":\"" effect "\",\"Action\":\"s3:Get*\"," resource "}"
+#define STATEMENT(effect, resource)                                                                \
+    "{\"Effect\":\"" effect "\",\"Action\":\"s3:Get*\"," resource "}"
 #define DOCUMENT(statements) "{\"Statement\":[" statements "]}"
-#define ALL ONE("Allow", "\"Resource\":\"*\"")
+#define ALL STATEMENT("Allow", "\"Resource\":\"*\"")
     static const struct {
         const char *document;
         enum policy_effect effect;
     } rows[] = {
         {DOCUMENT(ALL), POLICY_ALLOWS},
-        {DOCUMENT(ONE("Allow", "\"Resource\":\"arn:aws:s3:::b/*\"")), POLICY_ALLOWS},
-        {DOCUMENT(ONE("Allow", "\"Resource\":[\"arn:x\",\"arn:*:b*\"]")), POLICY_ALLOWS},
-        {DOCUMENT(ONE("Allow", "\"Resource\":\"arn:aws:s3:::b/?\"")), POLICY_SILENT},
-        {DOCUMENT(ONE("Allow", "\"Resource\":\"arn:aws:s3:::b/?*\"")), POLICY_SILENT},
-        {DOCUMENT(ONE("Allow", "\"Resource\":\"arn:aws:s3:::b/*.bin\"")), POLICY_SILENT},
-        {DOCUMENT(ONE("Allow", "\"Resource\":\"arn:aws:s3:::b/\"")), POLICY_SILENT},
-        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"arn:aws:s3:::b/secret/*\"")), POLICY_DENIES},
-        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"arn:aws:s3:::b/x\"")), POLICY_DENIES},
-        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"*/x\"")), POLICY_DENIES},
-        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"arn:aws:s3:::?/x\"")), POLICY_DENIES},
-        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"arn:aws:s3:::c/*\"")), POLICY_ALLOWS},
-        {DOCUMENT(ALL "," ONE("Deny", "\"Resource\":\"arn:aws:s3:::b\"")), POLICY_ALLOWS},
-        {DOCUMENT(ALL "," ONE("Deny", "\"NotResource\":\"arn:aws:s3:::b/open/*\"")), POLICY_DENIES},
-        {DOCUMENT(ALL "," ONE("Deny", "\"NotResource\":\"arn:aws:s3:::b*\"")), POLICY_ALLOWS},
-        {DOCUMENT(ONE("Allow", "\"NotResource\":\"arn:aws:s3:::b/secret\"")), POLICY_SILENT},
-        {DOCUMENT(ONE("Allow", "\"NotResource\":\"arn:aws:s3:::c/*\"")), POLICY_ALLOWS},
+        {DOCUMENT(STATEMENT("Allow", "\"Resource\":\"arn:aws:s3:::b/*\"")), POLICY_ALLOWS},
+        {DOCUMENT(STATEMENT("Allow", "\"Resource\":[\"arn:x\",\"arn:*:b*\"]")), POLICY_ALLOWS},
+        {DOCUMENT(STATEMENT("Allow", "\"Resource\":\"arn:aws:s3:::b/?\"")), POLICY_SILENT},
+        {DOCUMENT(STATEMENT("Allow", "\"Resource\":\"arn:aws:s3:::b/?*\"")), POLICY_SILENT},
+        {DOCUMENT(STATEMENT("Allow", "\"Resource\":\"arn:aws:s3:::b/*.bin\"")), POLICY_SILENT},
+        {DOCUMENT(STATEMENT("Allow", "\"Resource\":\"arn:aws:s3:::b/\"")), POLICY_SILENT},
+        {DOCUMENT(ALL "," STATEMENT("Deny", "\"Resource\":\"arn:aws:s3:::b/secret/*\"")),
+         POLICY_DENIES},
+        {DOCUMENT(ALL "," STATEMENT("Deny", "\"Resource\":\"arn:aws:s3:::b/x\"")), POLICY_DENIES},
+        {DOCUMENT(ALL "," STATEMENT("Deny", "\"Resource\":\"*/x\"")), POLICY_DENIES},
+        {DOCUMENT(ALL "," STATEMENT("Deny", "\"Resource\":\"arn:aws:s3:::?/x\"")), POLICY_DENIES},
+        {DOCUMENT(ALL "," STATEMENT("Deny", "\"Resource\":\"arn:aws:s3:::c/*\"")), POLICY_ALLOWS},
+        {DOCUMENT(ALL "," STATEMENT("Deny", "\"Resource\":\"arn:aws:s3:::b\"")), POLICY_ALLOWS},
+        {DOCUMENT(ALL "," STATEMENT("Deny", "\"NotResource\":\"arn:aws:s3:::b/open/*\"")),
+         POLICY_DENIES},
+        {DOCUMENT(ALL "," STATEMENT("Deny", "\"NotResource\":\"arn:aws:s3:::b*\"")), POLICY_ALLOWS},
+        {DOCUMENT(STATEMENT("Allow", "\"NotResource\":\"arn:aws:s3:::b/secret\"")), POLICY_SILENT},
+        {DOCUMENT(STATEMENT("Allow", "\"NotResource\":\"arn:aws:s3:::c/*\"")), POLICY_ALLOWS},
     };
     (void) state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (ask_all(rows[i].document, "arn:aws:s3:::b/") != rows[i].effect)
             fail_msg("%s", rows[i].document);
 }
+
+#define ONE(members) "{\"Statement\":[{" members "}]}"
 
 static void what_is_not_understood_is_refused(void **state)
 {

@@ -14,9 +14,61 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "function/catalog.h"
+#include "function/layer.h"
 #include "store/store.h"
 
 #define BEING_CREATED "The function is being created."
+
+/* Whose package is that? Its name is no secret (CodeSha256), and who deploys it can read it. */
+struct package_search {
+    struct call *call;
+    const struct digest *digest;
+    bool is_allowed; /* the caller may read one function or layer that has it */
+    int refused;     /* or that was refused: the call's error says which */
+};
+
+static void look(struct package_search *search, const uint8_t *zip_sha256,
+                 int (*check)(struct call *call, const void *of), const void *of)
+{
+    if (search->is_allowed || memcmp(zip_sha256, search->digest->bytes, DIGEST_BYTES) != 0)
+        return;
+    int r = check(search->call, of);
+    search->is_allowed = r == 0;
+    search->refused = r;
+}
+
+static int check_version(struct call *call, const void *of)
+{
+    const struct version *version = of;
+    return rights_check_code(call, str_of(version->name));
+}
+
+static int check_layer_version(struct call *call, const void *of)
+{
+    const struct layer_version *version = of;
+    return rights_check_layer(call, version->name, version->number);
+}
+
+static void look_at_version(void *arg, const struct version *version)
+{
+    look(arg, version->code.zip_sha256, check_version, version);
+}
+
+static void look_at_layer(void *arg, const struct layer_version *version)
+{
+    look(arg, version->zip_sha256, check_layer_version, version);
+}
+
+static int may_take(struct call *call, const struct digest *digest)
+{
+    struct package_search search = {.call = call, .digest = digest};
+    if (rights_are_all(call))
+        return 0;
+    catalog_each_version(call->api->config.catalog, look_at_version, &search);
+    layers_each_version(call->api->config.layers, look_at_layer, &search);
+    return search.is_allowed ? 0 : search.refused;
+}
 
 static int read_package(struct call *call, struct str hex, struct code_source *ret_source)
 {
@@ -28,7 +80,7 @@ static int read_package(struct call *call, struct str hex, struct code_source *r
         return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
                              "LaminaPackage must be a SHA-256 in 64 lower-case hex digits");
     ret_source->is_package = true;
-    return 0;
+    return may_take(call, &ret_source->package);
 }
 
 static int refuse_image(struct call *call, yyjson_val *object)

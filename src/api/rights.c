@@ -345,6 +345,11 @@ int rights_check_url(struct call *call, struct str name, struct str qualifier)
     return check_function(call, "lambda:InvokeFunctionUrl", name, qualifier);
 }
 
+int rights_check_code(struct call *call, struct str name)
+{
+    return check_function(call, "lambda:GetFunction", name, STR(""));
+}
+
 int rights_check_layer(struct call *call, const char *name, uint64_t number)
 {
     if (rights_are_all(call))

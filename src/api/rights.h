@@ -37,6 +37,9 @@ int rights_check_invoke(struct call *call, struct str name, struct str qualifier
 // May the caller call the function's URL? As rights_check.
 int rights_check_url(struct call *call, struct str name, struct str qualifier) MUST_CHECK;
 
+// May the caller read the function's code? As rights_check.
+int rights_check_code(struct call *call, struct str name) MUST_CHECK;
+
 // May the caller read this layer version? For functions that shall have it. As rights_check.
 int rights_check_layer(struct call *call, const char *name, uint64_t number) MUST_CHECK;
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """IAM's API for roles, with Debian's boto3 and CLI; and what a role then allows to a function."""
+import base64
 import json
 
 import pytest
@@ -356,3 +357,32 @@ def test_another_spelling_of_a_role_is_another_role(service, role, person):
     with refused("AccessDeniedException", 403, "lambda:InvokeFunction on resource"):  # nobody defined that one
         client.create_function(**settings(fresh_name("no"), Role=other,
                                           Environment={"Variables": {"FUNCTION_NAME": "secret"}}))
+
+
+def naming(client, digest):
+    """The client, which names this package in the place of the code that it was given: boto3 does not know the member."""
+    def change(params, **_):
+        body = json.loads(params["body"])
+        body["Code" if "Code" in body else "Content"] = {"LaminaPackage": digest}
+        params["body"] = json.dumps(body).encode()
+
+    for operation in ("CreateFunction", "PublishLayerVersion"):
+        client.meta.events.register("before-call.lambda." + operation, change)
+    return client
+
+
+def test_a_package_is_taken_only_by_who_may_read_it(service, person):
+    """LaminaPackage names bytes that are in the store already, and CodeSha256 says their name to whoever lists."""
+    deploy = statement("Allow", ["lambda:CreateFunction", "lambda:DeleteFunction", "lambda:PublishLayerVersion", "iam:PassRole"],
+                       "*")
+    with function(service.client("lambda"), fresh_name("of-others")) as made:
+        digest = base64.b64decode(made["CodeSha256"]).hex()
+        right = "lambda:GetFunction on resource: " + ARN + made["FunctionName"]
+        client = naming(person(deploy)("lambda"), digest)
+        with refused("AccessDeniedException", 403, right):
+            client.create_function(**settings(fresh_name("no")))
+        with refused("AccessDeniedException", 403, right):
+            client.publish_layer_version(LayerName=fresh_name("no"), Content={"ZipFile": b""})
+        client = naming(person(deploy, statement("Allow", "lambda:GetFunction*", "*"))("lambda"), digest)
+        with function(client, fresh_name("yes")) as copy:
+            assert copy["CodeSha256"] == made["CodeSha256"]

@@ -22,6 +22,7 @@
 struct keep {
     struct map trees, objects, packages;
     struct map sets, busy_sets, models; // of DIR/models: "<set>", "<set>", "<set>/<model>"
+    struct map unnamed;                 // objects that no bucket named before the lock was taken
     int failure;                        // the first -ENOMEM
 };
 
@@ -79,6 +80,7 @@ static void keep_init(struct keep *keep)
     map_init(&keep->sets, NAMES_MAX);
     map_init(&keep->busy_sets, NAMES_MAX);
     map_init(&keep->models, NAMES_MAX);
+    map_init(&keep->unnamed, NAMES_MAX);
 }
 
 static void keep_done(struct keep *keep)
@@ -89,6 +91,7 @@ static void keep_done(struct keep *keep)
     map_done(&keep->sets, NULL);
     map_done(&keep->busy_sets, NULL);
     map_done(&keep->models, NULL);
+    map_done(&keep->unnamed, NULL);
 }
 
 static int keep_note(struct store *store, struct keep *keep, const struct store_live *live)
@@ -215,8 +218,38 @@ static int unlink_counted(struct sweep *sweep, int dir, const char *name, const 
 static bool is_named(const struct sweep *sweep, const char *name)
 {
     struct digest digest;
-    return sweep->live->is_named && digest_parse_hex(str_of(name), &digest) == 0 &&
+    return digest_parse_hex(str_of(name), &digest) == 0 &&
            sweep->live->is_named(sweep->live->is_named_arg, &digest) != 0;
+}
+
+static int unnamed_note(struct sweep *sweep, int dir, const char *name)
+{
+    if (!is_named(sweep, name))
+        keep_put(sweep->keep, &sweep->keep->unnamed, name);
+    return sweep->keep->failure;
+}
+
+static int each_object(struct sweep *sweep,
+                       int (*visit)(struct sweep *sweep, int dir, const char *name))
+{
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < 256; i++) {
+        char fan[3];
+        snprintf(fan, sizeof(fan), "%02x", i);
+        sweep->fan = fan;
+        r = each_name(sweep->store->objects, fan, sweep, visit);
+    }
+    return r;
+}
+
+// Each content of the buckets is asked for before the lock is taken, while others publish: there may
+// be millions. Under the lock only those are asked for again that had no name. What has come
+// in between, or lost its name, stays until the next time.
+static bool has_name(const struct sweep *sweep, const char *name)
+{
+    if (!sweep->live->is_named)
+        return false;
+    return !map_get_text(&sweep->keep->unnamed, name) || is_named(sweep, name);
 }
 
 static int object_sweep(struct sweep *sweep, int dir, const char *name)
@@ -224,8 +257,8 @@ static int object_sweep(struct sweep *sweep, int dir, const char *name)
     char whole[OBJECT_NAME_SIZE + NAME_MAX];
     struct stat stat;
     snprintf(whole, sizeof(whole), "%s/%s", sweep->fan, name);
-    if (map_get_text(&sweep->keep->objects, whole) ||
-        fstatat(dir, name, &stat, AT_SYMLINK_NOFOLLOW) < 0 || is_named(sweep, name))
+    if (map_get_text(&sweep->keep->objects, whole) || has_name(sweep, name) ||
+        fstatat(dir, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
     return unlink_counted(sweep, dir, name, &stat, &sweep->collected->objects);
 }
@@ -255,12 +288,8 @@ static int collect_locked(struct sweep *sweep)
         r = each_name(store->trees, ".", sweep, tree_sweep);
     if (r == 0)
         r = each_name(store->manifests, ".", sweep, tree_keep_objects);
-    for (unsigned i = 0; r == 0 && i < 256; i++) {
-        char fan[3];
-        snprintf(fan, sizeof(fan), "%02x", i);
-        sweep->fan = fan;
-        r = each_name(store->objects, fan, sweep, object_sweep);
-    }
+    if (r == 0)
+        r = each_object(sweep, object_sweep);
     return r < 0 ? r : each_name(store->packages, ".", sweep, package_sweep);
 }
 
@@ -272,13 +301,16 @@ int store_collect(struct store *store, const struct store_live *live,
     struct sweep sweep = {
         .store = store, .keep = &keep, .collected = &collected, .err = err, .live = live};
     keep_init(&keep);
-    pthread_rwlock_wrlock(&store->publication);
-    int r = keep_note(store, &keep, live);
-    if (r < 0)
-        error_set(err, r, "no memory for the list of what is live");
-    if (r == 0)
-        r = collect_locked(&sweep);
-    pthread_rwlock_unlock(&store->publication);
+    int r = live->is_named ? each_object(&sweep, unnamed_note) : 0;
+    if (r == 0) {
+        pthread_rwlock_wrlock(&store->publication);
+        r = keep_note(store, &keep, live);
+        if (r == 0)
+            r = collect_locked(&sweep);
+        pthread_rwlock_unlock(&store->publication);
+    }
+    if (keep.failure < 0)
+        error_set(err, keep.failure, "no memory for the list of what is live");
     keep_done(&keep);
     if (r < 0)
         return error_wrap(err, r, "collect");

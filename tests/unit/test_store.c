@@ -594,8 +594,14 @@ static void test_collection_keeps_what_is_live(void **state)
 
 static struct digest named;
 
+static size_t asked_under_the_lock;
+
 static int is_named(void *arg, const struct digest *digest)
 {
+    if (pthread_rwlock_tryrdlock(&store->publication) == 0)
+        pthread_rwlock_unlock(&store->publication);
+    else
+        asked_under_the_lock++;
     return digest_equal(&named, digest) ? 1 : *(int *) arg;
 }
 
@@ -650,6 +656,24 @@ static void test_collection_keeps_what_buckets_name(void **state)
     assert_int_equal(store_stage_pin(store, &gone, &pin), -ENOENT);
     named = gone;
     check_all_can_go();
+}
+
+// Nobody can publish while the lock is held: a million named contents must not be asked for under it.
+static void test_collection_asks_for_named_contents_while_others_publish(void **state)
+{
+    struct store_collected collected;
+    int otherwise = 1; // all have a name
+    struct store_live live = {.is_named = is_named, .is_named_arg = &otherwise};
+    (void) publish("one");
+    (void) publish("two");
+    asked_under_the_lock = 0;
+    OK(store_collect(store, &live, &collected, &err));
+    assert_int_equal(collected.objects, 0);
+    assert_int_equal(asked_under_the_lock, 0);
+    otherwise = 0;
+    OK(store_collect(store, &live, &collected, &err));
+    assert_int_equal(collected.objects, 2);
+    assert_int_equal(asked_under_the_lock, 2); // again: a name may have come in between
 }
 
 static void test_a_pin_protects_until_it_is_let_go(void **state)
@@ -888,6 +912,7 @@ int main(void)
         TEST(test_too_many_links_give_a_fresh_copy),
         TEST(test_collection_keeps_what_is_live),
         TEST(test_collection_keeps_what_buckets_name),
+        TEST(test_collection_asks_for_named_contents_while_others_publish),
         TEST(test_a_pin_protects_until_it_is_let_go),
         TEST(test_a_pin_let_go_during_a_collection_still_protects),
         TEST(test_contents_are_synced_before_names_and_names_before_the_end),

@@ -232,7 +232,10 @@ def test_what_no_fork_could_have_of_its_own_is_named(build, api, host, task):
     host.launch(python(build), cwd=task, env=python_environment(task))
     answer = api.answer()
     assert (answer.kind, answer.json["errorType"]) == ("init", "Runtime.NotForkable")
-    assert "journal) is open for writing" in answer.json["errorMessage"]
+    # The path is cut where it is too long, as that of a temporary directory may be.
+    message = answer.json["errorMessage"]
+    assert message.startswith("descriptor ") and message.endswith(") is open for writing"), message
+    assert str(task)[:40] in message
     with pytest.raises(TemplateError, match="ended with 1"):
         host.receive()
 

@@ -302,6 +302,8 @@ void instance_fail(struct instance *instance)
 
 void instance_refuse(struct instance *instance, struct str reason)
 {
+    if (instance->state != INSTANCE_INIT && instance->state != INSTANCE_TEMPLATE)
+        return; /* it ends */
     instance->is_refused = true;
     failure_set_refused(&instance->failure, reason);
     instance_kill(instance);

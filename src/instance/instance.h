@@ -201,6 +201,8 @@ void instance_freeze(struct instance *instance);
 
 /* Ends it whatever it does; a call it holds is answered as a fault of the sandbox. */
 void instance_stop(struct instance *instance);
+/* A template that may not be forked (any more), for `reason`: it ends with `is_refused`. Harmless for what ends. */
+void instance_refuse(struct instance *instance, struct str reason);
 
 /* Writes START, END and REPORT of a call that never reached the instance, because its init phase
  * failed, into the instance's log. Only inside `ended`. The tail is borrowed until it returns. */

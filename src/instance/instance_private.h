@@ -136,8 +136,6 @@ void instance_kill(struct instance *instance);
 void instance_shutdown(struct instance *instance, const char *reason);
 /* Something in it has failed, and `failure` (of the call if it is BUSY, else of the instance) says what. */
 void instance_fail(struct instance *instance);
-/* The same of a template that may not be forked, for `reason`. */
-void instance_refuse(struct instance *instance, struct str reason);
 /* Nothing of it is left: tells its owner. */
 void instance_die(struct instance *instance, bool is_init_failure);
 /* A fork of a function with SnapStart: its start is a restore, in AWS's words. */

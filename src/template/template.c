@@ -27,6 +27,16 @@ static const struct state_machine machine = {
         },
 };
 
+#define LOOK_FIRST_MS 2000
+#define LOOK_MAX_MS 64000
+/* What it may use between two looks: a twentieth of the time, what its forks took, and the clock's grain. */
+#define CPU_SHARE 20
+#define CPU_FORK_US 50000
+#define CPU_FORK_US_A_MIB 40 /* its page tables are copied */
+#define CPU_GRAIN_US 100000
+
+static void look(void *arg);
+
 static void template_free(void *arg)
 {
     free(arg);
@@ -42,6 +52,7 @@ static void free_check(struct template *template)
 static void template_die(struct template *template)
 {
     state_move(&machine, &template->state, TEMPLATE_DEAD);
+    loop_timer_stop(&template->timer);
     cache_remove(template->cache, template);
     template->instance = NULL;
     template->events.ended(template->events.arg, template);
@@ -58,14 +69,47 @@ static void on_started(void *arg, struct instance *instance)
         state_move(&machine, &template->state, TEMPLATE_INIT);
 }
 
+/* It shall wait, and no time-out ends what it does instead. */
+static bool is_busy(const struct template *template, uint64_t cpu_us, int64_t now_ms)
+{
+    uint64_t passed_us = (uint64_t) (now_ms - template->looked_ms) * 1000;
+    uint64_t forks = template->asked - template->looked_asked;
+    uint64_t fork_us = CPU_FORK_US + (template->memory_bytes >> 20) * CPU_FORK_US_A_MIB;
+    return cpu_us > template->cpu_us + passed_us / CPU_SHARE + forks * fork_us + CPU_GRAIN_US;
+}
+
+/* What its forks share with it counts as theirs in part: it is no smaller for that. */
+static uint64_t own_bytes(const struct template *template, const struct instance_usage *usage)
+{
+    uint64_t bytes = usage->anonymous_bytes + usage->page_table_bytes;
+    return bytes > template->memory_bytes ? bytes : template->memory_bytes;
+}
+
 static void on_measured(void *arg, const struct instance_usage *usage)
 {
     struct template *template = arg;
+    int64_t now = loop_now_ms(template->loop);
     if (usage->error < 0 || template->state != TEMPLATE_READY)
         return; /* it ends */
+    if (template->look_ms > 0 && is_busy(template, usage->cpu_us, now)) {
+        instance_refuse(template->instance, STR("it uses the processor while it waits"));
+        return;
+    }
     template->cpu_us = usage->cpu_us;
-    cache_measure(template->cache, template, usage->anonymous_bytes + usage->page_table_bytes,
-                  loop_now_ms(template->loop));
+    template->looked_ms = now;
+    template->looked_asked = template->asked;
+    template->look_ms = template->look_ms > 0 ? template->look_ms * 2 : LOOK_FIRST_MS;
+    if (template->look_ms > LOOK_MAX_MS)
+        template->look_ms = LOOK_MAX_MS;
+    if (loop_timer_start(template->loop, &template->timer, template->look_ms, look, template) < 0)
+        log_error("template.timer", "error=memory"); /* it is not looked at again */
+    cache_measure(template->cache, template, own_bytes(template, usage), now);
+}
+
+static void look(void *arg)
+{
+    struct template *template = arg;
+    instance_usage(template->instance, on_measured, template);
 }
 
 static void on_templated(void *arg, struct instance *instance)
@@ -86,7 +130,7 @@ static void on_ended(void *arg, struct instance *instance, const struct instance
     (void) instance;
     template->is_refused = end->is_refused;
     template->is_sandbox_fault = end->is_sandbox_fault;
-    if (template->state == TEMPLATE_READY)
+    if (template->state == TEMPLATE_READY && !end->is_refused)
         snprintf(template->reason, sizeof(template->reason), "%s",
                  end->is_crash ? "its process crashed" : "its process ended");
     else if (template->state != TEMPLATE_RETIRED)
@@ -138,6 +182,7 @@ void template_retire(struct template *template)
     if (template->state == TEMPLATE_RETIRED || template->state == TEMPLATE_DEAD)
         return;
     state_move(&machine, &template->state, TEMPLATE_RETIRED);
+    loop_timer_stop(&template->timer);
     cache_remove(template->cache, template);
     retired_check(template);
 }
@@ -156,6 +201,7 @@ uint64_t template_fork(struct template *template)
 {
     assert(template->state == TEMPLATE_READY);
     template->forking++;
+    template->asked++;
     return instance_id(template->instance);
 }
 

@@ -14,7 +14,8 @@
  *
  *   STARTING  lamina-spawn makes its sandbox                 at most as long as an instance's
  *   INIT      its runtime initialises, then it is checked    spec.init_limit_ms
- *   READY     forks                                          kept as long as there is memory for it (cache.h)
+ *   READY     forks; looked at from time to time: one that uses the processor meanwhile is refused
+ *                                                      kept as long as there is memory for it (cache.h)
  *   RETIRED   the forks that were asked for to stand         as long as a start may take
  *
  * A template's forks are instances like any other (instance/instance.h, spec.template_id) and outlive it.
@@ -71,10 +72,14 @@ struct template
     uint32_t
         forking; /* forks asked for that do not stand yet; while there are some, it is not freed */
     int64_t created_ns;
-    uint64_t start_us;     /* START -> READY: what it saves each instance */
-    uint64_t memory_bytes; /* its own, page tables included; 0: not measured yet */
-    uint64_t cpu_us;
-    uint64_t forks;                           /* that stood */
+    uint64_t start_us;       /* START -> READY: what it saves each instance */
+    uint64_t memory_bytes;   /* its own, page tables included; 0: not measured yet */
+    struct loop_timer timer; /* while READY: when it is looked at again */
+    int64_t look_ms;         /* after that long; 0: not looked at yet */
+    int64_t looked_ms;
+    uint64_t cpu_us, asked,
+        looked_asked; /* used, and forks asked for, when it was looked at last */
+    uint64_t forks;   /* that stood */
     int64_t crashes_ms[TEMPLATE_CRASHES_MAX]; /* a ring: when forks crashed */
     unsigned crashes;
     bool is_sandbox_fault; /* it ended for a reason that is not the function's */

@@ -204,7 +204,12 @@ void fake_box_template_refused(struct fake_box *box, const char *reason)
 
 void fake_box_stats(struct fake_box *box, uint64_t anonymous_bytes)
 {
-    struct spawn_stats message = {.anonymous_bytes = anonymous_bytes};
+    fake_box_stats_cpu(box, anonymous_bytes, 0);
+}
+
+void fake_box_stats_cpu(struct fake_box *box, uint64_t anonymous_bytes, uint64_t cpu_us)
+{
+    struct spawn_stats message = {.anonymous_bytes = anonymous_bytes, .cpu_us = cpu_us};
     spawn_send(box->spawn, &message, sizeof(message), SPAWN_STATS_ARE, box->id, NULL, 0);
     fake_turns(box->spawn);
 }

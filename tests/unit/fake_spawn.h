@@ -69,6 +69,7 @@ void fake_box_template_ready(struct fake_box *box);
 void fake_box_template_refused(struct fake_box *box, const char *reason);
 /* Answers the STATS that was read before. */
 void fake_box_stats(struct fake_box *box, uint64_t anonymous_bytes);
+void fake_box_stats_cpu(struct fake_box *box, uint64_t anonymous_bytes, uint64_t cpu_us);
 /* FROZEN or THAWED. */
 void fake_box_done(struct fake_box *box, enum spawn_type type, int error);
 /* Another connection to the Runtime API, non-blocking; the caller's. */

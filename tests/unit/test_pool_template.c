@@ -470,6 +470,25 @@ static void on_prepared(void *arg, const struct scheduler_prepared *prepared)
     snprintf(fixture->reason, sizeof(fixture->reason), "%s", prepared->reason);
 }
 
+static void a_template_that_works_while_it_waits_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    use(fixture, generous);
+    scheduler_prepare(fixture->scheduler, fixture->f, on_prepared, fixture);
+    template_up(fixture, 0, 1 << 20); /* no processor time yet */
+    fake_expect(&fixture->spawn, SPAWN_STATS, NULL, 0);
+    fake_box_stats_cpu(&fixture->boxes[0], 1 << 20, 1500000);
+    assert_int_equal(fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0), fixture->boxes[0].id);
+    fake_box_exit(&fixture->boxes[0], SIGKILL, SPAWN_EXIT_KILLED, 0);
+    fake_turns(&fixture->spawn);
+    expect_state(fixture, "REFUSED");
+    assert_non_null(strstr(info_of(fixture, fixture->f).reason, "uses the processor"));
+    start(fixture, 0, fixture->f);
+    box_next(box_up(fixture, 1, false, NULL));
+    box_serve(&fixture->boxes[1], "0");
+    wait_done(fixture, &fixture->calls[0]);
+}
+
 static void a_template_can_be_made_ahead(void **state)
 {
     struct fixture *fixture = *state;
@@ -685,6 +704,7 @@ int main(void)
         TEST(a_replaced_version_ends_its_template_after_the_forks_on_their_way),
         TEST(the_template_worth_least_makes_room),
         TEST(a_template_too_large_for_the_limit_is_not_made_again),
+        TEST(a_template_that_works_while_it_waits_is_refused),
         TEST(a_template_can_be_made_ahead),
         TEST(who_waits_for_a_template_without_memory_hears_in_the_end),
         TEST(a_template_that_is_not_worth_its_memory_ends_with_its_forks),

@@ -172,6 +172,19 @@ static void template_made(void *arg, const struct scheduler_prepared *prepared)
         item_free(item);
 }
 
+/* Deleted or replaced while it waited for its turn, it is retired, and nobody would end what is made of it. */
+static bool is_there(const struct item *item)
+{
+    const struct function *function =
+        catalog_function(item->preparation->catalog, item->version->name);
+    const struct version *now = NULL;
+    if (function && version_number(item->version) > 0)
+        now = function_published(function, version_number(item->version));
+    else if (function)
+        now = function->live;
+    return now && now->execution_id == item->version->execution_id;
+}
+
 static void next_make(void *arg)
 {
     struct preparation *preparation = arg;
@@ -179,6 +192,10 @@ static void next_make(void *arg)
     while (preparation->making < PREPARATIONS_MAX &&
            (link = list_take_first(&preparation->waiting)) != NULL) {
         struct item *item = LIST_ENTRY(link, struct item, link);
+        if (!is_there(item)) {
+            item_free(item);
+            continue;
+        }
         preparation->making++;
         scheduler_prepare(preparation->scheduler, item->version, template_made, item);
     }

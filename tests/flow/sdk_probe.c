@@ -111,6 +111,9 @@ static int handle(struct lamina_call *call, void *data)
         return lamina_stream(call);
     case 'm': // ms3://bucket/key: opens it and tells its first bytes; m alone: the function's own
         return show_model(call, word + 1);
+    case 'k': // how it was initialised, and how often it was called
+        return lamina_printf(call, "{\"type\":\"%s\",\"calls\":%d}",
+                             getenv("AWS_LAMBDA_INITIALIZATION_TYPE"), *calls);
     case 'c':
         return lamina_printf(call, "%d", *calls);
     default:

@@ -105,6 +105,46 @@ def test_instances_of_a_published_version_are_forks(service, client):
         assert (latest["type"], latest["born"] != answers[0]["born"]) == ("on-demand", True)
 
 
+def test_c_functions_are_forked(service, client, build):
+    probe = {"bootstrap": (build / "tests" / "sdk_probe").read_bytes()}
+    with function(client, "in-c", SnapStart=ON, Code={"ZipFile": zip_of(probe)}):
+        _, ready = publish(client, "in-c")
+        assert (ready["State"], ready["SnapStart"]) == ("Active", {**ON, "OptimizationStatus": "On"})
+        for _ in range(2):
+            answer = client.invoke(FunctionName="in-c:1", Payload=b'"k"', LogType="Tail")
+            assert json.load(answer["Payload"]) == {"type": "snap-start", "calls": 1}  # no other's state
+            assert "Restore Duration: " in log_text(answer)
+            assert invoke(client, "in-c:1", b'"k"')["calls"] == 2  # its own
+            end_idle(service, "in-c")
+        assert invoke(client, "in-c", b'"k"') == {"type": "on-demand", "calls": 1}
+
+
+def test_the_c_example_is_forked(service, client, build):
+    example = build / "examples" / "hello-c" / "bootstrap"
+    if not example.exists():
+        pytest.skip("this build has no examples")
+    with function(client, "hello-c", SnapStart=ON, Code={"ZipFile": zip_of({"bootstrap": example.read_bytes()})}):
+        _, ready = publish(client, "hello-c")
+        assert ready["SnapStart"]["OptimizationStatus"] == "On"
+        assert invoke(client, "hello-c:1", b"7") == {"hello": 7}
+        assert {each["kind"] for each in instances(service, "hello-c")} <= {"fork", "spare"}
+
+
+def test_what_is_deleted_before_its_turn_gets_no_template(service, client):
+    """Two are prepared at a time: the third waits, and is deleted meanwhile."""
+    slow = python("import time\ntime.sleep(2)\ndef handler(event, context):\n    return 1\n")
+    with function(client, "one", **slow), function(client, "two", **slow):
+        with function(client, "three", **slow):
+            for name in ("one", "two", "three"):
+                client.publish_version(FunctionName=name)
+        for name in ("one", "two"):
+            settled(client, name, "1")
+        with function(client, "four", **python(MODULE)):  # its turn is after that of "three"
+            publish(client, "four")
+            listed = json.loads(service.lamina("ps", "-o", "json").stdout)["templates"]
+            assert {each["function"] for each in listed} & {"one", "three", "four"} == {"one", "four"}
+
+
 def test_publishing_the_same_again_gives_the_same_version(client):
     with function(client, "again", **python(MODULE)):
         first, _ = publish(client, "again")

@@ -84,6 +84,22 @@ int function_role_check(struct call *call, const struct version *draft)
     return r;
 }
 
+bool function_role_is_defined(const struct call *call, const struct version *draft)
+{
+    struct role *role = roles_find(call->api->config.roles, str_of(draft->role));
+    bool is_defined = role != NULL;
+    role_unref(role);
+    return is_defined;
+}
+
+int function_role_check_again(struct call *call, const struct version *draft, bool was_defined)
+{
+    if (!was_defined || function_role_is_defined(call, draft))
+        return 0;
+    return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
+                         "The role defined for the function was deleted meanwhile.");
+}
+
 int function_role_check_destination(struct call *call, const struct version *version,
                                     struct str destination_arn)
 {

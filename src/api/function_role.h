@@ -19,6 +19,12 @@
 // set.
 int function_role_check(struct call *call, const struct version *draft) MUST_CHECK;
 
+// Did somebody define the draft's role? What was checked for one that was (its environment names nothing then) is not
+// enough for one that was deleted meanwhile: to be asked again before the commit. Needs no request.
+int function_role_check_again(struct call *call, const struct version *draft,
+                              bool was_defined) MUST_CHECK;
+bool function_role_is_defined(const struct call *call, const struct version *draft) MUST_CHECK;
+
 // May this function's role call that destination? For settings by which the service calls it on the
 // function's behalf; a role that nobody defined may call what is named there. As above.
 int function_role_check_destination(struct call *call, const struct version *version,

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/percent.h"
 #include "function/catalog.h"
+#include "function/scheduler.h"
 #include "role/roles.h"
 
 #include <errno.h>
@@ -276,6 +277,8 @@ static int check_unused(struct call *call, const struct role *role)
     iam_role_arn(call, role->path, str_of(role->name), arn);
     struct search search = {arn, NULL};
     catalog_each_version(call->api->config.catalog, look_at, &search);
+    if (!search.found) // of a function that was deleted something may still run
+        scheduler_each_version(call->api->config.scheduler, look_at, &search);
     if (!search.found)
         return 0;
     return aws_error_set(&call->error, AWS_IAM_DELETE_CONFLICT,

@@ -37,6 +37,7 @@ struct creation {
     struct code_source source;
     char *tags; /* owned, or NULL */
     bool is_publishing;
+    bool has_role; /* somebody defined its role */
 };
 
 /* Ends the call's creation, whatever was begun of it. */
@@ -111,6 +112,8 @@ static int read_request(struct call *call, struct creation *creation,
     if (r == 0)
         r = function_role_check(call, creation->draft);
     if (r == 0)
+        creation->has_role = function_role_is_defined(call, creation->draft);
+    if (r == 0)
         r = function_settings_tags(call->json, &creation->tags, &call->error);
     if (r == 0)
         r = read_code(call, creation);
@@ -161,6 +164,10 @@ static void committed(void *arg, const struct error *err)
 static void commit(struct call *call)
 {
     struct creation *creation = call->work;
+    if (function_role_check_again(call, creation->draft, creation->has_role) < 0) {
+        fail(call);
+        return;
+    }
     struct change_plan plan = {
         .tags_json = creation->tags,
         .is_serving = version_is_invocable(creation->draft),

@@ -28,6 +28,7 @@ struct configuring {
     struct version *draft; /* owned until the commit */
     struct version *shown; /* what the answer says; owned */
     struct store_pin *pin; /* keeps the layers' tree until the commit; owned */
+    bool has_role;         /* somebody defined its role */
 };
 
 static void configuring_done(struct call *call)
@@ -81,6 +82,8 @@ static int make_draft(struct call *call, struct configuring *configuring)
         r = function_layers_read(call, draft);
     if (r == 0)
         r = function_role_check(call, draft);
+    if (r == 0)
+        configuring->has_role = function_role_is_defined(call, draft);
     if (r < 0)
         return r;
     model_forget_other(draft, latest);
@@ -93,6 +96,10 @@ static int make_draft(struct call *call, struct configuring *configuring)
 static void commit(struct call *call)
 {
     struct configuring *configuring = call->work;
+    if (function_role_check_again(call, configuring->draft, configuring->has_role) < 0) {
+        fail(call);
+        return;
+    }
     struct version *draft = TAKE_PTR(configuring->draft);
     bool is_alive = draft->state == VERSION_ACTIVE;
     configuring->shown = version_copy(draft);

@@ -6,34 +6,11 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("boto3")
-from calling_function import RUNTIME, caller  # noqa: E402
+from calling_function import RUNTIME, SIGNING, caller  # noqa: E402
 from lambda_function import ARN, fresh_name, function, invoke, zip_of  # noqa: E402
 from lamina_service import wait_for  # noqa: E402
 
-# Signs by itself: a chain of seventeen instances that each import boto3 takes long.
-CHAIN = r'''
-import hashlib, hmac, http.client, json, os, time
-
-def call_next(name, kind, body):
-    key, secret, token = (os.environ["AWS_" + k] for k in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"))
-    place, path = "127.0.0.1:4566", "/2015-03-31/functions/%s/invocations" % name
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    scope = "%s/%s/lambda/aws4_request" % (stamp[:8], os.environ["AWS_REGION"])
-    headers = {"host": place, "x-amz-date": stamp, "x-amz-invocation-type": kind, "x-amz-security-token": token}
-    signed = ";".join(sorted(headers))
-    canonical = "\n".join(["POST", path, "", *("%s:%s" % (k, headers[k]) for k in sorted(headers)), "", signed,
-                           hashlib.sha256(body).hexdigest()])
-    text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    mac = ("AWS4" + secret).encode()
-    for part in scope.split("/"):
-        mac = hmac.new(mac, part.encode(), hashlib.sha256).digest()
-    headers["authorization"] = "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (
-        key, scope, signed, hmac.new(mac, text.encode(), hashlib.sha256).hexdigest())
-    connection = http.client.HTTPConnection(place, timeout=600)
-    connection.request("POST", path, body, headers)
-    answer = connection.getresponse()
-    return answer.status, answer.headers.get("x-amzn-ErrorType"), answer.read().decode()
-
+CHAIN = SIGNING + r'''
 def handler(event, context):
     print("link", event["depth"])
     status, error, body = call_next(os.environ["NEXT_FUNCTION_NAME"], event["kind"],
@@ -87,7 +64,7 @@ def test_a_function_that_calls_itself_is_stopped(service):
 
 
 # An instance that is started for the call of another's init phase goes on counting from there.
-CHAIN_OF_INITS = CHAIN + r'''
+CHAIN_OF_INITS = SIGNING + r'''
 print("init")
 END = call_next(os.environ["NEXT_FUNCTION_NAME"], "RequestResponse", b"null")
 

@@ -4,8 +4,9 @@ import base64
 import json
 
 import pytest
-from calling_function import caller
-from lambda_function import ARN, ROLE, fresh_name, function, refused, settings
+from calling_function import RUNTIME, SIGNING, caller
+from lambda_function import ARN, ROLE, fresh_name, function, refused, settings, zip_of
+from lamina_service import wait_for
 
 ACCOUNT = "000000000000"
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": [
@@ -223,6 +224,41 @@ def test_a_role_in_use_stays(service, role):
     with function(client, fresh_name("user"), Role=arn) as made:
         with refused("DeleteConflict", 409, made["FunctionArn"]):
             service.client("iam").delete_role(RoleName=arn.rsplit("/", 1)[1])
+
+
+WAITING = SIGNING + r'''
+def handler(event, context):
+    print("waits")
+    while call_next(os.environ["GATE"], "RequestResponse", b"null")[0] != 200:
+        time.sleep(0.01)
+'''
+
+
+def test_the_role_of_what_still_runs_stays(service, role):
+    """A call of a function that was deleted goes on: without its role it would have what its environment names."""
+    client, iam, name, gate = service.client("lambda"), service.client("iam"), fresh_name("busy"), fresh_name("gate")
+    arn = role(policy(statement("Allow", "lambda:InvokeFunction", ARN + gate)))
+    role_name = arn.rpartition("/")[2]
+    with function(client, name, Role=arn, Runtime=RUNTIME, Handler="app.handler", Timeout=300,
+                  Code={"ZipFile": zip_of({"app.py": WAITING})}, Environment={"Variables": {"GATE": gate}}):
+        client.invoke(FunctionName=name, InvocationType="Event", Payload=b"null")
+        wait_for(lambda: "waits" in service.lamina("logs", name).stdout, "the call's beginning")
+    document = iam.get_role_policy(RoleName=role_name, PolicyName="p0")["PolicyDocument"]
+
+    def is_deleted():
+        iam.delete_role_policy(RoleName=role_name, PolicyName="p0")
+        try:
+            iam.delete_role(RoleName=role_name)
+        except iam.exceptions.DeleteConflictException as error:
+            assert "uses the role" in str(error)
+            iam.put_role_policy(RoleName=role_name, PolicyName="p0", PolicyDocument=json.dumps(document))
+            return False
+        return True
+
+    assert not is_deleted()
+    with function(client, gate):  # lets it end
+        wait_for(is_deleted, "the call's end")
+    iam.create_role(RoleName=role_name, AssumeRolePolicyDocument=TRUST)  # for the fixture
 
 
 def test_a_role_that_is_not_lambdas(service, role):

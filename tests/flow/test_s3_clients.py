@@ -110,28 +110,22 @@ def code(call, *arguments, **settings):
 
 def test_cli_copies_lists_and_removes(store, tmp_path):
     bucket = f"cli-{os.getpid()}-{next(names)}"
-    small, large, back = tmp_path / "small.bin", tmp_path / "large.bin", tmp_path / "back.bin"
-    small.write_bytes(noise(100_000))
-    large.write_bytes(noise(20 * MIB + 5))
+    here, back = tmp_path / "here", tmp_path / "back"
+    here.mkdir()
+    (here / "small.bin").write_bytes(noise(100_000))
+    (here / "large.bin").write_bytes(noise(20 * MIB + 5))
     store.aws("s3", "mb", f"s3://{bucket}")
-    store.aws("s3", "cp", small, f"s3://{bucket}/models/small.bin", "--content-type", "application/x-model",
+    store.aws("s3", "cp", "--recursive", here, f"s3://{bucket}/models", "--content-type", "application/x-model",
               "--metadata", "maker=us")
-    store.aws("s3", "cp", large, f"s3://{bucket}/models/large.bin")
-    listed = store.aws("s3", "ls", f"s3://{bucket}/models/").stdout.split("\n")
-    assert [line.split()[2:] for line in listed if line] == [["20971525", "large.bin"], ["100000", "small.bin"]]
-    assert store.aws("s3", "ls", f"s3://{bucket}").stdout.split() == ["PRE", "models/"]
-    assert bucket in store.aws("s3", "ls").stdout
-    for name, size in (("large", large), ("small", small)):
-        store.aws("s3", "cp", f"s3://{bucket}/models/{name}.bin", back)
-        assert filecmp.cmp(size, back, shallow=False)
-    store.aws("s3", "cp", f"s3://{bucket}/models/small.bin", f"s3://{bucket}/copies/small.bin")
-    head = store.client().head_object(Bucket=bucket, Key="copies/small.bin")
+    store.aws("s3", "mv", f"s3://{bucket}/models/small.bin", f"s3://{bucket}/models/moved.bin")
+    head = store.client().head_object(Bucket=bucket, Key="models/moved.bin")
     assert (head["ContentType"], head["Metadata"], head["ContentLength"]) == ("application/x-model", {"maker": "us"}, 100_000)
-    store.aws("s3", "mv", f"s3://{bucket}/copies/small.bin", f"s3://{bucket}/moved.bin")
-    assert "moved.bin" in store.aws("s3", "ls", "--recursive", f"s3://{bucket}").stdout
-    assert store.aws("s3", "rb", f"s3://{bucket}", check=False).returncode != 0  # not empty
-    store.aws("s3", "rm", "--recursive", f"s3://{bucket}")
-    store.aws("s3", "rb", f"s3://{bucket}")
+    listed = store.aws("s3", "ls", f"s3://{bucket}/models/").stdout.split("\n")
+    assert [line.split()[2:] for line in listed if line] == [["20971525", "large.bin"], ["100000", "moved.bin"]]
+    store.aws("s3", "cp", "--recursive", f"s3://{bucket}", back)
+    for name, copy in (("large.bin", "large.bin"), ("small.bin", "moved.bin")):
+        assert filecmp.cmp(here / name, back / "models" / copy, shallow=False)
+    store.aws("s3", "rb", "--force", f"s3://{bucket}")  # removes what is in it first
     failed = store.aws("s3", "ls", f"s3://{bucket}", check=False)
     if is_aws_like(store):
         assert failed.returncode == 254 and "NoSuchBucket" in failed.stderr
@@ -151,11 +145,10 @@ def test_cli_synchronises_directories(store, bucket, tmp_path):
         (here / name).write_text(name)
     said = store.aws("s3", "sync", here, f"s3://{bucket}/tree").stdout
     assert said.count("upload:") == 4
-    assert "upload:" not in store.aws("s3", "sync", here, f"s3://{bucket}/tree").stdout  # nothing has changed
     (here / "a.txt").write_text("changed and longer")
     (here / "c").unlink()
     said = store.aws("s3", "sync", "--delete", here, f"s3://{bucket}/tree").stdout
-    assert (said.count("upload:"), said.count("delete:")) == (1, 1)
+    assert (said.count("upload:"), said.count("delete:")) == (1, 1)  # the others have not changed
     store.aws("s3", "sync", f"s3://{bucket}/tree", there)
     compared = filecmp.dircmp(here, there)
     assert not compared.left_only and not compared.right_only
@@ -166,7 +159,7 @@ def test_cli_synchronises_directories(store, bucket, tmp_path):
 # ---- boto3
 
 
-@pytest.mark.parametrize("size", [0, 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 40 * MIB + 3])
+@pytest.mark.parametrize("size", [0, 1, 8 * MIB - 1, 8 * MIB, 20 * MIB + 3])
 def test_boto3_transfers(store, bucket, size):
     client, content = store.client(), noise(size)
     settings = TransferConfig(multipart_threshold=8 * MIB, multipart_chunksize=8 * MIB, max_concurrency=10)

@@ -2,7 +2,7 @@
  *
  * POST /lamina/v1/functions/NAME/stop?cache=warm|cold&spares=end|keep: ends the function's idle instances, so that the
  * next call is a cold start: a fork of the template where there is one, or a spare if they are kept. With cache=cold
- * the templates end too, and its files leave the page cache. For `lamina compare`.
+ * the templates end too, and its files and its model's prepared form leave the page cache and lamina-cache. For `lamina compare`.
  */
 
 #include <errno.h>
@@ -15,8 +15,10 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "deploy/held.h"
 #include "function/catalog.h"
 #include "function/scheduler.h"
+#include "function/version.h"
 #include "store/store.h"
 
 struct stopping {
@@ -24,6 +26,8 @@ struct stopping {
     struct store *store;
     struct digest trees[2]; /* the package's, the layers' */
     size_t n_trees;
+    struct digest models[2]; /* the prepared form's object, the model's own */
+    size_t n_models;
     bool is_cold, keeps_spares;
     unsigned stopped;
     int result;
@@ -50,6 +54,9 @@ static void drop(void *arg)
     for (size_t i = 0; i < stopping->n_trees && stopping->result == 0; i++)
         stopping->result =
             store_tree_drop_cache(stopping->store, &stopping->trees[i], &stopping->err);
+    for (size_t i = 0; i < stopping->n_models && stopping->result == 0; i++)
+        stopping->result =
+            store_blob_drop_cache(stopping->store, &stopping->models[i], &stopping->err);
 }
 
 static void dropped(void *arg, int status)
@@ -65,6 +72,8 @@ static void stopped(void *arg, unsigned n)
 {
     struct stopping *stopping = arg;
     stopping->stopped = n;
+    for (size_t i = 0; i < stopping->n_models && stopping->is_cold; i++)
+        held_drop(stopping->call->api->config.held, &stopping->models[i]);
     if (!stopping->is_cold || stopping->n_trees == 0)
         answer(stopping);
     else if (job_submit(stopping->call->api->jobs, drop, dropped, stopping) < 0)
@@ -105,6 +114,10 @@ static int begin(struct call *call, struct function_name *ret_name, struct stopp
     if (function->live && function->live->has_opt_tree)
         memcpy(stopping->trees[stopping->n_trees++].bytes, function->live->opt_tree_id,
                DIGEST_BYTES);
+    if (function->live && function->live->prepared.has_form)
+        stopping->models[stopping->n_models++] = function->live->prepared.form;
+    if (function->live && function->live->prepared.has_model)
+        stopping->models[stopping->n_models++] = function->live->prepared.model;
     return 0;
 }
 

@@ -310,6 +310,13 @@ int held_fd(struct held_forms *held, const struct digest *digest)
     return form->fd;
 }
 
+void held_drop(struct held_forms *held, const struct digest *digest)
+{
+    struct form *form = form_find(held, digest);
+    if (form && form->state == FORM_HELD)
+        form_drop(held, form);
+}
+
 struct held_sum held_sum(const struct held_forms *held)
 {
     struct held_sum sum = {.bytes_max = held->config.bytes_max, .is_running = held->is_running};

@@ -47,6 +47,9 @@ int held_want(struct held_forms *held, const struct digest *form, uint64_t bytes
 // Its sealed memory: a descriptor, borrowed until the next turn of the loop; or 0. Counts as a use.
 int held_fd(struct held_forms *held, const struct digest *form) MUST_CHECK;
 
+// It is held no more: the next start finds it by its path, and has it held again.
+void held_drop(struct held_forms *held, const struct digest *form);
+
 struct held_sum {
     size_t count;
     uint64_t bytes, huge_bytes, bytes_max;

@@ -147,6 +147,10 @@ int store_tree_bytes(struct store *store, const struct digest *tree_id, uint64_t
 int store_tree_drop_cache(struct store *store, const struct digest *tree_id,
                           struct error *err) MUST_CHECK;
 
+// The same of one object; one that is gone has no pages.
+int store_blob_drop_cache(struct store *store, const struct digest *digest,
+                          struct error *err) MUST_CHECK;
+
 // ---- Garbage collection
 //
 //     store_collect_begin -> the caller notes what is live -> store_garbage_trees (whose waiters must

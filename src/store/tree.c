@@ -139,6 +139,18 @@ static int drop_visit(struct walk *walk, const struct manifest_entry *entry, con
     return r ? error_set_errno(err, -r, "drop object '%s' from the page cache", name) : 0;
 }
 
+int store_blob_drop_cache(struct store *store, const struct digest *digest, struct error *err)
+{
+    AUTO_FD int fd = -1;
+    uint64_t bytes;
+    int r = store_blob_open(store, digest, &fd, &bytes);
+    if (r == -ENOENT)
+        return 0;
+    if (r == 0)
+        r = -posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    return r < 0 ? error_set_errno(err, r, "drop an object from the page cache") : 0;
+}
+
 int store_tree_drop_cache(struct store *store, const struct digest *tree_id, struct error *err)
 {
     struct walk walk = {.store = store, .visit = drop_visit};

@@ -8,8 +8,10 @@ import signal
 import pytest
 
 import random_model
+from lambda_function import signed
 from lamina_service import command_lines, is_alive, wait_for
 from model_function import needs_library
+from probe import instances
 from test_prepared_models import call, deploy, first_call, folder, loaded, loads, write  # noqa: F401 (a fixture)
 
 pytestmark = needs_library
@@ -67,6 +69,22 @@ def test_instances_of_a_hot_model_map_sealed_memory(fresh_service, folder):  # n
     told = status(fresh_service)
     assert told["cache_running"] and 8 * MIB <= told["cached_bytes"] <= told["cache_limit_bytes"]
     assert "cache.held" in fresh_service.log()
+
+
+def test_a_cold_stop_leaves_nothing_of_it_in_memory(fresh_service, folder):  # noqa: F811
+    deploy(fresh_service, model(folder, "cold.onnx", 4), "cold")
+    values = random_model.some_input(WIDTH)
+    first, log = first_call(fresh_service, "cold", values, WIDTH)
+    assert "sealed=yes" in log and status(fresh_service)["cached_models"] == 1
+
+    def stopped():  # one that has just answered may not be idle yet
+        code, _, body = signed(fresh_service, "POST", "/lamina/v1/functions/cold/stop?cache=cold")
+        assert code == 200, body
+        return not instances(fresh_service, "cold")
+    wait_for(stopped, "its instances to end")
+    assert status(fresh_service)["cached_models"] == 0
+    assert call(fresh_service, "cold", values, WIDTH) == first
+    wait_for(lambda: status(fresh_service)["cached_models"] == 1, "the model to be hot again")
 
 
 def test_the_cache_is_confined_and_may_die(fresh_service, folder):  # noqa: F811

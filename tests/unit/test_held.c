@@ -198,6 +198,20 @@ static void test_what_was_just_used_makes_no_room(void **state)
     assert_int_equal(held_sum(held).count, 2);
 }
 
+static void test_what_is_dropped_is_held_again_when_it_is_asked_for(void **state)
+{
+    struct digest a = make_form('a'), b = make_form('b'), c = make_form('c');
+    held_drop(held, &a); // nothing of it
+    assert_true(want(&a) > 0);
+    assert_true(want(&b) > 0);
+    held_drop(held, &a);
+    assert_int_equal(held_fd(held, &a), 0);
+    assert_true(held_fd(held, &b) > 0);
+    assert_true(want(&c) > 0); // there is room
+    held_drop(held, &b);
+    assert_true(want(&a) > 0);
+}
+
 static void test_too_small_too_large_or_gone(void **state)
 {
     struct digest form = make_form('a'), gone = {{1}};
@@ -213,6 +227,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_form_is_held_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_dropped_is_held_again_when_it_is_asked_for,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nothing_that_a_cache_answers_wrongly_is_held, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_what_was_just_used_makes_no_room, set_up, tear_down),

@@ -99,6 +99,15 @@ static int style_set(struct origin *origin, struct str style, struct error *err)
                      STR_ARGUMENTS(style));
 }
 
+static int stall_set(struct origin *origin, struct str value, struct error *err)
+{
+    uint64_t seconds = 0;
+    if (str_to_u64(value, ORIGIN_STALL_MAX_S, &seconds) < 0 || seconds == 0)
+        return error_set(err, -EINVAL, "stall_s is 1 to %d", ORIGIN_STALL_MAX_S);
+    origin->stall_s = (unsigned) seconds;
+    return 0;
+}
+
 static int key_set(struct origin *origin, struct str key, struct str value, struct error *err)
 {
     static const struct {
@@ -113,6 +122,8 @@ static int key_set(struct origin *origin, struct str key, struct str value, stru
         return origin_set_endpoint(origin, value, err);
     if (str_equal_text(key, "style"))
         return style_set(origin, value, err);
+    if (str_equal_text(key, "stall_s"))
+        return stall_set(origin, value, err);
     if (str_equal_text(key, "buckets"))
         return buckets_set(origin, value, err);
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
@@ -138,6 +149,7 @@ static int section_begin(struct origins *origins, struct str line, struct error 
         return error_set(err, -EINVAL, "an origin's name has 1 to %zu characters",
                          sizeof(origin->name) - 1);
     (void) !str_copy(STR("us-east-1"), origin->region, sizeof(origin->region));
+    origin->stall_s = ORIGIN_STALL_S;
     origins->count++;
     return 0;
 }

@@ -8,6 +8,7 @@
 //     style = path                              path | virtual (default: path)
 //     credentials_file = /etc/lamina/minio      AWS shared-credentials format, section [default]; none: unsigned
 //     ca_file = /etc/lamina/ca.pem              who signed its certificate (default: the system's)
+//     stall_s = 20                              a connection that brings less than 1 kB/s for so long is given up
 //     buckets = models, more                    what is fetched there; all other buckets are the embedded store's
 //
 // An endpoint that stands here is the administrator's word: it may be loopback or on the local
@@ -31,6 +32,8 @@
 #define ORIGIN_TEXT_MAX 256
 #define ORIGIN_SECRET_MAX 256
 #define ORIGIN_TOKEN_MAX 2048
+#define ORIGIN_STALL_S 20
+#define ORIGIN_STALL_MAX_S 3600
 
 struct origin {
     char name[64];
@@ -41,6 +44,7 @@ struct origin {
     unsigned port;
     char region[64];
     bool is_virtual;
+    unsigned stall_s; // 0 (no section): never given up
     char credentials_file[ORIGIN_TEXT_MAX];
     char ca_file[ORIGIN_TEXT_MAX];
     char access_key[128];

@@ -267,8 +267,8 @@ static void transport_set(struct s3_exchange *exchange)
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long) S3_STALL_S);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, S3_SPEED_MIN);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long) exchange->place->origin->stall_s);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "lamina/" LAMINA_VERSION);
     if (exchange->place->origin->ca_file[0])

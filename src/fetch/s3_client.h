@@ -35,7 +35,8 @@
 #define S3_MARK_MAX 300
 #define S3_BODY_MAX ((size_t) 4 << 20) // of an error or a page of a list
 #define S3_REDIRECTS_MAX 3
-#define S3_STALL_S 20 // nothing at all for so long: the connection is given up
+#define S3_SPEED_MIN                                                                               \
+    1000L // bytes a second; less for the origin's stall_s: the connection is given up
 
 struct s3_place {
     const struct origin *origin; // borrowed: whose credentials

@@ -20,6 +20,7 @@
 #define CONNECTIONS_STEP 4
 // More connections are opened as long as the last ones brought at least this much more.
 #define GAIN_PERCENT 10
+#define DOWNLOAD_BESIDE_MAX 8 // more than there are threads that fetch
 
 struct download;
 
@@ -281,8 +282,8 @@ static int lane_ended(struct lane *lane, CURLcode code)
     struct error err = {0};
     lane->is_busy = false;
     curl_multi_remove_handle(download->multi, lane->exchange.easy);
-    if (lane->exchange.sink_code < 0)
-        return download->err->code; // said already
+    if (lane->exchange.sink_code < 0 && download->err->code < 0)
+        return download->err->code; // lane_take has said it; else the body of an error was too long
     int r = s3_exchange_judge(&lane->exchange, code, &err);
     if (r == 0 && lane->at == lane->end)
         return lane_complete(lane);
@@ -454,28 +455,45 @@ static int download_finish(struct download *download, struct s3_downloaded *ret_
 }
 
 // The same object in the same state: whose half is there may be gone on with.
-static struct digest partial_key(const struct s3_download_spec *spec)
+static struct digest partial_key(const struct s3_download_spec *spec, unsigned beside)
 {
     AUTO_BUF struct buf text = BUF_INIT((size_t) 16 * 1024);
     buf_printf(&text, "%s %s %s?%s %s", spec->place->origin->endpoint, spec->place->origin->name,
                spec->place->path, spec->place->query, spec->head->etag);
+    if (beside)
+        buf_printf(&text, " %u", beside);
     return digest_of(text.data, text.size);
+}
+
+// Two flights may want the same object (by itself, and beneath a prefix): the second one fetches it
+// beside the first, never into the same file.
+static int partial_open(struct download *download)
+{
+    const struct s3_download_spec *spec = download->spec;
+    int r = -EBUSY;
+    for (unsigned beside = 0; r == -EBUSY && beside < DOWNLOAD_BESIDE_MAX; beside++) {
+        struct digest key = partial_key(spec, beside);
+        error_clear(download->err);
+        r = store_partial_open(spec->store, &key, spec->head->bytes, DOWNLOAD_RANGE_BYTES,
+                               &download->partial, download->err);
+    }
+    if (r == -EBUSY)
+        r = error_set(download->err, -EAGAIN, "it is being fetched too often at once");
+    return r < 0 ? error_wrap(download->err, r, "%s", spec->place->name) : 0;
 }
 
 int s3_download(const struct s3_download_spec *spec, struct s3_downloaded *ret_downloaded,
                 struct error *err)
 {
     AUTO_FREE struct download *download = mem_new(struct download);
-    struct digest key = partial_key(spec);
     if (!download)
         return error_set(err, -ENOMEM, "no memory for a download");
     download->spec = spec;
     download->err = err;
     download->lanes_wanted = DOWNLOAD_CONNECTIONS_FIRST;
-    int r = store_partial_open(spec->store, &key, spec->head->bytes, DOWNLOAD_RANGE_BYTES,
-                               &download->partial, err);
+    int r = partial_open(download);
     if (r < 0)
-        return error_wrap(err, r, "%s", spec->place->name);
+        return r;
     download->crcs = calloc(store_partial_ranges(download->partial) + 1, sizeof(uint32_t));
     download->multi = curl_multi_init();
     if (download->crcs && download->multi) {

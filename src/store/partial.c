@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -56,13 +57,20 @@ static uint64_t range_size(const struct store_partial *partial, size_t range)
 }
 
 // What became an object (the same inode) must never be written again.
-static void forget_finished(const struct store_partial *partial)
+// -EBUSY while the flight that made it has not dropped it itself.
+static int forget_finished(const struct store_partial *partial, struct error *err)
 {
     struct stat stat;
-    if (fstatat(partial->dir, partial->name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
-        return;
-    if (stat.st_nlink > 1 || !S_ISREG(stat.st_mode) || (stat.st_mode & 0200) == 0)
+    AUTO_FD int fd =
+        openat(partial->dir, partial->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return 0; // what is wrong with it, the open below says
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return fail(partial, err, errno == EWOULDBLOCK ? -EBUSY : -errno, "lock");
+    if (fstat(fd, &stat) == 0 &&
+        (stat.st_nlink > 1 || !S_ISREG(stat.st_mode) || (stat.st_mode & 0200) == 0))
         (void) !unlinkat(partial->dir, partial->name, 0); // else the open below fails
+    return 0;
 }
 
 static bool is_continued(const struct store_partial *partial)
@@ -140,18 +148,41 @@ static int begin_anew(struct store_partial *partial, struct error *err)
     return 0;
 }
 
-static int files_open(struct store_partial *partial, struct error *err)
+// Nobody else writes it: a file that another flight has finished and hashed must not change. The name
+// must still be the locked file's: its last user may have dropped it, or made it an object, meanwhile.
+static int lock(struct store_partial *partial, struct error *err)
 {
-    forget_finished(partial);
+    struct stat opened, named;
+    if (flock(partial->data, LOCK_EX | LOCK_NB) < 0)
+        return fail(partial, err, errno == EWOULDBLOCK ? -EBUSY : -errno, "lock");
+    if (fstat(partial->data, &opened) < 0)
+        return fail(partial, err, -errno, "look at");
+    bool is_ours = fstatat(partial->dir, partial->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+                   named.st_ino == opened.st_ino && opened.st_nlink == 1;
+    return is_ours ? 0 : fail(partial, err, -EBUSY, "lock");
+}
+
+static int data_open(struct store_partial *partial, struct error *err)
+{
     partial->data =
         openat(partial->dir, partial->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return partial->data < 0 ? fail(partial, err, -errno, "open") : lock(partial, err);
+}
+
+static int files_open(struct store_partial *partial, struct error *err)
+{
+    int r = forget_finished(partial, err);
+    if (r == 0)
+        r = data_open(partial, err);
+    if (r < 0)
+        return r;
     partial->map =
         openat(partial->dir, partial->map_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (partial->data < 0 || partial->map < 0)
+    if (partial->map < 0)
         return fail(partial, err, -errno, "open");
     if (!is_continued(partial))
         return begin_anew(partial, err);
-    int r = ranges_check(partial, err);
+    r = ranges_check(partial, err);
     uint64_t room = 0;
     if (r == 0)
         r = store_bytes_free(partial->store, &room);

@@ -27,8 +27,8 @@
 
 struct store_partial;
 
-// Goes on with what is there if it has the same size and ranges, begins anew otherwise. The key's
-// other users must be kept out by the caller.
+// Goes on with what is there if it has the same size and ranges, begins anew otherwise. -EBUSY: it is
+// open already; what one has hashed must not change while another writes it.
 int store_partial_open(struct store *store, const struct digest *key, uint64_t bytes,
                        uint64_t range_bytes, struct store_partial **ret_partial,
                        struct error *err) MUST_CHECK;

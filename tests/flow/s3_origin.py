@@ -126,7 +126,7 @@ class Origin:
         with self.lock:
             self.sent[bucket, key] = self.sent.get((bucket, key), 0) + size
 
-    def config(self, folder, *buckets, style="path", name="test"):
+    def config(self, folder, *buckets, style="path", name="test", stall_s=20):
         """The path of a configuration file that names this store."""
         folder.chmod(0o755)
         credentials = folder / f"{name}-credentials"
@@ -135,7 +135,7 @@ class Origin:
         path = folder / "lamina.conf"
         with open(path, "a") as file:
             file.write(f"[s3_origin {name}]\nendpoint = {self.endpoint}\nstyle = {style}\n"
-                       f"credentials_file = {credentials}\nbuckets = {', '.join(buckets)}\n")
+                       f"credentials_file = {credentials}\nstall_s = {stall_s}\nbuckets = {', '.join(buckets)}\n")
         return path
 
     # ---- Serving

@@ -167,6 +167,27 @@ static void test_a_finished_one_becomes_an_object_and_is_never_written_again(voi
     store_unpin(pin);
 }
 
+static void test_one_writes_at_a_time(void **state)
+{
+    struct store_partial *partial = opened(19), *other = NULL;
+    struct digest digest = digest_of(content, 19), name = key();
+    struct store_file *file;
+    for (size_t i = 0; i < 3; i++)
+        fill(partial, i);
+    // neither as it is nor, with another size, from the beginning
+    assert_int_equal(store_partial_open(store, &name, 19, RANGE, &other, &err), -EBUSY);
+    assert_int_equal(store_partial_open(store, &name, 18, RANGE, &other, &err), -EBUSY);
+    assert_null(other);
+    OK(store_partial_finish(partial, &digest, &file, &err));
+    assert_int_equal(store_partial_open(store, &name, 18, RANGE, &other, &err), -EBUSY);
+    assert_int_equal(access(path(), F_OK), 0);
+    store_file_free(file);
+    store_partial_drop(partial);
+    other = opened(18);
+    assert_false(store_partial_has(other, 0));
+    store_partial_drop(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +202,7 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_a_finished_one_becomes_an_object_and_is_never_written_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_writes_at_a_time, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -221,6 +221,17 @@ static void consider(struct model_watch *watch, const struct function *function)
         look(watched);
 }
 
+/* Of functions that are gone, once a round: names come and go, the map has a limit. */
+static void forget_gone(struct model_watch *watch)
+{
+    MAP_FOR_EACH (struct watched, watched, &watch->functions) {
+        if (watched->is_busy || catalog_function(watch->api->config.catalog, watched->name))
+            continue;
+        (void) map_remove(&watch->functions, str_of(watched->name));
+        watched_free(watched);
+    }
+}
+
 /* A step through the catalog; the next tick goes on where this one ended. */
 static void tick(void *arg)
 {
@@ -233,8 +244,10 @@ static void tick(void *arg)
         (void) !str_copy(str_of(function->name), watch->after, sizeof(watch->after));
         function = catalog_next(catalog, watch->after);
     }
-    if (!function)
+    if (!function) {
         watch->after[0] = '\0';
+        forget_gone(watch);
+    }
     if (loop_timer_start(watch->api->config.loop, &watch->timer, TICK_MS, tick, watch) < 0)
         log_error("model.watch", "error=memory");
 }

@@ -11,6 +11,7 @@
 #include "store/models.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MEMO_MAX 10000
@@ -364,27 +365,40 @@ static int look_new(struct fetcher *fetcher, struct str uri, struct look **ret_l
 
 // ---- Asking
 
-// As IAM has it: GetObject on the object, ListBucket on the bucket of a prefix.
+// "arn:aws:s3:::bucket/", also of the whole bucket: what follows is any of its keys.
+static bool may_read_beneath(struct fetcher *fetcher, const struct role_asker *asker,
+                             const struct s3_uri *uri)
+{
+    char arn[S3_ARN_SIZE + 1], bucket_arn[S3_ARN_SIZE];
+    const struct s3_uri bucket = {.bucket = uri->bucket};
+    s3_uri_arn(uri, arn);
+    s3_uri_arn(&bucket, bucket_arn);
+    if (uri->key.size == 0)
+        (void) snprintf(arn, sizeof(arn), "%s/", bucket_arn);
+    return roles_may_all(fetcher->config.roles, asker, "s3:GetObject", arn) &&
+           roles_may(fetcher->config.roles, asker, "s3:ListBucket", bucket_arn);
+}
+
+// As IAM has it: GetObject on the object, or GetObjectVersion if the URI names a version; of a prefix
+// GetObject on all that may be beneath it, whatever is now, and ListBucket on the bucket.
 static int may_ask(struct fetcher *fetcher, const struct fetch_request *request, struct error *err)
 {
-    struct s3_uri uri, bucket;
-    char arn[S3_ARN_SIZE], bucket_arn[S3_ARN_SIZE];
+    struct s3_uri uri;
+    char arn[S3_ARN_SIZE];
     int r = s3_uri_parse(request->uri, &uri, err);
     if (r < 0 || !request->asker || !fetcher->config.roles)
         return r;
-    bucket = (struct s3_uri){.bucket = uri.bucket};
+    const char *action = uri.version_id.size ? "s3:GetObjectVersion" : "s3:GetObject";
     s3_uri_arn(&uri, arn);
-    s3_uri_arn(&bucket, bucket_arn);
-    bool may = roles_may(fetcher->config.roles, request->asker, "s3:GetObject", arn);
-    if (may && uri.is_prefix)
-        may = roles_may(fetcher->config.roles, request->asker, "s3:ListBucket", bucket_arn);
+    bool may = uri.is_prefix ? may_read_beneath(fetcher, request->asker, &uri)
+                             : roles_may(fetcher->config.roles, request->asker, action, arn);
     return may ? 0
                : error_set(err, -EACCES,
                            "s3://" STR_FORMAT "/%.*s: AccessDenied: the role %.200s does not allow "
-                           "s3:GetObject on it",
+                           "%s on it",
                            STR_ARGUMENTS(uri.bucket),
                            (int) (uri.key.size < 200 ? uri.key.size : 200),
-                           uri.key.size ? uri.key.data : "", request->asker->role);
+                           uri.key.size ? uri.key.data : "", request->asker->role, action);
 }
 
 static void refuse_later(void *arg)

@@ -316,11 +316,15 @@ static bool managed_allows(const struct role_managed *one, struct str action)
     return false;
 }
 
-enum policy_effect role_evaluate(const struct role *role, struct str action, struct str resource)
+typedef enum policy_effect evaluation(const struct policy *policy, struct str action,
+                                      struct str resource);
+
+static enum policy_effect evaluate(const struct role *role, evaluation *of_policy,
+                                   struct str action, struct str resource)
 {
     enum policy_effect effect = POLICY_SILENT;
     for (size_t i = 0; i < role->policy_count; i++) {
-        enum policy_effect one = policy_evaluate(role->policies[i].policy, action, resource);
+        enum policy_effect one = of_policy(role->policies[i].policy, action, resource);
         if (one == POLICY_DENIES)
             return POLICY_DENIES;
         if (one == POLICY_ALLOWS)
@@ -330,6 +334,16 @@ enum policy_effect role_evaluate(const struct role *role, struct str action, str
         if (managed_allows(role->attached[i], action))
             effect = POLICY_ALLOWS;
     return effect;
+}
+
+enum policy_effect role_evaluate(const struct role *role, struct str action, struct str resource)
+{
+    return evaluate(role, policy_evaluate, action, resource);
+}
+
+enum policy_effect role_evaluate_all(const struct role *role, struct str action, struct str prefix)
+{
+    return evaluate(role, policy_evaluate_all, action, prefix);
 }
 
 // ---- the registry's form

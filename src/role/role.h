@@ -77,6 +77,9 @@ const struct role_policy *role_policy(const struct role *role, struct str name) 
 // All policies together. Any thread.
 enum policy_effect role_evaluate(const struct role *role, struct str action,
                                  struct str resource) MUST_CHECK;
+// The same for every resource that begins with `prefix` (policy_evaluate_all).
+enum policy_effect role_evaluate_all(const struct role *role, struct str action,
+                                     struct str prefix) MUST_CHECK;
 
 // 1 to ROLE_NAME_MAX (policies: ROLE_POLICY_NAME_MAX) of A-Z a-z 0-9 + = , . @ _ -
 bool role_is_name(struct str name, size_t size_max) MUST_CHECK;

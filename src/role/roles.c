@@ -212,6 +212,18 @@ bool roles_may(struct roles *roles, const struct role_asker *asker, const char *
     return roles_ask(roles, asker, str_of(action), str_of(resource)) == ROLE_ALLOWED;
 }
 
+bool roles_may_all(struct roles *roles, const struct role_asker *asker, const char *action,
+                   const char *prefix)
+{
+    struct role *role = roles_find(roles, str_of(asker->role));
+    if (!role) // what the environment names, it names whole
+        return roles_may(roles, asker, action, prefix);
+    bool may = roles_is_possible(str_of(action)) && role->is_for_lambda &&
+               role_evaluate_all(role, str_of(action), str_of(prefix)) == POLICY_ALLOWS;
+    role_unref(role);
+    return may;
+}
+
 // ---- life
 
 struct loading {

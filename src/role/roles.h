@@ -64,6 +64,10 @@ enum role_answer roles_ask(struct roles *roles, const struct role_asker *asker, 
 // The same, as a question with a yes.
 bool roles_may(struct roles *roles, const struct role_asker *asker, const char *action,
                const char *resource) MUST_CHECK;
+// The same of everything that begins with `prefix`, a bucket's name and a slash at least; no as soon as
+// a Deny meets any of it.
+bool roles_may_all(struct roles *roles, const struct role_asker *asker, const char *action,
+                   const char *prefix) MUST_CHECK;
 
 // Is it among the actions that a sandbox can do at all?
 bool roles_is_possible(struct str action) MUST_CHECK;

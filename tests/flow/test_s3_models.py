@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import signal
+import threading
 
 import pytest
 
@@ -209,6 +210,37 @@ def test_an_error_of_the_moment_is_tried_again(make_service, origin, folder):
         assert invoke(client, "f")["sha256"] == sha256(b"model")
 
 
+@pytest.mark.parametrize("drip", [b"", b"x"])
+def test_a_connection_that_stalls_is_given_up_and_gone_on_with(make_service, origin, folder, drip):
+    """Nothing more, or a byte now and then: neither holds a thread for ever."""
+    data = content(9 * MB)
+    origin.put("models", "m", data)
+    stalled, end = [], threading.Event()
+
+    def stall(request):
+        if not request.range or stalled:
+            return False
+        first, last = request.range
+        stalled.append(first)
+        request.send_head(206, {"ETag": origin.etag(data), "Content-Range": f"bytes {first}-{last}/{len(data)}"},
+                          last - first + 1)
+        request.send_body(data[first:first + 100_000])
+        for at in range(first + 100_000, last):
+            if end.wait(0.2):
+                break
+            request.connection.sendall(drip and data[at:at + 1])
+        raise Gone
+    origin.fault = stall
+    service = make_service("--config", origin.config(folder, "models", stall_s=1))
+    client = service.client("lambda")
+    try:
+        with function(client, "f", **with_model("s3://models/m")):
+            assert invoke(client, "f")["sha256"] == sha256(data)
+            assert len(stalled) == 1 and origin.bytes_sent("models", "m") <= len(data) * 1.01
+    finally:
+        end.set()
+
+
 def liar(origin, data, answer):
     """A fault that answers ranged GETs with answer(request, first, last)."""
     def fault(request):
@@ -232,6 +264,7 @@ LIES = {
         "Content-Range": f"bytes {a}-{b}/{len(data)}"}), "shorter than it said"),
     "other bytes": (lambda r, data, a, b: r.answer(206, b"x" * (b + 1 - a), {
         "Content-Range": f"bytes {a}-{b}/{len(data)}"}), "BadDigest"),
+    "an endless error": (lambda r, data, a, b: r.answer(418, bytes(5 * MB)), "take what came"),
     "an empty list": (lambda r, data, a, b: r.answer(204), "(status 204)"),
     "garbage": (lambda r, data, a, b: r.connection.sendall(b"\0\1\2 what?\r\n\r\n") or (_ for _ in ()).throw(Gone), "s3://models/m"),
 }
@@ -437,6 +470,38 @@ def test_a_function_asks_for_models_and_finds_them(make_service, origin, folder)
         assert status == 403 and body["errorType"] == "AccessDenied", "nobody named this bucket"
         for nonsense in ("", "http://127.0.0.1/x", "s3://UPPER/x", "file:///etc/passwd", "s3://own/%00", "%"):
             assert ask(client, "f", nonsense)[0] == 400, nonsense
+
+
+def test_a_prefix_gives_nothing_that_the_role_denies(make_service, service_role):
+    """What a role may read is asked of all that may be beneath a prefix, and of versions by their own name."""
+    service = make_service()
+    client, s3 = service.client("lambda"), service.client("s3")
+    s3.create_bucket(Bucket="own")
+    s3.put_bucket_versioning(Bucket="own", VersioningConfiguration={"Status": "Enabled"})
+    old = s3.put_object(Bucket="own", Key="dir/open", Body=b"old")["VersionId"]
+    for key in ("dir/open", "dir/secret", "free/x"):
+        s3.put_object(Bucket="own", Key=key, Body=b"new")
+    role = service_role(service, ("Allow", "s3:GetObject", "arn:aws:s3:::own/*"), ("Allow", "s3:ListBucket", "*"),
+                        ("Deny", "s3:GetObject", "arn:aws:s3:::own/dir/secret"))
+    with function(client, "f", Code={"ZipFile": ASKING}, Role=role):
+        answers = {uri: ask(client, "f", "s3://own" + uri)[0] for uri in (
+            "/dir/open", "/dir/secret", "/dir/", "/", "/free/", f"/dir/open?versionId={old}".replace("?", "%3F"))}
+        assert answers == {"/dir/open": 200, "/dir/secret": 403, "/dir/": 403, "/": 403, "/free/": 200,
+                           f"/dir/open%3FversionId={old}": 403}
+
+
+@pytest.fixture
+def service_role():
+    def make(service, *statements):
+        iam = service.client("iam")
+        trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+                                                         "Principal": {"Service": "lambda.amazonaws.com"}}]}
+        arn = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        iam.put_role_policy(RoleName="reader", PolicyName="p", PolicyDocument=json.dumps({
+            "Version": "2012-10-17", "Statement": [{"Effect": effect, "Action": action, "Resource": resource}
+                                                   for effect, action, resource in statements]}))
+        return arn
+    return make
 
 
 def test_many_who_ask_at_once_read_it_once(make_service, origin, folder):

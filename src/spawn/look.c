@@ -145,7 +145,8 @@ static int look_at_processes(struct looking *looking)
 // A file of memory: harmless when nobody can write it any more.
 static bool is_sealed(struct looking *looking, const char *path)
 {
-    AUTO_FD int fd = open_of(looking->tools, looking->pid, path, O_RDONLY);
+    // Without waiting: it may have a lease, or have become a pipe since we saw it.
+    AUTO_FD int fd = open_of(looking->tools, looking->pid, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     const int seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
     return seals >= 0 && (seals & F_SEAL_WRITE);
 }

@@ -207,7 +207,8 @@ void template_seat_made(struct monitor *monitor, struct sandbox *seat, bool has_
     int r = has_worked ? sandbox_send_root(&seat->parts, &seat->shape) : -EIO;
     if (has_worked)
         seat->state = SANDBOX_ROOTING;
-    if (has_worked && (r < 0 || seat->is_killed || seat->template->phase != TEMPLATE_LIVE))
+    if (has_worked &&
+        (r < 0 || seat->is_killed || !seat->template || seat->template->phase != TEMPLATE_LIVE))
         seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, r < 0 ? r : -ESRCH);
     if (!has_worked && seat->id != 0) { // it is discarded without an end
         instance_failed(monitor, seat->id, SPAWN_STEP_TEMPLATE, EIO);
@@ -261,7 +262,7 @@ void template_seat_ready(struct monitor *monitor, struct sandbox *seat)
     if (seat->listeners[0] < 0)
         return;
     seat->state = SANDBOX_SEAT;
-    if (seat->template->phase != TEMPLATE_LIVE)
+    if (!seat->template || seat->template->phase != TEMPLATE_LIVE)
         seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, -ESRCH);
     else if (seat->id != 0)
         orders_send(monitor, seat->template);

@@ -78,7 +78,15 @@ static void keep_something(void)
         (void) !open("/tmp/file", O_RDWR | O_CREAT, 0666);
     else if (is("memfd"))
         (void) !memfd_create("shared", 0);
-    else if (is("shared"))
+    else if (is("lease")) { // who opens it waits for us
+        int file = memfd_create("leased", MFD_ALLOW_SEALING);
+        fcntl(file, F_ADD_SEALS, F_SEAL_WRITE);
+        int again = open("/proc/self/fd/4", O_RDONLY); // a writer gets none
+        close(file);
+        signal(SIGIO, SIG_IGN);
+        if (fcntl(again, F_SETLEASE, F_WRLCK) < 0)
+            perror("lease");
+    } else if (is("shared"))
         (void) !mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     else if (is("file"))
         kept_file = open("/var/task/words", O_RDONLY);

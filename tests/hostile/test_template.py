@@ -10,8 +10,8 @@ import time
 import pytest
 
 from spawn_client import (DEADLINE_S, EXIT, EXIT_KILLED, EXIT_OOM, FREEZE, FROM_NOTHING, FROZEN, KILL, MIB, NO_WAITER,
-                          START_FAILED, STARTED, TEMPLATE, TEMPLATE_READY, TEMPLATE_REFUSED, THAW, THAWED,
-                          TREE_FORGET, Spawn, StartFailed, start_message)
+                          START_FAILED, STARTED, TEMPLATE, TEMPLATE_READY, TEMPLATE_REFUSED, THAW,
+                          THAWED, TREE_FORGET, Spawn, StartFailed, start_message)
 
 PATH = "/usr/bin:/bin"
 REASONS = ("none", "threads", "processes", "descriptor", "mapping", "timer", "protocol", "look")
@@ -229,6 +229,18 @@ def test_what_cannot_be_shared_is_named(spawn, tree, lie, reason, text):
         template(spawn, tree, lie)
     assert refused.value.reason == reason
     assert refused.value.text.startswith(text), refused.value.text
+
+
+def test_looking_at_a_template_waits_for_no_lease(build):
+    """lamina-spawn opens what it looks at; a lease lets its holder keep whoever opens waiting for 45 s."""
+    with Spawn(build) as service:
+        with open(os.path.join(service.build, "tests", "template"), "rb") as file:
+            tree = service.tree({"bootstrap": file.read()})
+        begin = time.monotonic()
+        with pytest.raises(Refused) as refused:
+            template(service, tree, "lease")
+        assert refused.value.text.startswith("descriptor 5 cannot be shared by forks: '/memfd:leased")
+        assert time.monotonic() - begin < 40  # /proc/sys/fs/lease-break-time
 
 
 def test_forks_do_not_share_how_far_a_file_was_read(spawn):

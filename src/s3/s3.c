@@ -39,7 +39,7 @@ static int sweep_file(void *arg, const char *name)
 static int sweep_uploads(struct s3 *s3, struct error *err)
 {
     struct sweep sweep = {.s3 = s3};
-    map_init(&sweep.known, FILES_MAX);
+    map_init(&sweep.known, SIZE_MAX); // as many as there are rows: none of them may stop a start
     int r = objects_file_each(s3->objects, note_file, &sweep.known, err);
     if (r == 0)
         r = store_stage_each(s3->config.store, sweep_file, &sweep, err);

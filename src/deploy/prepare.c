@@ -318,6 +318,8 @@ static const char *failure_text(int code)
         return "preparing it took more memory than is allowed";
     case -ETIME:
         return "preparing it took too long";
+    case -EFBIG:
+        return "it is too large to be prepared";
     case -ECHILD:
         return "the process that prepared it crashed";
     case -EPROTO:

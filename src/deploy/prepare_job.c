@@ -27,6 +27,10 @@
 #define WORK_TIME_MS 8000
 // The worker is silent until it is done; processor time that others have counts here as well.
 #define STALL_S(bytes) ((int) (4 * WORK_CPU_S(bytes)))
+// Beyond these lamina-spawn takes a request for a broken one, and ends with the service.
+#define WORK_BYTES_MAX (24 * 1024 * MIB)
+_Static_assert(WORK_MEMORY(WORK_BYTES_MAX) <= SPAWN_MEMORY_MIB_MAX * MIB, "a WORK is valid");
+_Static_assert(WORK_CPU_S(WORK_BYTES_MAX) <= 3600, "a WORK is valid");
 
 // ---- which file
 
@@ -273,6 +277,8 @@ int prepare_job_run(const struct prepare_job *job, struct prepare_record *ret_re
         return error_set_errno(err, r, "open the model");
     reading->job = job;
     bytes += job->has_tree ? job->beside_bytes : 0;
+    if (bytes > WORK_BYTES_MAX)
+        return error_set(err, -EFBIG, "the model is too large to be prepared");
     reading->form_bytes_max = FORM_BYTES_MAX(bytes);
     work_stream_init(&reading->stream, &sink, reading);
     struct prepare_record record = {.model = job->model};

@@ -20,7 +20,7 @@ struct prepare_job {
 
 // 0: the record tells all that can be told of the model, for good, and *ret_pin keeps the form, if
 // there is one. Else nothing is known about the model, only about this attempt: -ENOSPC, -ENOMEM,
-// -ETIME, -ECHILD, other -errno, with the words.
+// -ETIME, -ECHILD, -EFBIG (no worker may take what it needs), other -errno, with the words.
 int prepare_job_run(const struct prepare_job *job, struct prepare_record *ret_record,
                     struct store_pin **ret_pin, struct error *err) MUST_CHECK;
 

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "deploy/prepare.h"
+#include "deploy/prepare_job.h"
 #include "scratch.h"
 #include "wire/spawn.h"
 #include "wire/work.h"
@@ -318,6 +319,26 @@ static void test_a_worker_that_dies_is_told_by_its_cause(void **state)
     }
 }
 
+// lamina-spawn ends with the service when it is asked for more than a job may ever have.
+static void test_nobody_is_asked_for_what_no_worker_may_have(void **state)
+{
+    const uint64_t sizes[] = {UINT64_C(28) << 30, UINT64_C(40) << 30, UINT64_C(1) << 62, INT64_MAX};
+    struct prepare_spec spec = spec_of("good");
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        const struct prepare_job job = {.store = store,
+                                        .work_fd = channel,
+                                        .tree_id = spec.tree_id,
+                                        .path = "net.onnx",
+                                        .has_tree = true,
+                                        .beside_bytes = sizes[i]};
+        struct prepare_record record;
+        struct store_pin *pin = NULL;
+        struct error err = {0};
+        assert_int_equal(prepare_job_run(&job, &record, &pin, &err), -EFBIG);
+        assert_null(pin);
+    }
+}
+
 static void test_a_refusal_is_remembered_and_harmless_to_print(void **state)
 {
     struct prepare_result result = run("refused");
@@ -437,6 +458,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_worker_that_lies_gets_nothing_stored, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_worker_that_dies_is_told_by_its_cause, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_nobody_is_asked_for_what_no_worker_may_have, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_refusal_is_remembered_and_harmless_to_print, set_up,
                                         tear_down),

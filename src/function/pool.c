@@ -198,7 +198,8 @@ void scheduler_make_room(struct scheduler *scheduler)
             oldest = each;
     if (oldest)
         worker_stop(oldest);
-    else if (scheduler->ending == 0 && scheduler->totals.instances < scheduler->limits.concurrency)
+    else if (scheduler->ending == 0 && scheduler->templates.ending == 0 &&
+             scheduler->totals.instances < scheduler->limits.concurrency)
         (void) cache_evict_one(&scheduler->templates, loop_now_ms(scheduler->loop));
 }
 

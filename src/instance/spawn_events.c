@@ -107,7 +107,7 @@ static void exit_finish(struct instance *instance)
         instance_call_fail(instance);
     }
     log_stream_drain(&instance->log);
-    if (has_failed_init && !instance->is_sandbox_fault)
+    if ((has_failed_init || instance->is_refused) && !instance->is_sandbox_fault)
         start_report_failed(instance);
     instance_die(instance, has_failed_init);
 }

@@ -22,6 +22,7 @@ struct template_cache {
     uint64_t limit_bytes; /* 0: no templates at all */
     uint64_t bytes;       /* measured, of those that are READY */
     uint32_t count;
+    uint32_t ending; /* no longer among them, but not gone: what they held is not free yet */
     uint64_t evicted;
 };
 

@@ -51,6 +51,7 @@ static void free_check(struct template *template)
 
 static void template_die(struct template *template)
 {
+    template->cache->ending -= template->state == TEMPLATE_RETIRED;
     state_move(&machine, &template->state, TEMPLATE_DEAD);
     loop_timer_stop(&template->timer);
     cache_remove(template->cache, template);
@@ -182,6 +183,7 @@ void template_retire(struct template *template)
     if (template->state == TEMPLATE_RETIRED || template->state == TEMPLATE_DEAD)
         return;
     state_move(&machine, &template->state, TEMPLATE_RETIRED);
+    template->cache->ending++;
     loop_timer_stop(&template->timer);
     cache_remove(template->cache, template);
     retired_check(template);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "function/pool_template.h"
 #include "function/scheduler.h"
+#include "function/scheduler_private.h"
 #include "function/stats.h"
 #include "function/version.h"
 #include "instance/instance.h"
@@ -449,6 +450,43 @@ static void the_template_worth_least_makes_room(void **state)
         wait_done(fixture, &fixture->calls[i]);
 }
 
+static void on_prepared(void *arg, const struct scheduler_prepared *prepared);
+
+static void on_later(void *arg)
+{
+    *(int *) arg = 1;
+}
+
+static void one_template_at_a_time_makes_room(void **state)
+{
+    struct fixture *fixture = *state;
+    struct loop_timer timer = {0};
+    int is_later = 0;
+    use(fixture, generous);
+    scheduler_prepare(fixture->scheduler, fixture->f, on_prepared, fixture);
+    template_up(fixture, 0, 1 << 20);
+    scheduler_prepare(fixture->scheduler, fixture->g, on_prepared, fixture);
+    template_up(fixture, 1, 1 << 20);
+    fixture->scheduler->admission.reserve = UINT64_MAX / 4;
+    start(fixture, 0, fixture->f);
+    uint64_t killed = fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0);
+    struct fake_box *gone = &fixture->boxes[killed == fixture->boxes[0].id ? 0 : 1];
+    assert_int_equal(killed, gone->id);
+    /* What it held is not free before it is gone: the other stays until then. */
+    assert_int_equal(loop_timer_start(fixture->loop, &timer, 50, on_later, &is_later), 0);
+    fake_wait_flag(&fixture->spawn, &is_later);
+    assert_false(fake_has_request(&fixture->spawn));
+    fake_box_exit(gone, SIGKILL, SPAWN_EXIT_KILLED, 0);
+    assert_true(fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0) != killed);
+    fixture->scheduler->admission.reserve = 0;
+    box_next(box_up(fixture, 2, true, NULL)); /* it knows no templates */
+    fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0);
+    fake_box_exit(&fixture->boxes[2], SIGKILL, SPAWN_EXIT_KILLED, 0);
+    box_next(box_up(fixture, 3, false, NULL));
+    box_serve(&fixture->boxes[3], "0");
+    wait_done(fixture, &fixture->calls[0]);
+}
+
 static void a_template_too_large_for_the_limit_is_not_made_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -703,6 +741,7 @@ int main(void)
         TEST(templates_that_die_instead_of_forking_give_way_to_processes),
         TEST(a_replaced_version_ends_its_template_after_the_forks_on_their_way),
         TEST(the_template_worth_least_makes_room),
+        TEST(one_template_at_a_time_makes_room),
         TEST(a_template_too_large_for_the_limit_is_not_made_again),
         TEST(a_template_that_works_while_it_waits_is_refused),
         TEST(a_template_can_be_made_ahead),

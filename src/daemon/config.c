@@ -87,6 +87,8 @@ static const struct setting settings[] = {
      "forks of a template that wait ahead of their calls"},
     {"drain-s", "LAMINA_DRAIN_S", "20", NUMBER(drain_s, 0, 3600),
      "longest wait for running invocations at SIGTERM"},
+    {"collect-after-s", "LAMINA_COLLECT_AFTER_S", "10", NUMBER(collect_after_s, 1, 86400),
+     "how long after a change what nothing names any more is removed from the disk"},
     {"connections", "LAMINA_CONNECTIONS", "10000", NUMBER(connections, 16, 100000),
      "client connections at once"},
 };

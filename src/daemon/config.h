@@ -48,6 +48,7 @@ struct config {
     uint64_t cache_mb;
     uint64_t spares;
     uint64_t drain_s;
+    uint64_t collect_after_s;
     uint64_t connections;
 };
 

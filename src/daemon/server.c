@@ -479,7 +479,9 @@ static int open_deploy(struct server *server, struct error *err)
                                          .is_named = s3_names,
                                          .is_named_arg = server->s3,
                                          .forget = on_forget,
-                                         .arg = server};
+                                         .arg = server,
+                                         .collect_after_ms =
+                                             (int64_t) server->config->collect_after_s * 1000};
     int r = deploy_new(&deploy, &server->deploy);
     if (r < 0)
         return error_set_errno(err, r, "start the deployment threads");

@@ -135,8 +135,10 @@ static void refusal_commit(void *arg)
     plan.latest->update = VERSION_UPDATE_FAILED;
     version_set(plan.latest, &plan.latest->update_reason, switchover->why.text);
     version_set(plan.latest, &plan.latest->update_reason_code, "FunctionError");
-    memcpy(plan.latest->refused_mark, switchover->draft->model.mark,
-           sizeof(plan.latest->refused_mark));
+    /* For want of room the next look tries it again. */
+    if (switchover->why.code != -EAGAIN && switchover->why.code != -ENOMEM)
+        memcpy(plan.latest->refused_mark, switchover->draft->model.mark,
+               sizeof(plan.latest->refused_mark));
     version_touch(plan.latest, 0);
     plan.is_serving = true; /* the same code and model under a snapshot that tells */
     if (change_commit(change, &plan, refused, switchover) < 0)

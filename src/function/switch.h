@@ -8,6 +8,7 @@
  *                         the old ones  the old's
  *                  └──────────┴────────────┴─► REFUSING: the old one goes on serving; LastUpdateStatus Failed
  *                                               with the reason, and refused_mark so that the same model is not tried again
+ *                                               (unless there was no room to start it)
  *
  * Whoever has a new model (s3), layers that moved on, or other new content for a function that serves makes a draft and
  * gives it here; the deployment of new code by UpdateFunctionCode needs none of this.

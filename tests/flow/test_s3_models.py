@@ -384,7 +384,7 @@ def test_links_that_were_lost_are_made_again_at_start(make_service, origin, fold
 
 def test_a_model_goes_with_its_function(make_service, origin, folder):
     origin.put("models", "m", b"model")
-    service = make_service("--config", origin.config(folder, "models"))
+    service = make_service("--config", origin.config(folder, "models"), "--collect-after-s", "1")
     client = service.client("lambda")
     with function(client, "f", **with_model("s3://models/m")):
         assert list(service.data_dir.glob("models/*/*/m"))

@@ -42,13 +42,13 @@ int privilege_drop(uid_t uid, gid_t gid)
     return setgroups(0, NULL) < 0 ? -errno : privilege_give_up(uid, gid);
 }
 
-int privilege_become(uid_t uid)
+int privilege_act_as(uid_t uid)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct data[2];
-    if (syscall(SYS_setgroups, 0, NULL) < 0 || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ||
-        syscall(SYS_setresgid, uid, uid, uid) < 0 || syscall(SYS_setresuid, uid, uid, uid) < 0 ||
-        syscall(SYS_capget, &head, data) < 0)
+    const uid_t same = (uid_t) -1;
+    if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, same, uid, same) < 0 ||
+        syscall(SYS_setresuid, same, uid, same) < 0 || syscall(SYS_capget, &head, data) < 0)
         return -errno;
     for (int i = 0; i < 2; i++) // the change of user has taken them out of effect
         data[i].effective = data[i].permitted;

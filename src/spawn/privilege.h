@@ -21,11 +21,12 @@ int privilege_keep_fds(const int *sources, int count, int kept) MUST_CHECK;
 // securebits), no_new_privs, not root's keyring; dies with its parent.
 int privilege_drop(uid_t uid, gid_t gid) MUST_CHECK;
 
-// The first half of it, for a process that is to have a user namespace of its own: becomes the user and
-// keeps the capabilities, with system calls that touch no memory which it may share.
-int privilege_become(uid_t uid) MUST_CHECK;
+// For a process that is to make a user namespace for that user: acts as the user and keeps the capabilities, with
+// system calls that touch no memory which it may share. Its real and saved user stay root: by those the kernel tells
+// who may send it signals, and the user, who may see it, must not stop it.
+int privilege_act_as(uid_t uid) MUST_CHECK;
 
-// The second half: gives up the capabilities, in whichever user namespace.
+// The second half of privilege_drop: gives up the capabilities, in whichever user namespace.
 int privilege_give_up(uid_t uid, gid_t gid) MUST_CHECK;
 
 #endif

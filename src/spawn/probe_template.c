@@ -52,7 +52,7 @@ static int make(void *argument)
         .flags = CLONE_PIDFD | CLONE_PARENT | (uint64_t) TEMPLATE_NAMESPACES,
         .pidfd = (uint64_t) (uintptr_t) &made->pid_fd,
     };
-    made->pid = privilege_become(PROBE_TEMPLATE);
+    made->pid = privilege_act_as(PROBE_TEMPLATE);
     if (made->pid == 0)
         made->pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
     if (made->pid == 0)

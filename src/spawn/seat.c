@@ -57,7 +57,7 @@ static int outer_run(void *argument)
     struct job *job = argument;
     job->result = setns(job->order->template_fd, CLONE_NEWPID) < 0 ? -errno : 0;
     if (job->result == 0)
-        job->result = privilege_become(job->order->template_uid);
+        job->result = privilege_act_as(job->order->template_uid);
     if (job->result == 0 && clone(inner_run, stack + sizeof(stack), HELPER_FLAGS, job) < 0)
         job->result = -errno;
     return 0;

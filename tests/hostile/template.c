@@ -245,6 +245,8 @@ static void serve_badly(int fd)
     struct template_fork order;
     int fds[TEMPLATE_FORK_FDS_MAX], count;
     say(fd, TEMPLATE_READY);
+    while (is("stops")) // whatever shows itself among its processes
+        (void) kill(-1, SIGSTOP);
     while ((count = receive(fd, &order, fds)) > 0) {
         if (is("no_answer"))
             thread_run(NULL);
@@ -340,9 +342,9 @@ int main(void)
     }
     misbehave(fd);
     keep_something();
-    static const char *const bad[] = {"no_answer", "dies",        "says_it_itself", "plain_child",
-                                      "fails",     "parts",       "keep_caps",      "no_groups",
-                                      "keep_user", "names_holder"};
+    static const char *const bad[] = {"no_answer", "dies",         "says_it_itself", "plain_child",
+                                      "fails",     "parts",        "keep_caps",      "no_groups",
+                                      "keep_user", "names_holder", "stops"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         if (is(bad[i]))
             serve_badly(fd);

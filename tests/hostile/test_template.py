@@ -10,7 +10,7 @@ import time
 import pytest
 
 from spawn_client import (DEADLINE_S, EXIT, EXIT_KILLED, EXIT_OOM, FREEZE, FROM_NOTHING, FROZEN, KILL, MIB, NO_WAITER,
-                          START_FAILED, STARTED, TEMPLATE, TEMPLATE_READY, TEMPLATE_REFUSED, THAW,
+                          START_FAILED, STARTED, STATS, STATS_ARE, TEMPLATE, TEMPLATE_READY, TEMPLATE_REFUSED, THAW,
                           THAWED, TREE_FORGET, Spawn, StartFailed, start_message)
 
 PATH = "/usr/bin:/bin"
@@ -317,6 +317,25 @@ def test_a_fork_that_is_not_what_it_should_be_gets_no_environment(build, lie):
         assert failed.value.error in (errno.EPERM, errno.ECHILD, errno.EPIPE), failed.value
         is_alive(service)
         end(service, made)
+
+
+def test_a_template_that_stops_what_it_sees_stops_no_helper(build):
+    """A seat is made by a helper that shows among the template's processes while lamina-spawn's keeper waits for it."""
+    with Spawn(build) as service:
+        with open(os.path.join(service.build, "tests", "template"), "rb") as file:
+            tree = service.tree({"bootstrap": file.read()})
+        for _ in range(4):
+            made = template(service, tree, "stops")
+            idents = [service.new_id() for _ in range(12)]
+            for ident in idents:
+                service.channel.send(start_message(ident, tree, template=made.id))
+            service.send(STATS, made.id)
+            service.expect(made.id, STATS_ARE)  # the keeper's answer, after all that it was told to make
+            end(service, made)
+        other = template(service, tree)  # by the same keeper
+        fork = shell(service, other, tree, "echo fine")
+        assert fork.log() == "fine\n" and service.exit(fork)["status"] == 0
+        end(service, other)
 
 
 def test_a_template_that_cannot_fork_says_why(spawn, tree):

@@ -81,31 +81,57 @@ static struct known *known_find(struct prepare *prepare, const struct digest *ke
     return NULL;
 }
 
-static int known_put(struct prepare *prepare, const struct digest *key,
-                     const struct prepare_record *record)
-{
-    struct known *known = known_find(prepare, key);
-    if (!known && prepare->known_count == prepare->known_capacity) {
-        size_t capacity = prepare->known_capacity ? 2 * prepare->known_capacity : 16;
-        struct known *grown = capacity > PREPARE_RECORDS_MAX
-                                  ? NULL
-                                  : reallocarray(prepare->known, capacity, sizeof(grown[0]));
-        if (!grown)
-            return -ENOMEM;
-        prepare->known = grown;
-        prepare->known_capacity = capacity;
-    }
-    if (!known)
-        known = &prepare->known[prepare->known_count++];
-    *known = (struct known){*key, *record, clock_monotonic_ms()};
-    return 0;
-}
-
 static void known_drop(struct prepare *prepare, struct known *known)
 {
     char hex[DIGEST_HEX_SIZE];
     (void) !unlinkat(prepare->dir, digest_hex(&known->key, hex), 0); // else the next start has it
     *known = prepare->known[--prepare->known_count];
+}
+
+// Nobody can fill the table for good with models that do not load: the oldest of those makes room.
+// Records with a form go with the last version that names it (prepare_live).
+static void known_make_room(struct prepare *prepare)
+{
+    struct known *oldest = NULL;
+    for (size_t i = 0; i < prepare->known_count; i++) {
+        struct known *known = &prepare->known[i];
+        if (!known->record.has_form && (!oldest || known->used_ms < oldest->used_ms))
+            oldest = known;
+    }
+    if (oldest)
+        known_drop(prepare, oldest);
+}
+
+static int known_grow(struct prepare *prepare)
+{
+    size_t capacity = prepare->known_capacity ? 2 * prepare->known_capacity : 16;
+    if (prepare->known_count == PREPARE_RECORDS_MAX)
+        return -ENOMEM;
+    if (capacity > PREPARE_RECORDS_MAX)
+        capacity = PREPARE_RECORDS_MAX;
+    struct known *grown = reallocarray(prepare->known, capacity, sizeof(grown[0]));
+    if (!grown)
+        return -ENOMEM;
+    prepare->known = grown;
+    prepare->known_capacity = capacity;
+    return 0;
+}
+
+static int known_put(struct prepare *prepare, const struct digest *key,
+                     const struct prepare_record *record)
+{
+    struct known *known = known_find(prepare, key);
+    if (!known && prepare->known_count == PREPARE_RECORDS_MAX)
+        known_make_room(prepare);
+    if (!known && prepare->known_count == prepare->known_capacity) {
+        int r = known_grow(prepare);
+        if (r < 0)
+            return r;
+    }
+    if (!known)
+        known = &prepare->known[prepare->known_count++];
+    *known = (struct known){*key, *record, clock_monotonic_ms()};
+    return 0;
 }
 
 static void read_record(struct prepare *prepare, const char *name)

@@ -380,6 +380,35 @@ static void test_known_again_after_a_start_without_a_worker(void **state)
     assert_memory_equal(&first.form, &second.form, sizeof(first.form));
 }
 
+// Records of models that no engine loads, as many as are kept.
+static void write_refusals(void)
+{
+    char path[5000], hex[DIGEST_HEX_SIZE];
+    AUTO_BUF struct buf text = BUF_INIT(4096);
+    const struct prepare_record record = {.reason = "the engine could not prepare it"};
+    prepare_record_append(&text, &record);
+    for (uint32_t i = 0; i < PREPARE_RECORDS_MAX; i++) {
+        const struct digest key = digest_of(&i, sizeof(i));
+        snprintf(path, sizeof(path), "%s/prepared/%s", scratch_path, digest_hex(&key, hex));
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        assert_int_equal(write(fd, text.data, text.size), text.size);
+        close(fd);
+    }
+}
+
+static void test_models_that_do_not_load_never_fill_the_table_for_others(void **state)
+{
+    prepare_free(prepare);
+    write_refusals();
+    open_prepare("/proc/self/exe");
+    struct prepare_result first = run("good");
+    assert_true(first.has_form);
+    assert_int_equal(count_in("prepared"), PREPARE_RECORDS_MAX);
+    kill(spawn_pid, SIGKILL); // nobody works any more: it is known
+    waitpid(spawn_pid, NULL, 0);
+    assert_true(run("good").has_form);
+}
+
 struct caller {
     pthread_t thread;
     struct prepare_spec spec;
@@ -468,6 +497,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_known_again_after_a_start_without_a_worker, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_models_that_do_not_load_never_fill_the_table_for_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_worker_for_all_who_ask_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_which_file_is_the_model, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_job_answers_on_the_loop, set_up, tear_down),

@@ -40,16 +40,16 @@ static int check_kind(struct s3_call *s3, const struct objects_upload *upload)
     return 0;
 }
 
-static int open_place(struct s3_call *s3, struct parting *parting, int64_t size)
+static int open_place(struct s3_call *s3, struct parting *parting, uint64_t size)
 {
     struct error err = {0};
-    if (size > (int64_t) PARTS_SIZE_MAX)
+    if (size > PARTS_SIZE_MAX)
         return s3_error(s3, AWS_S3_ENTITY_TOO_LARGE,
                         "Your proposed upload exceeds the maximum allowed size");
-    int r = size > 0 ? s3_object_check_room(s3, (uint64_t) size) : 0;
+    int r = s3_object_check_room(s3, size);
     if (r < 0)
         return r;
-    r = part_open(s3->s3, &parting->upload, parting->number, size, &parting->place, &err);
+    r = part_open(s3->s3, &parting->upload, parting->number, (int64_t) size, &parting->place, &err);
     return r < 0 ? s3_error_internal(s3, "s3.part", &err) : 0;
 }
 
@@ -66,7 +66,7 @@ int s3_part_open(struct s3_call *s3, int *ret_fd, uint64_t *ret_offset)
         return r;
     r = check_kind(s3, &parting->upload);
     if (r == 0)
-        r = open_place(s3, parting, s3->proof.has_bytes ? (int64_t) s3->proof.bytes : -1);
+        r = open_place(s3, parting, s3->proof.bytes); /* a body without its length was refused */
     if (r < 0) {
         objects_upload_done(&parting->upload);
         return r;
@@ -260,7 +260,7 @@ static int part_copy(struct s3_call *s3, struct parting *parting, struct s3_sour
     if (r == 0)
         r = read_range(s3, source->version.size, &start, &size);
     if (r == 0)
-        r = open_place(s3, parting, (int64_t) size);
+        r = open_place(s3, parting, size);
     if (r < 0)
         return r;
     if (source->found_bucket.versioning != OBJECTS_UNVERSIONED)

@@ -569,6 +569,24 @@ def test_without_a_signature_nothing_is_told_or_taken(ours, bucket):
     assert [item["Key"] for item in ours.client().list_objects_v2(Bucket=bucket)["Contents"]] == ["k"]
 
 
+def test_a_part_that_says_it_is_endless(ours, bucket):
+    from s3_signer import Signed
+
+    upload = ours.client().create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    target = f"/{bucket}/k?partNumber=1&uploadId={upload}"
+    for size in (5 * 1024 * MIB + 1, 2**63 - 1, 2**63 + 1, 2**64 - 1):
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(ours.endpoint).netloc)
+        connection.putrequest("PUT", target, skip_host=True, skip_accept_encoding=True)
+        for name, value in Signed(ours, "PUT", target, {}, "UNSIGNED-PAYLOAD").headers.items():
+            connection.putheader(name, value)
+        connection.putheader("content-length", str(size))
+        connection.endheaders(b"x" * 1000)
+        answer = connection.getresponse()
+        assert (answer.status, b"<Code>EntityTooLarge<" in answer.read()) == (400, True), size
+        connection.close()
+    ours.client().abort_multipart_upload(Bucket=bucket, Key="k", UploadId=upload)
+
+
 def test_create_only_and_replace_only(ours, bucket):
     from s3_signer import signed_request
 

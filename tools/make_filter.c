@@ -90,12 +90,12 @@ static const char *const work_allowed[] = {
 // What an inference library needs beside that, with one thread and a model whose prepared form it
 // writes into memory: it looks at the processor in /sys, and at files of libc.
 static const char *const engine_allowed[] = {
-    "memfd_create", "ftruncate", "stat", "lstat", "statx", "readlinkat", "faccessat", "faccessat2",
-    "getdents64", "getcwd", "getcpu", "pwrite64", "sched_getparam", "get_mempolicy", "clock_getres"};
+    "memfd_create", "ftruncate", "stat",           "lstat",         "statx",
+    "readlinkat",   "faccessat", "faccessat2",     "getdents64",    "getcwd",
+    "getcpu",       "pwrite64",  "sched_getparam", "get_mempolicy", "clock_getres"};
 
 // lamina-cache: takes descriptors of files, gives descriptors of memory.
-static const char *const cache_allowed[] = {"memfd_create", "ftruncate", "recvmsg", "sendmsg",
-                                            "readahead"};
+static const char *const cache_allowed[] = {"memfd_create", "ftruncate", "recvmsg", "sendmsg"};
 
 static const char *const refused[] = {
     // other file systems and namespaces

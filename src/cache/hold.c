@@ -17,7 +17,6 @@
 
 #define HUGE_PAGE (UINT64_C(2) * 1024 * 1024)
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-#define READ_AHEAD (UINT64_C(8) * 1024 * 1024)
 
 static int source_check(int source, uint64_t bytes)
 {
@@ -113,12 +112,4 @@ int hold_file(int source, uint64_t bytes, struct held *ret_held)
     forget(source, bytes);
     *ret_held = (struct held){TAKE_FD(reader), huge};
     return 0;
-}
-
-void hold_read_ahead(int source, uint64_t bytes)
-{
-    if (source_check(source, bytes) < 0)
-        return;
-    for (uint64_t at = 0; at < bytes; at += READ_AHEAD)
-        (void) readahead(source, (off_t) at, (size_t) READ_AHEAD);
 }

@@ -17,7 +17,4 @@ struct held {
 // Copies the first `bytes` of `source` (regular). -ENODATA: it is shorter; -ENOMEM, other -errno.
 int hold_file(int source, uint64_t bytes, struct held *ret_held) MUST_CHECK;
 
-// Reads it ahead into the page cache. Best effort.
-void hold_read_ahead(int source, uint64_t bytes);
-
 #endif

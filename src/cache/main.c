@@ -30,10 +30,6 @@ static int answer(const struct cache_request *request, int error, const struct h
 static int serve(const struct cache_request *request, int source)
 {
     struct held held = {.fd = -1};
-    if (request->type == CACHE_READ) {
-        hold_read_ahead(source, request->bytes);
-        return 0;
-    }
     int r = hold_file(source, request->bytes, &held);
     r = answer(request, r, &held);
     (void) fd_close(held.fd);

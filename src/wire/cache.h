@@ -10,13 +10,11 @@
 //       HOLD id, bytes; a file open for reading  ->
 //                                                <-  HELD id, bytes, huge_bytes; a sealed memfd
 //                                                <-  FAILED id, error
-//       READ id, bytes; a file open for reading  ->                                 (no answer)
 //
 // HOLD copies the file's first `bytes` bytes into memory that is charged to the cache's cgroup, on
 // huge pages where the kernel gives them, seals it (write, shrink, grow) and hands out a descriptor
-// that can only be read. READ reads the file ahead into the page cache, in bulk. Requests are served
-// one after the other. The cache keeps no descriptor: memory lives as long as laminad, or an instance
-// that maps it, holds it.
+// that can only be read. Requests are served one after the other. The cache keeps no descriptor:
+// memory lives as long as laminad, or an instance that maps it, holds it.
 //
 // Trust. The cache parses nothing; a packet that is short, long, of an unknown kind, without its
 // descriptor or with more than one ends it (laminad starts another). laminad takes a descriptor only
@@ -30,11 +28,11 @@
 #define CACHE_VERSION UINT32_C(1)
 #define CACHE_BYTES_MAX (UINT64_C(64) << 30) // of one file
 
-enum cache_type { CACHE_HOLD = 1, CACHE_READ = 2, CACHE_HELD = 3, CACHE_FAILED = 4 };
+enum cache_type { CACHE_HOLD = 1, CACHE_HELD = 3, CACHE_FAILED = 4 };
 
 struct cache_request {
     uint32_t version;
-    uint32_t type;  // HOLD, READ
+    uint32_t type;  // HOLD
     uint64_t id;    // laminad's, comes back
     uint64_t bytes; // 1 to CACHE_BYTES_MAX
 };
@@ -57,8 +55,8 @@ static inline int cache_request_check(const struct cache_request *request, uint6
                                       uint64_t fd_count)
 {
     return size == sizeof(*request) && fd_count == 1 && request->version == CACHE_VERSION &&
-                   (request->type == CACHE_HOLD || request->type == CACHE_READ) &&
-                   request->bytes >= 1 && request->bytes <= CACHE_BYTES_MAX
+                   request->type == CACHE_HOLD && request->bytes >= 1 &&
+                   request->bytes <= CACHE_BYTES_MAX
                ? 0
                : -1;
 }

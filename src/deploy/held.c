@@ -195,9 +195,7 @@ static void hold_run(void *arg)
     holding->code = store_blob_open(held->config.store, &holding->digest, &source, &bytes);
     if (holding->code == 0 && bytes != holding->bytes)
         holding->code = -EUCLEAN;
-    if (holding->code < 0)
-        return;
-    int r = cache_hold(held, source, holding);
+    int r = holding->code < 0 ? holding->code : cache_hold(held, source, holding);
     if (r == -EPIPE) // the one that died may have died long ago
         r = cache_hold(held, source, holding);
     if (r < 0)

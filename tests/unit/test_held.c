@@ -221,6 +221,9 @@ static void test_too_small_too_large_or_gone(void **state)
     assert_int_equal(want(&gone), 0);
     assert_int_equal(held_sum(held).count, 0);
     assert_int_equal(held_fd(held, &gone), 0);
+    assert_true(want(&form) > 0);
+    assert_int_equal(want(&gone), 0);
+    assert_true(held_sum(held).is_running); // it has not ended for it
 }
 
 int main(void)

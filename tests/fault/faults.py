@@ -45,15 +45,15 @@ class Faults:
         return self.calls_log.read_text().split()
 
 
-def points(calls):
+def points(calls, varying=("write",)):
     """Where to strike, as (name, nth): the first call of each name, the last if there are several, in their order.
 
-    How often a body is written depends on how it arrives: `write` only counts as the first.
+    How often a body is written depends on how it arrives: of the `varying` names only the first call counts.
     """
     chosen = {}
     for at, name in enumerate(calls):
         chosen.setdefault((name, 1), at)
-    for name in set(calls) - {"write"}:
+    for name in set(calls) - set(varying):
         nth = calls.count(name)
         chosen.setdefault((name, nth), len(calls) - calls[::-1].index(name) - 1)
     return sorted(chosen, key=chosen.get)

@@ -39,7 +39,16 @@ def role(service):
     for name in made:
         for one in iam.list_role_policies(RoleName=name)["PolicyNames"]:
             iam.delete_role_policy(RoleName=name, PolicyName=one)
+        wait_for(lambda: is_deleted(iam, name), "the instances of functions with the role to end")
+
+
+def is_deleted(iam, name):
+    """Not while a function that is gone still runs with it."""
+    try:
         iam.delete_role(RoleName=name)
+    except iam.exceptions.DeleteConflictException:
+        return False
+    return True
 
 
 def test_the_life_of_a_role(service):

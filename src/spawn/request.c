@@ -45,9 +45,10 @@ static bool start_is_valid(const struct spawn_start *start, size_t size)
 
 static bool work_is_valid(const struct spawn_work *work, size_t size)
 {
+    if (size != sizeof(*work)) // nothing behind the packet's end is read
+        return false;
     const bool is_cache = work->flags == SPAWN_WORK_CACHE;
-    return size == sizeof(*work) &&
-           (is_cache ? work->cpu_seconds == 0
+    return (is_cache ? work->cpu_seconds == 0
                      : work->cpu_seconds >= 1 && work->cpu_seconds <= 3600) &&
            work->memory_bytes >= 16 * MIB && work->memory_bytes <= SPAWN_MEMORY_MIB_MAX * MIB &&
            (is_cache || (work->flags & ~(uint32_t) SPAWN_WORK_ENGINE) == 0) && work->reserved == 0;

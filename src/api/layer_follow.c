@@ -21,14 +21,22 @@
 #include "store/store.h"
 
 #define BUSY_RETRY_MS 50
+#define FAILED_RETRY_MS 5000
 
 struct layer_follow {
     struct api *api;
     struct list all; /* of struct follower */
 };
 
+/* Versions of the layer at this place that would not serve, from the first to the last: not tried again. */
+struct refused {
+    char layer[VERSION_LAYER_NAME_MAX + 1];
+    uint64_t first, last;
+};
+
 /*
  *   LOOKING ─► MERGING ─► SWITCHING ─► LOOKING ...
+ *      │           └─ changed meanwhile, or no longer followed: LOOKING, the draft is dropped
  *      │ nothing newer, or no longer followed: freed
  *      └─ the function is being changed: again after BUSY_RETRY_MS
  */
@@ -37,10 +45,10 @@ struct follower {
     struct layer_follow *follow;
     char *name;
     struct loop_timer timer;
-    struct version *draft; /* while merging; owned */
-    struct store_pin *pin; /* keeps the merged tree until the switch is done */
-    struct version_layer refused[VERSION_LAYERS_MAX]; /* what would not serve: not tried again */
-    size_t n_refused;
+    struct version *draft;                      /* from MERGING on; owned */
+    char base[UUID_SIZE];                       /* revision of the $LATEST that it was made of */
+    struct store_pin *pin;                      /* keeps the merged tree until the switch is done */
+    struct refused refused[VERSION_LAYERS_MAX]; /* by the layer's place in the function */
 };
 
 static void look(void *arg);
@@ -102,19 +110,16 @@ static bool names(const char *array_json, const char *wanted)
     return false;
 }
 
-static bool was_refused(const struct follower *follower, const struct layer_version *version)
+static bool was_refused(const struct refused *refused, const struct layer_version *version)
 {
-    for (size_t i = 0; i < follower->n_refused; i++)
-        if (strcmp(follower->refused[i].name, version->name) == 0 &&
-            follower->refused[i].number == version->number)
-            return true;
-    return false;
+    return strcmp(refused->layer, version->name) == 0 && version->number >= refused->first &&
+           version->number <= refused->last;
 }
 
 static const struct layer_version *newest(const struct follower *follower,
-                                          const struct version *draft,
-                                          const struct version_layer *now)
+                                          const struct version *draft, size_t place)
 {
+    const struct version_layer *now = &draft->layers[place];
     const struct layer *layer =
         layers_find(follower->follow->api->config.layers, str_of(now->name));
     for (size_t i = layer ? layer->count : 0; i-- > 0;) {
@@ -122,7 +127,8 @@ static const struct layer_version *newest(const struct follower *follower,
         if (version->number <= now->number)
             return NULL;
         if (names(version->runtimes_json, draft->runtime) &&
-            names(version->architectures_json, "x86_64") && !was_refused(follower, version))
+            names(version->architectures_json, "x86_64") &&
+            !was_refused(&follower->refused[place], version))
             return version;
     }
     return NULL;
@@ -134,7 +140,7 @@ static bool take_newest(const struct follower *follower, struct version *draft)
     bool is_new = false;
     for (size_t i = 0; i < draft->n_layers; i++) {
         struct version_layer *layer = &draft->layers[i];
-        const struct layer_version *version = newest(follower, draft, layer);
+        const struct layer_version *version = newest(follower, draft, i);
         if (!version)
             continue;
         layer->number = version->number;
@@ -148,13 +154,28 @@ static bool take_newest(const struct follower *follower, struct version *draft)
 
 /* ---- steps */
 
-static void again(struct follower *follower, int64_t after_ms)
+static void wait_for(struct follower *follower, int64_t after_ms, void (*next)(void *arg))
 {
-    if (loop_timer_start(follower->follow->api->config.loop, &follower->timer, after_ms, look,
+    if (loop_timer_start(follower->follow->api->config.loop, &follower->timer, after_ms, next,
                          follower) == 0)
         return;
     log_error("layer.follow", "function=%s error=memory", follower->name);
     follower_free(follower);
+}
+
+static void again(struct follower *follower, int64_t after_ms)
+{
+    wait_for(follower, after_ms, look);
+}
+
+static void refused_add(struct refused *refused, const struct version_layer *layer)
+{
+    bool is_other = strcmp(refused->layer, layer->name) != 0;
+    memcpy(refused->layer, layer->name, sizeof(refused->layer));
+    if (is_other || layer->number < refused->first)
+        refused->first = layer->number;
+    if (is_other || layer->number > refused->last)
+        refused->last = layer->number;
 }
 
 static void refuse(struct follower *follower, const struct version *draft)
@@ -163,9 +184,14 @@ static void refuse(struct follower *follower, const struct version *draft)
         catalog_function(follower->follow->api->config.catalog, follower->name);
     const struct version *now = function ? function->latest : NULL;
     for (size_t i = 0; now && i < draft->n_layers && i < now->n_layers; i++)
-        if (draft->layers[i].number != now->layers[i].number &&
-            follower->n_refused < VERSION_LAYERS_MAX)
-            follower->refused[follower->n_refused++] = draft->layers[i];
+        if (draft->layers[i].number != now->layers[i].number)
+            refused_add(&follower->refused[i], &draft->layers[i]);
+}
+
+static void drop_draft(struct follower *follower)
+{
+    version_unref(TAKE_PTR(follower->draft));
+    store_unpin(TAKE_PTR(follower->pin));
 }
 
 static void switched(void *arg, const struct switch_result *result)
@@ -175,26 +201,36 @@ static void switched(void *arg, const struct switch_result *result)
         log_info("layer.follow", "function=%s", follower->name);
     else if (result->code == -EINVAL)
         refuse(follower, follower->draft);
-    version_unref(follower->draft);
-    follower->draft = NULL;
-    store_unpin(follower->pin);
-    follower->pin = NULL;
+    bool has_failed = result->code < 0 && result->code != -EINVAL && result->code != -ECANCELED;
+    drop_draft(follower);
     deploy_collect_soon(follower->follow->api->config.deploy);
-    again(follower, 0);
+    again(follower, has_failed ? FAILED_RETRY_MS : 0);
 }
 
-static void begin_switch(struct follower *follower)
+/* Is $LATEST still what the draft was made of, and followed? The switch itself looks only from its start on. */
+static bool is_current(const struct follower *follower)
 {
+    const struct function *function =
+        catalog_function(follower->follow->api->config.catalog, follower->name);
+    return function && layer_follow_is_on(function) &&
+           strcmp(function->latest->revision_id, follower->base) == 0;
+}
+
+/* The merged tree is kept while others switch: a layer that hundreds follow is merged once for each. */
+static void begin_switch(void *arg)
+{
+    struct follower *follower = arg;
+    if (!is_current(follower)) {
+        drop_draft(follower);
+        again(follower, 0);
+        return;
+    }
     struct version *given = version_ref(follower->draft);
     int r = switch_start(follower->follow->api->config.switcher, given, switched, follower);
     if (r == 0)
         return;
     version_unref(given);
-    version_unref(follower->draft);
-    follower->draft = NULL;
-    store_unpin(follower->pin);
-    follower->pin = NULL;
-    again(follower, BUSY_RETRY_MS);
+    wait_for(follower, BUSY_RETRY_MS, begin_switch);
 }
 
 static void merged(void *arg, struct deploy_result *result)
@@ -246,6 +282,7 @@ static void tell_too_large(struct follower *follower, const struct function *fun
 static void merge(struct follower *follower, struct version *draft)
 {
     struct digest trees[VERSION_LAYERS_MAX];
+    memcpy(follower->base, draft->revision_id, sizeof(follower->base));
     draft->has_opt_tree = false;
     version_renew_execution(draft);
     code_set_active(draft);

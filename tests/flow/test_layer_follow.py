@@ -123,6 +123,46 @@ def test_one_that_is_too_large_is_told(client):
     assert arns(client, name) == [f"{LAYER}{layer}:2", f"{LAYER}{big}:1"]
 
 
+def test_a_change_made_while_layers_are_merged_is_kept(service, client):
+    """The merge of a large layer takes a while: what the user changes meanwhile stands, and the layer moves all the same."""
+    many, layer = fresh_name(), fresh_name()
+    publish(client, {f"many/{i}": "" for i in range(8000)}, many)
+    publish(client, {"a": "1"}, layer)
+    name = follower(client, [f"{LAYER}{many}:1", f"{LAYER}{layer}:1"])
+    publish(client, {"a": "2"}, layer)
+    client.update_function_configuration(FunctionName=name, Description="mine")
+    settles(client, name, [f"{LAYER}{many}:1", f"{LAYER}{layer}:2"])
+    assert shown(client, name)["Description"] == "mine"
+    publish(client, {"a": "3"}, layer)
+    client.untag_resource(Resource=ARN + name, TagKeys=list(TAG))
+    before = arns(client, name)
+    client.update_function_configuration(FunctionName=name, Layers=[f"{LAYER}{many}:1", f"{LAYER}{layer}:1"])
+    other = follower(client, [f"{LAYER}{layer}:1"])  # its turn comes later
+    settles(client, other, [f"{LAYER}{layer}:3"])
+    assert arns(client, name) == [f"{LAYER}{many}:1", f"{LAYER}{layer}:1"], before
+
+
+def test_versions_that_break_are_each_tried_once(service, client):
+    """However many there are."""
+    layer, name = fresh_name(), fresh_name()
+    publish(client, {"bootstrap": LOOK, "a": "1"}, layer)
+    client.create_function(**settings(name, Code={"ZipFile": zip_of({"data": "x"})}, Layers=[f"{LAYER}{layer}:1"]))
+    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    for number in range(7):
+        publish(client, {"bootstrap": "#!/bin/sh\nexit 3\n", "a": str(number)}, layer)
+
+    def refused():
+        return service.log().count(f"switch.refused function={name} ")
+
+    client.tag_resource(Resource=ARN + name, Tags=TAG)
+    wait_for(lambda: refused() == 7, "seven refusals")
+    for _ in range(3):  # each takes as long as a look at the function, or longer
+        follower(client, [f"{LAYER}{layer}:1"], Handler="x")
+    assert refused() == 7
+    publish(client, {"bootstrap": LOOK, "a": "9"}, layer)
+    settles(client, name, [f"{LAYER}{layer}:9"])
+
+
 def test_a_start_takes_up_what_a_kill_left_undone(make_service):
     """Published, and the service gone before the switch: the function follows after the start."""
     service = make_service()

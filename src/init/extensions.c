@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #define PLACE "/opt/extensions/"
 #define API "/lamina/init/"
@@ -67,7 +68,7 @@ static int begins_with(const char *text, const char *with)
 
 // ---- talking to laminad
 
-long api_connect(uint16_t port)
+long api_connect(uint16_t port, const struct timeval *limit)
 {
     struct sockaddr_in to = {
         .sin_family = AF_INET,
@@ -75,6 +76,10 @@ long api_connect(uint16_t port)
         .sin_addr.s_addr = 0x0100007f, // 127.0.0.1, both as the network has them
     };
     long fd = CALL(socket, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && limit) {
+        CALL(setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, limit, sizeof(*limit));
+        CALL(setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, limit, sizeof(*limit));
+    }
     long r = fd < 0 ? fd : CALL(connect, fd, &to, sizeof(to));
     if (fd >= 0 && r < 0)
         CALL(close, fd);
@@ -112,7 +117,7 @@ static long api_post(long fd, const char *path, const struct text *body)
 static void tell_ended(const char *kind, const char *name, int status, int error)
 {
     static struct text body;
-    long fd = api_connect(SPAWN_PORT_RUNTIME);
+    long fd = api_connect(SPAWN_PORT_RUNTIME, NULL);
     if (fd < 0)
         return; // laminad has closed the listener: the sandbox is ending anyway
     body.size = 0;
@@ -241,7 +246,7 @@ void extensions_start(char *const *environment)
         text_add(&names, name_of(&extensions[i]));
         text_add(&names, "\n");
     }
-    api = api_connect(SPAWN_PORT_RUNTIME);
+    api = api_connect(SPAWN_PORT_RUNTIME, NULL);
     if (api >= 0)
         (void) api_post(api, "extensions",
                         &names); // without an answer nothing goes on, which ends the init phase

@@ -42,8 +42,11 @@ void extensions_tell_bootstrap(int status, int error);
 // courier.c: starts it, once.
 void courier_start(void);
 
-// A connection to the Runtime API, or -errno.
-long api_connect(uint16_t port);
+struct timeval;
+
+// A connection to the Runtime API or another port inside, or -errno. `limit` of making it, and of
+// each read and write; NULL: none.
+long api_connect(uint16_t port, const struct timeval *limit);
 // Writes all of it. 0 or -errno.
 long api_write(long fd, const char *data, unsigned long size);
 

@@ -28,6 +28,7 @@ struct extension {
     char id[UUID_SIZE];
     char name[NAME_MAX_BYTES + 1];
     bool wants_invoke, wants_shutdown;
+    bool is_shutdown_told;
     struct http_request *parked; /* its event/next */
 };
 
@@ -255,6 +256,8 @@ const char *extensions_caller(struct extensions *extensions, struct http_request
 
 /* ---- event/next */
 
+static void shutdown_give(struct extensions *extensions, struct extension *extension);
+
 static void event_next_gone(struct http_request *request)
 {
     struct extension *extension = request->user;
@@ -275,7 +278,10 @@ static void event_next(struct extensions *extensions, struct http_request *reque
     request->user = extension;
     extension->parked = request;
     http_request_on_gone(request, event_next_gone);
-    extensions->events->parked(extensions->arg);
+    if (extensions->shutdown_reason)
+        shutdown_give(extensions, extension);
+    else
+        extensions->events->parked(extensions->arg);
 }
 
 static void next_complete(struct http_request *request, int status)
@@ -305,9 +311,10 @@ static void event_give(struct extension *extension, const struct buf *event)
     struct http_request *parked = extension->parked;
     if (!parked)
         return;
+    char id[UUID_SIZE];
     extension->parked = NULL;
     http_request_on_gone(parked, NULL);
-    respond_json(parked, 200, event, "Lambda-Extension-Event-Identifier", extension->id);
+    respond_json(parked, 200, event, "Lambda-Extension-Event-Identifier", uuid_new(id));
 }
 
 void extensions_invoke(struct extensions *extensions, const struct instance_request *request,
@@ -345,16 +352,26 @@ bool extensions_are_external(const struct extensions *extensions)
     return extensions->n_externals > 0;
 }
 
+/* Now, or when it asks: until the end. */
+static void shutdown_give(struct extensions *extensions, struct extension *extension)
+{
+    AUTO_BUF struct buf event = BUF_INIT(EVENT_BYTES_MAX);
+    if (!extension->wants_shutdown || extension->is_shutdown_told || !extension->parked)
+        return;
+    extension->is_shutdown_told = true;
+    buf_printf(&event, "{\"eventType\":\"SHUTDOWN\",\"shutdownReason\":\"%s\",\"deadlineMs\":%lld}",
+               extensions->shutdown_reason, (long long) extensions->shutdown_deadline_ms);
+    event_give(extension, &event);
+}
+
 void extensions_shutdown(struct extensions *extensions, const char *reason,
                          int64_t deadline_wall_ms)
 {
-    AUTO_BUF struct buf event = BUF_INIT(EVENT_BYTES_MAX);
     struct http_request *orders = extensions->orders;
-    buf_printf(&event, "{\"eventType\":\"SHUTDOWN\",\"shutdownReason\":\"%s\",\"deadlineMs\":%lld}",
-               reason, (long long) deadline_wall_ms);
+    extensions->shutdown_reason = reason;
+    extensions->shutdown_deadline_ms = deadline_wall_ms;
     LIST_FOR_EACH (struct extension, each, &extensions->all, link)
-        if (each->wants_shutdown)
-            event_give(each, &event);
+        shutdown_give(extensions, each);
     extensions->orders = NULL;
     if (!orders)
         return;
@@ -418,6 +435,8 @@ static void externals_take(struct extensions *extensions, struct http_request *r
     http_request_on_gone(request, announcement_gone);
     if (is_too_many)
         extensions->events->too_many(extensions->arg);
+    else
+        announcement_answer(extensions); /* none has a name that can register */
 }
 
 /* Once, and before anybody registered: from lamina-init, which sends it before it starts any process. */

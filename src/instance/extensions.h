@@ -78,6 +78,8 @@ struct extensions {
     struct http_request *orders;       /* parked until there is one */
     bool wants_courier;                /* for telemetry.h; lamina-init was not yet told */
     bool has_courier;
+    const char *shutdown_reason; /* a literal; NULL: the end has not begun */
+    int64_t shutdown_deadline_ms;
 };
 
 void extensions_init(struct extensions *extensions, const struct extensions_events *events,
@@ -105,8 +107,8 @@ void extensions_tell(const struct extensions *extensions, struct log_stream *log
 
 /* Are there files in /opt/extensions, whose processes want to hear of the end? */
 bool extensions_are_external(const struct extensions *extensions);
-/* The end comes: those who asked for SHUTDOWN and wait are told, and lamina-init sends the bootstrap SIGTERM.
- * `reason`: spindown, timeout or failure. */
+/* The end comes: those who asked for SHUTDOWN are told, now or when they ask for their next event, and lamina-init
+ * sends the bootstrap SIGTERM. `reason`: spindown, timeout or failure; a literal. */
 void extensions_shutdown(struct extensions *extensions, const char *reason,
                          int64_t deadline_wall_ms);
 

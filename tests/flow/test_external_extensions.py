@@ -56,6 +56,8 @@ while True:
         if DOES == "stays":
             time.sleep(60)
         break
+    if DOES == "late":
+        time.sleep(1.5)
     if DOES == "crashes":
         os.abort()
     if DOES == "exit error":
@@ -146,6 +148,19 @@ def test_a_timeout_is_told(service, client):
     kind, message = failure(client, name)
     assert kind == "Sandbox.Timedout" and message.endswith("Task timed out after 1.00 seconds")
     wait_for(lambda: "one heard timeout True" in logs(service, name), "the extension to hear of the time-out")
+
+
+def test_one_that_asks_after_the_end_began_is_told(service, client):
+    """It was at work when the call timed out."""
+    name = function(client, {"one": EXTENSION}, LOOK.replace("answer='{'", "sleep 60; answer='{'"), Timeout=1, does="one=late")
+    assert failure(client, name)[0] == "Sandbox.Timedout"
+    wait_for(lambda: name not in service.lamina("ps").stdout, "the instance to end")
+    assert "one heard timeout True" in logs(service, name)
+
+
+def test_a_name_that_is_none_keeps_nobody_from_running(client):
+    name = function(client, {"a b": "#!/bin/sh\nexec sleep 600\n"})
+    assert json.load(call(client, name, "/opt/extensions/none")["Payload"]) == {"/opt/extensions/none": "(none)"}
 
 
 def test_a_runtime_that_ends_is_told(service, client):

@@ -51,6 +51,7 @@ static void subscription_free(struct telemetry_subscription *subscription)
         telemetry->delivering = NULL;
     loop_timer_stop(&subscription->timer);
     list_remove(&subscription->link);
+    telemetry->pending_bytes -= subscription->pending.size;
     buf_done(&subscription->pending);
     free(subscription);
     telemetry->count--;
@@ -77,28 +78,33 @@ static void due(struct telemetry_subscription *subscription)
 {
     subscription->is_due = true;
     loop_timer_stop(&subscription->timer);
-    deliver_due(subscription->owner);
 }
 
 static void timed_out(void *arg)
 {
-    due(arg);
+    struct telemetry_subscription *subscription = arg;
+    due(subscription);
+    deliver_due(subscription->owner);
 }
 
 static void item_put(struct telemetry_subscription *subscription, struct str item)
 {
     struct buf *pending = &subscription->pending;
-    if (pending->size + item.size > pending->maximum) {
+    struct telemetry *telemetry = subscription->owner;
+    if (pending->size + item.size > pending->maximum ||
+        telemetry->pending_bytes + item.size > TELEMETRY_PENDING_MAX) {
         subscription->dropped_items++;
         subscription->dropped_bytes += item.size;
         return;
     }
     if (buf_append_str(pending, item) < 0) {
+        telemetry->pending_bytes -= pending->size;
         buf_clear(pending); /* no memory: what was there is lost, too */
         subscription->dropped_items += subscription->items + 1;
         subscription->items = 0;
         return;
     }
+    telemetry->pending_bytes += item.size;
     subscription->items++;
 }
 
@@ -172,9 +178,10 @@ static void event_at(struct telemetry_subscription *subscription, const char *ty
 void telemetry_event(struct telemetry *telemetry, enum telemetry_kind kind, const char *type,
                      struct str record)
 {
-    LIST_FOR_EACH_SAFE (struct telemetry_subscription, each, &telemetry->all, link)
+    LIST_FOR_EACH (struct telemetry_subscription, each, &telemetry->all, link)
         if (each->wanted.kinds & kind)
             event_at(each, type, clock_wall_ms(), record);
+    deliver_due(telemetry); /* at last: it changes the list */
 }
 
 void telemetry_lines(struct telemetry *telemetry, struct str lines)
@@ -261,9 +268,10 @@ void telemetry_init_done(struct telemetry *telemetry, const char *status, uint64
 
 void telemetry_flush(struct telemetry *telemetry)
 {
-    LIST_FOR_EACH_SAFE (struct telemetry_subscription, each, &telemetry->all, link)
+    LIST_FOR_EACH (struct telemetry_subscription, each, &telemetry->all, link)
         if (each->items > 0)
             due(each);
+    deliver_due(telemetry);
 }
 
 /* ---- delivery */
@@ -328,6 +336,9 @@ static void deliver(struct telemetry *telemetry, struct telemetry_subscription *
                                      .body_kind = HTTP_BODY_BUF,
                                      .buf = body};
     buf_consume(&subscription->pending, size);
+    telemetry->pending_bytes -= size;
+    if (subscription->pending.size == 0)
+        buf_done(&subscription->pending); /* what a burst took is given back */
     subscription->items -= items;
     subscription->is_due = subscription->items > 0;
     telemetry->delivering = subscription;

@@ -13,7 +13,8 @@
  * connect into a sandbox; the courier, a child of lamina-init, carries the bytes. It runs only beside external extensions:
  * in other sandboxes a subscription is answered 202 "not supported", which extensions accept.
  *
- * Thread: loop only. Private to src/instance. Limits: TELEMETRY_SUBSCRIPTIONS_MAX; twice maxBytes (at most 1 MiB) each.
+ * Thread: loop only. Private to src/instance. Limits: TELEMETRY_SUBSCRIPTIONS_MAX; twice maxBytes (at most 1 MiB) each,
+ * TELEMETRY_PENDING_MAX bytes together.
  */
 #ifndef LAMINA_INSTANCE_TELEMETRY_H
 #define LAMINA_INSTANCE_TELEMETRY_H
@@ -27,6 +28,8 @@
 #include "base/str.h"
 
 #define TELEMETRY_SUBSCRIPTIONS_MAX 10
+#define TELEMETRY_PENDING_MAX                                                                      \
+    ((size_t) 4 << 20) /* of laminad's memory a sandbox, whoever takes nothing */
 
 struct extensions;
 struct http_request;
@@ -48,6 +51,7 @@ struct telemetry {
     struct http_request *courier;              /* parked until something is due */
     struct telemetry_subscription *delivering; /* what the courier carries; NULL: nothing */
     size_t delivering_items, delivering_bytes;
+    size_t pending_bytes; /* of all subscriptions */
 };
 
 void telemetry_init(struct telemetry *telemetry, struct loop *loop, struct extensions *extensions,

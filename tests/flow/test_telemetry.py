@@ -164,6 +164,23 @@ def test_the_logs_api_has_its_own_names(client):
     assert "platform.logsSubscription" in kinds and not {"platform.initStart", "platform.telemetrySubscription"} & kinds
 
 
+def test_two_subscriptions_get_every_item_once(client):
+    """Also those with which a delivery becomes due."""
+    wanted = {**BASIC, "types": ["function"], "buffering": {"maxItems": 1000, "maxBytes": 1048576, "timeoutMs": 1000}}
+    logs = {**wanted, "PATH": "/2020-08-15/logs", "schemaVersion": "2021-03-18",
+            "destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:4243/there"}}
+    name = function(client, wanted, logs,
+                    bootstrap=LOOK.replace("answer='{' comma=", "[[ $event != *answers* ]] || seq 2500; answer='{' comma="))
+    read(client, name, "/tmp/answers")
+
+    def lines(where):
+        return [each["record"] for each in items(client, name) if each["where"] == where]
+
+    for where in ("/here", "/there"):
+        wait_for(lambda: "2500" in lines(where), f"the last item to come {where}")
+        assert sorted(lines(where), key=int) == [str(i) for i in range(1, 2501)]
+
+
 BAD = [
     ({"schemaVersion": "1999-01-01"}, "schemaVersion"),
     ({"types": []}, "types"),

@@ -8,8 +8,9 @@
 
 #include <errno.h>
 
-// Values of `paths`: what stands at a path already, put there by a later tree.
-static char mark_directory, mark_other;
+// Values of `paths`: what stands at a path already, put there by a later tree. A closed directory
+// stands over something else of a tree between: nothing of earlier trees comes to lie in it.
+static char mark_directory, mark_closed, mark_other;
 
 struct merge {
     struct store *store; // borrowed
@@ -38,10 +39,23 @@ static bool is_hidden(const struct merge *merge, const struct manifest_entry *en
     return map_get(&merge->paths, path) != NULL;
 }
 
+// What is hidden hides in its turn: a file, or a directory of a closed one, closes the directory over it.
+static int merge_hidden(struct merge *merge, const struct manifest_entry *entry, struct error *err)
+{
+    struct str path = str_of_data(entry->path, entry->path_size);
+    bool has_parent;
+    void *old, *above = parent_mark(merge, path, &has_parent);
+    if (map_get(&merge->paths, path) != &mark_directory ||
+        (entry->type == MANIFEST_DIRECTORY && above != &mark_closed))
+        return 0;
+    int r = map_replace(&merge->paths, path, &mark_closed, &old);
+    return r < 0 ? error_set(err, r, "no memory for the tree") : 0;
+}
+
 static int merge_entry(struct merge *merge, const struct manifest_entry *entry, struct error *err)
 {
     if (is_hidden(merge, entry))
-        return 0;
+        return merge_hidden(merge, entry, err);
     struct str path = str_of_data(entry->path, entry->path_size);
     void *mark = entry->type == MANIFEST_DIRECTORY ? &mark_directory : &mark_other;
     int r = map_put(&merge->paths, path, mark);
@@ -133,8 +147,10 @@ int store_tree_has_files_in(struct store *store, const struct digest *tree_id, s
     for (size_t i = 0; r == 0 && i < manifest.count; i++) {
         const struct manifest_entry *entry = &manifest.entries[i];
         struct str path = str_of_data(entry->path, entry->path_size);
-        if (entry->type != MANIFEST_DIRECTORY &&
-            str_find_last(path, '/') == (ptrdiff_t) folder.size && str_has_prefix(path, folder))
+        bool is_link = entry->type == MANIFEST_LINK && str_equal(path, folder);
+        if (is_link ||
+            (entry->type != MANIFEST_DIRECTORY &&
+             str_find_last(path, '/') == (ptrdiff_t) folder.size && str_has_prefix(path, folder)))
             return 1;
     }
     return r;

@@ -20,7 +20,8 @@
 
 #include "store/store.h"
 
-// Is there a file or a link directly in this directory of the tree? 1, 0 or -errno.
+// Is there a file or a link directly in this directory of the tree? 1, 0 or -errno. 1 also when the
+// directory is a link: what is behind it is not looked at.
 int store_tree_has_files_in(struct store *store, const struct digest *tree_id, struct str folder,
                             struct error *err) MUST_CHECK;
 

@@ -129,6 +129,41 @@ static struct digest merged(struct store_pin **ret_pin)
     return tree;
 }
 
+// What a tree between puts in a directory's place hides the directory, whatever a later one puts there.
+static void test_what_is_hidden_does_not_come_back(void **state)
+{
+    static const struct entry low[] = {{"a/x", "low"}, {"a/sub/y", "low"}, {"b/x", "low"}};
+    static const struct entry middle[] = {{"a", "a file"}, {"b/y", "middle"}};
+    static const struct entry high[] = {{"a/z", "high"}, {"a/sub/w", "high"}, {"b/z", "high"}};
+    static const struct entry expected[] = {
+        {"a/z", "high"}, {"a/sub/w", "high"}, {"b/x", "low"}, {"b/y", "middle"}, {"b/z", "high"},
+    };
+    struct digest trees[] = {tree_of(low, ARRAY_SIZE(low)), tree_of(middle, ARRAY_SIZE(middle)),
+                             tree_of(high, ARRAY_SIZE(high))};
+    struct store_pin *pin;
+    struct digest tree;
+    AUTO_MANIFEST struct manifest manifest = {0};
+    OK(store_tree_merge(store, trees, ARRAY_SIZE(trees), NULL, &tree, &pin, &err));
+    for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+        check(&tree, &expected[i]);
+    OK(tree_manifest(store, &tree, &manifest, &err));
+    assert_int_equal(manifest.count, ARRAY_SIZE(expected) + 3); // and a, a/sub, b
+    store_unpin(pin);
+}
+
+static void test_files_are_seen_in_a_folder(void **state)
+{
+    static const struct entry with[] = {{"extensions/e", "x"}};
+    static const struct entry link[] = {{"other/e", "x"}, {"extensions", "-> other"}};
+    static const struct entry without[] = {{"extensions", NULL}, {"extensions/d/e", "x"}};
+    struct digest tree = tree_of(with, ARRAY_SIZE(with));
+    assert_int_equal(store_tree_has_files_in(store, &tree, STR("extensions"), &err), 1);
+    tree = tree_of(link, ARRAY_SIZE(link));
+    assert_int_equal(store_tree_has_files_in(store, &tree, STR("extensions"), &err), 1);
+    tree = tree_of(without, ARRAY_SIZE(without));
+    assert_int_equal(store_tree_has_files_in(store, &tree, STR("extensions"), &err), 0);
+}
+
 static void test_the_later_tree_wins(void **state)
 {
     static const struct entry expected[] = {
@@ -305,6 +340,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     static const struct CMUnitTest tests[] = {
         TEST(test_the_later_tree_wins),
+        TEST(test_what_is_hidden_does_not_come_back),
+        TEST(test_files_are_seen_in_a_folder),
         TEST(test_files_are_the_same_inodes),
         TEST(test_names_that_sort_around_a_slash),
         TEST(test_an_unknown_tree),

@@ -96,12 +96,7 @@ static int head_read(long api, struct delivery *delivery)
 static long receiver_connect(unsigned long port)
 {
     static const struct timeval limit = {.tv_sec = RECEIVER_S};
-    long fd = port > 65535 ? -EINVAL : api_connect((uint16_t) port);
-    if (fd >= 0) {
-        CALL(setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-        CALL(setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    }
-    return fd;
+    return port > 65535 ? -EINVAL : api_connect((uint16_t) port, &limit);
 }
 
 // Passes the bytes on; they are read to their end whether or not somebody takes them. 1 when all went.
@@ -156,7 +151,7 @@ static _Noreturn void courier_run(void)
     const char *ask = ask_first;
     unsigned long ask_size = sizeof(ask_first) - 1;
     for (;;) {
-        long api = api_connect(SPAWN_PORT_RUNTIME);
+        long api = api_connect(SPAWN_PORT_RUNTIME, NULL);
         int r = api < 0 ? -1 : 0;
         while (r >= 0 && api_write(api, ask, ask_size) == 0) {
             r = deliver(api);

@@ -51,8 +51,8 @@ enum auth_service {
     AUTH_SERVICE_LAMBDA, // Lambda's API and Lamina's own
     AUTH_SERVICE_STS,
     AUTH_SERVICE_IAM,
-    AUTH_SERVICE_S3, // known names whose API does not exist yet: the router answers that
-    AUTH_SERVICE_SAGEMAKER,
+    AUTH_SERVICE_S3,
+    AUTH_SERVICE_SAGEMAKER, // a known name whose API is not built: the router answers that
 };
 
 // Keys that are valid for one request's listener only, with a session token: a sandbox's.

@@ -395,11 +395,6 @@ int64_t worker_keep_ms(const struct worker *worker)
 
 /* ---- spares: forks that wait ahead of their calls */
 
-static uint32_t pool_spares(const struct pool *pool)
-{
-    return pool->spare_count;
-}
-
 /* One that is never called is not made again and again: its worth falls with the time that it was not needed. */
 static bool spare_is_worth_it(const struct pool *pool)
 {
@@ -421,7 +416,7 @@ static bool spare_is_wanted(const struct pool *pool)
         loop_now_ms(scheduler->loop) - (int64_t) scheduler->limits.keepalive_s * 1000;
     return pool_template_ready(pool) && !pool->is_retired && !pool->has_failed &&
            !scheduler->is_draining && pool->queue_count == 0 &&
-           pool_spares(pool) < scheduler->limits.spares && pool->called_ms >= since_ms &&
+           pool->spare_count < scheduler->limits.spares && pool->called_ms >= since_ms &&
            scheduler->totals.instances + scheduler->limits.spares < scheduler->limits.concurrency &&
            scheduler->starting < scheduler->limits.starts_at_once && spare_is_worth_it(pool);
 }

@@ -145,8 +145,15 @@ static int address_make(struct remote *remote)
 static void hmac(const void *key, size_t key_size, const char *text,
                  unsigned char out[SHA256_BYTES])
 {
-    unsigned char pad[64], inner[SHA256_BYTES];
+    unsigned char pad[64], inner[SHA256_BYTES], digest[SHA256_BYTES];
     struct sha256 sha256;
+    if (key_size > sizeof pad) { // RFC 2104: a longer key is its digest
+        sha256_init(&sha256);
+        sha256_update(&sha256, key, key_size);
+        sha256_final(&sha256, digest);
+        key = digest;
+        key_size = sizeof digest;
+    }
     for (size_t i = 0; i < sizeof pad; i++)
         pad[i] = (unsigned char) ((i < key_size ? ((const unsigned char *) key)[i] : 0) ^ 0x36);
     sha256_init(&sha256);
@@ -172,7 +179,7 @@ static void signing_key(const struct remote *remote, const char *date,
 {
     char first[512];
     (void) snprintf(first, sizeof first, "AWS4%s", remote->secret);
-    hmac(first, strlen(first) < 64 ? strlen(first) : 64, date, key);
+    hmac(first, strlen(first), date, key);
     hmac(key, SHA256_BYTES, remote->region, key);
     hmac(key, SHA256_BYTES, "s3", key);
     hmac(key, SHA256_BYTES, "aws4_request", key);

@@ -21,7 +21,8 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-KEY, SECRET = "AKIAORIGINTESTKEY000", "origin/secret+of/a/test"
+# Longer than a block of SHA-256, as AWS's never are and other stores' may be.
+KEY, SECRET = "AKIAORIGINTESTKEY000", "origin/secret+of/a/test/" * 3
 REASONS = {200: "OK", 206: "Partial Content", 301: "Moved Permanently", 307: "Temporary Redirect", 403: "Forbidden",
            404: "Not Found", 412: "Precondition Failed", 416: "Range", 500: "Internal", 503: "Slow Down"}
 

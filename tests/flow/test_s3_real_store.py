@@ -9,6 +9,7 @@ import pytest
 
 from lambda_function import function
 from model_function import infer, model_function, needs_library, tensor
+from s3_origin import KEY, SECRET, Origin
 from test_s3_models import PACKAGE, content, failure, invoke, with_model
 from test_s3_switch import scale
 
@@ -79,6 +80,16 @@ def test_lamina_model_fetches_by_itself(build, radosgw, models):
         assert infer(api, X)["y"]["data"] == [3, 6]
         answer = api.invoke({})
         assert answer.json["versions"] == [hashlib.sha256(model).hexdigest()]
+
+
+@needs_library
+def test_lamina_model_signs_with_a_long_secret(build):
+    """Against a store of the tests' own that checks each signature: radosgw's secrets are short."""
+    with Origin() as origin:
+        origin.put("models", "m.onnx", scale(3))
+        with model_function(build, MODEL_URI="s3://models/m.onnx", AWS_ENDPOINT_URL=origin.endpoint, AWS_REGION="us-east-1",
+                            AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET) as api:
+            assert infer(api, X)["y"]["data"] == [3, 6]
 
 
 @needs_library

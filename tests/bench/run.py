@@ -5,9 +5,9 @@
 Prints a table and writes BUILD/bench.json. Each row is measured ROUNDS times, interleaved with the others, and
 the median over the rounds is what counts: this kind of figure moves by a factor of two on a shared machine.
 
-    tests/bench/run.py [--build DIR] [--smoke] [--json FILE] [--check]
+    tests/bench/run.py [--build DIR] [--smoke] [--only AREA,...] [--json FILE] [--check]
 
---smoke runs everything once and briefly: it shows that the benchmarks work, not how fast anything is.
+--only runs some of the areas (AREAS below; the table at the end has their rows alone). --smoke runs everything once and briefly: it shows that the benchmarks work, not how fast anything is.
 --check exits 1 when a bar is missed. Run as root, on a quiet machine.
 """
 
@@ -270,7 +270,7 @@ def handler_rows(service, rows, directory, cache, seconds, smoke):
                     rates[what, 16] / rates["serverless-offline", 16])
 
 
-def template_rows(build, rows, model, smoke):
+def template_rows(build, rows, smoke):
     """Services of their own: the packages are larger than AWS's limits; one is without spares, one without templates."""
     with tempfile.TemporaryDirectory(prefix="lamina-bench-") as directory:
         os.chmod(directory, 0o755)
@@ -280,7 +280,7 @@ def template_rows(build, rows, model, smoke):
                 (Path(directory) / name).mkdir()
                 made.append(Service(build, Path(directory) / name, LAMINA_AWS_LIMITS="off",
                                     LAMINA_TEMPLATE_MEMORY=str(megabytes), LAMINA_SPARES=str(spares)))
-            templates.measure(*made, directory, rows, Row, model, smoke)
+            templates.measure(*made, directory, rows, Row, speech_model(build), smoke)
         finally:
             for service in made:
                 service.stop()
@@ -297,6 +297,54 @@ def prepared_rows(build, rows, smoke):
             service.stop()
 
 
+def speech_model(build):
+    model = build / "deps/models/silero_vad_v5.onnx"
+    return model if model.exists() else ROOT / "build/deps/models/silero_vad_v5.onnx"
+
+
+def base_rows(build, rows, smoke):
+    """The sandbox, the invocation path, and a small model: several rounds, interleaved."""
+    rounds = 1 if smoke else 5
+    with tempfile.TemporaryDirectory(prefix="lamina-bench-") as directory:
+        os.chmod(directory, 0o755)
+        service = Service(build, directory)
+        try:
+            for number in range(rounds):
+                print(f"bench: round {number + 1} of {rounds}", file=sys.stderr)
+                if number == 0:
+                    memory_rows(service, rows)
+                    service.lamina("deploy", build / "examples/hello-c", "--name", "bench-hello", "--memory", "1769")
+                sandbox_rows(service, rows, 5 if smoke else 150, 0)
+                sandbox_rows(service, rows, 2 if smoke else 20, 300)
+                invoke_rows(service, rows, 0.5 if smoke else 4)
+                thaw_row(service, rows, 1 if smoke else 5)
+                if number == 0:
+                    instance_row(service, rows)
+                sigv4_row(service, rows)
+            handler_rows(service, rows, directory, build / "deps/npm", 0.5 if smoke else 4, smoke)
+            model_rows(service, rows, speech_model(build), smoke)
+        finally:
+            service.stop()
+
+
+def load_rows(build, rows, smoke):
+    with tempfile.TemporaryDirectory(prefix="lamina-bench-") as directory:
+        os.chmod(directory, 0o755)
+        load.measure(Service, build, directory, rows, Row, smoke)
+
+
+AREAS = {
+    "base": base_rows,
+    "templates": template_rows,
+    "models": prepared_rows,
+    "load": load_rows,
+    "object_store": lambda build, rows, smoke: object_store.measure(build, None, rows, Row, smoke),
+    "fetch": lambda build, rows, smoke: fetch.measure(build, rows, Row, smoke),
+    "keepalive": lambda build, rows, smoke: keepalive.measure(build, rows, Row, smoke),
+    "layers": lambda build, rows, smoke: layers.measure(build, rows, Row, smoke),
+}
+
+
 def report(rows, machine):
     print(f"\n{machine}\n")
     print(f"{'figure':62} {'median':>10} {'min':>10} {'max':>10} {'beside':>9}  {'bar':>9}")
@@ -310,44 +358,19 @@ def main():
     parse = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parse.add_argument("--build", type=Path, default=ROOT / "build")
     parse.add_argument("--smoke", action="store_true")
+    parse.add_argument("--only", default=",".join(AREAS), help="of " + " ".join(AREAS))
     parse.add_argument("--json", type=Path)
     parse.add_argument("--check", action="store_true")
     options = parse.parse_args()
-    rounds = 1 if options.smoke else 5
-    model = options.build / "deps/models/silero_vad_v5.onnx"
-    if not model.exists():
-        model = ROOT / "build/deps/models/silero_vad_v5.onnx"
+    chosen = options.only.split(",")
+    if set(chosen) - set(AREAS):
+        parse.error(f"--only: the areas are {' '.join(AREAS)}")
 
     rows = {}
-    with tempfile.TemporaryDirectory(prefix="lamina-bench-") as directory:
-        os.chmod(directory, 0o755)
-        service = Service(options.build.resolve(), directory)
-        try:
-            for number in range(rounds):
-                print(f"bench: round {number + 1} of {rounds}", file=sys.stderr)
-                if number == 0:
-                    memory_rows(service, rows)
-                    service.lamina("deploy", options.build / "examples/hello-c", "--name", "bench-hello", "--memory", "1769")
-                sandbox_rows(service, rows, 5 if options.smoke else 150, 0)
-                sandbox_rows(service, rows, 2 if options.smoke else 20, 300)
-                invoke_rows(service, rows, 0.5 if options.smoke else 4)
-                thaw_row(service, rows, 1 if options.smoke else 5)
-                if number == 0:
-                    instance_row(service, rows)
-                sigv4_row(service, rows)
-            handler_rows(service, rows, directory, options.build / "deps/npm", 0.5 if options.smoke else 4, options.smoke)
-            model_rows(service, rows, model, options.smoke)
-        finally:
-            service.stop()
-    template_rows(options.build.resolve(), rows, model, options.smoke)
-    prepared_rows(options.build.resolve(), rows, options.smoke)
-    with tempfile.TemporaryDirectory(prefix="lamina-bench-") as directory:
-        os.chmod(directory, 0o755)
-        load.measure(Service, options.build.resolve(), directory, rows, Row, options.smoke)
-    object_store.measure(options.build.resolve(), None, rows, Row, options.smoke)
-    fetch.measure(options.build.resolve(), rows, Row, options.smoke)
-    keepalive.measure(options.build.resolve(), rows, Row, options.smoke)
-    layers.measure(options.build.resolve(), rows, Row, options.smoke)
+    for area in chosen:
+        start = time.monotonic()
+        AREAS[area](options.build.resolve(), rows, options.smoke)
+        print(f"bench: {area} took {time.monotonic() - start:.0f} s", file=sys.stderr)
 
     machine = f"{os.cpu_count()} processors, Linux {os.uname().release}, load {os.getloadavg()[0]:.2f}"
     report(rows, machine)

@@ -9,8 +9,9 @@
  *                             so threads need no lock (a SEQPACKET send is atomic) and no answer gets mixed up.
  *
  * One packet is one message: a struct below, sent whole (START: cut after its environment). Native byte order;
- * both ends are always from one build, and a version that differs is refused. No message holds a path, a
- * directory descriptor or a pointer: trees are named by 32 raw bytes, and lamina-spawn opens `trees/<hex>` itself.
+ * both ends are always from one build, and a version that differs is refused. No message holds a path of the host, a
+ * directory descriptor or a pointer: trees are named by 32 raw bytes, and lamina-spawn opens `trees/<hex>` itself. The
+ * one exception is where in a file system that an administrator named somebody may look (wire/filesystem.h).
  *
  * Trust. lamina-spawn believes nothing that it reads: a packet that is short, long, of an unknown type, with
  * values past a limit or with descriptors that it did not ask for ends the service (our bug, or laminad was
@@ -31,7 +32,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SPAWN_VERSION 2u
+#include "wire/filesystem.h"
+
+#define SPAWN_VERSION 3u
 #define SPAWN_FD_INSTANCES 3
 #define SPAWN_FD_WORK 4
 
@@ -51,7 +54,7 @@ enum {
     SPAWN_ENV_VARIABLES_MAX = 4096, /* more than SPAWN_ENV_MAX bytes hold: `a=` and its NUL are 3 */
     SPAWN_INSTANCES_MAX = 2048,   /* alive at once; a START beyond it is refused with EAGAIN */
     SPAWN_WORK_MAX = 8,           /* jobs at once; one beyond it is answered with WORK_EXIT{error = EAGAIN} */
-    SPAWN_MESSAGE_MAX = 8448,     /* no message is longer; receive buffers may be this size */
+    SPAWN_MESSAGE_MAX = 8704,     /* no message is longer; receive buffers may be this size */
     SPAWN_TEMPLATE_TEXT_MAX = 160,
     SPAWN_FDS_MAX = 4,            /* no message carries more descriptors */
     SPAWN_MEMORY_MIB_MAX = 131072,
@@ -80,14 +83,19 @@ enum spawn_type {
     SPAWN_STATS_ARE = 38,
     SPAWN_TEMPLATE_READY = 39,
     SPAWN_TEMPLATE_REFUSED = 40,
-    /* laminad -> lamina-spawn, on fd 4; and the answer, on the job's own status socket */
+    SPAWN_FILESYSTEM = 41,
+    /* laminad -> lamina-spawn, on fd 4; and the answers, on the job's own status socket */
     SPAWN_WORK = 64,
     SPAWN_WORK_EXIT = 65,
+    SPAWN_FILE = 66,
+    SPAWN_FILE_IS = 67,
+    SPAWN_FILE_END = 68,
 };
 
 /*
  * The head of every message. `id` is the instance's: chosen by laminad, never 0, never used twice in the life of
- * one service. In WORK it is free for laminad's use and comes back in WORK_EXIT; in HELLO and TREE_FORGET it is 0.
+ * one service. In WORK and FILE it is free for laminad's use and comes back in the answers; in HELLO, TREE_FORGET and
+ * FILESYSTEM it is 0.
  */
 struct spawn_head {
     uint16_t version; /* SPAWN_VERSION */
@@ -130,12 +138,15 @@ enum spawn_bootstrap {
  * Sees: host /usr read-only, a synthesised /etc, /var/task = the tree, /opt = the layers' tree with our runtime over its
  * empty directory `lamina` (a tree without one is refused), /opt/lamina/models = DATA/models/<hex of models_id> (all
  * three read-only; empty when the id is all zero; what laminad links into models later appears in what runs already),
- * /tmp (tmpfs of tmp_bytes, the only writable place), /dev, /proc.
+ * /tmp (tmpfs of tmp_bytes, the only writable place), /dev, /proc, and at most one file system at /mnt/<name>, nosuid
+ * and nodev, mounted before the bootstrap runs.
  * Runs the bootstrap, with cwd /var/task and argv[0] only; none that can be run: EXIT with exec_errno. Exactly the environment given (lamina-spawn adds nothing), stdin /dev/null, stdout and
  * stderr the log pipe. Has all of the CPU until INIT_DONE, then cpu_millis.
  *
  * Refused (START_FAILED): an unknown tree or models directory (step TREE, ENOENT), an id in use (EEXIST), too many
- * (EAGAIN), a template that is not there or not ready (step TEMPLATE, ESRCH).
+ * (EAGAIN), a template that is not there or not ready (step TEMPLATE, ESRCH), a file system that cannot be had (step
+ * FILESYSTEM; spawn_filesystem_failure() says which of AWS's errors that is), one together with a template or a fork of
+ * one (step FILESYSTEM, ENOTSUP: AWS has no SnapStart with file systems either).
  */
 struct spawn_start {
     struct spawn_head head;
@@ -151,6 +162,7 @@ struct spawn_start {
     uint32_t bootstrap;                  /* enum spawn_bootstrap */
     uint32_t reserved;                   /* 0 */
     uint32_t env_size;                   /* bytes used of env */
+    struct spawn_filesystem_use filesystem;
     char env[SPAWN_ENV_MAX];             /* NAME=value\0NAME=value\0 ...; the message ends after env_size bytes */
 };
 
@@ -249,7 +261,8 @@ enum spawn_step {
     SPAWN_STEP_EXEC = 13, /* of lamina-init */
     SPAWN_STEP_DIED = 14, /* it ended without a word; error is its wait status */
     SPAWN_STEP_TEMPLATE = 15, /* of a fork: there is no such template that is ready */
-    SPAWN_STEP_COUNT = 16,
+    SPAWN_STEP_FILESYSTEM = 16, /* it cannot be mounted: spawn_filesystem_failure(error), spawn_filesystem_reason(error) */
+    SPAWN_STEP_COUNT = 17,
 };
 
 /* START_FAILED: nothing of the instance is left, and no EXIT will come. */
@@ -315,6 +328,31 @@ struct spawn_template_refused {
     char text[SPAWN_TEMPLATE_TEXT_MAX];
 };
 
+/*
+ * FILESYSTEM: a row of the table of file systems. After HELLO, and whenever the file was read again (SIGHUP to
+ * lamina-spawn) without an error: BEGIN, a packet for each line, END; the new table is the one between them. Access
+ * points come after the file system that they are of. START and FILE are held against the same table, so what was sent
+ * in the moment of a change may be refused (ENODEV).
+ */
+enum spawn_filesystem_kind {
+    SPAWN_FILESYSTEM_BEGIN = 0,
+    SPAWN_FILESYSTEM_IS = 1,
+    SPAWN_FILESYSTEM_ACCESS_POINT = 2,
+    SPAWN_FILESYSTEM_END = 3,
+};
+
+struct spawn_filesystem {
+    struct spawn_head head;
+    uint32_t kind;
+    uint32_t flags;                               /* enum spawn_filesystem_flags */
+    char id[SPAWN_FILESYSTEM_ID_SIZE];            /* "fs-..." or "fsap-..." */
+    char filesystem_id[SPAWN_FILESYSTEM_ID_SIZE]; /* of an access point */
+    uint32_t uid, gid;                            /* or SPAWN_FILESYSTEM_NO_USER */
+    uint32_t uid_first, uid_last, gid_first, gid_last; /* other users that access points may have; last < first: none */
+    char root[SPAWN_FILESYSTEM_ROOT_SIZE];        /* of an access point, without leading slash */
+    char name[SPAWN_FILESYSTEM_LABEL_SIZE];
+};
+
 struct spawn_stats {
     struct spawn_head head;
     uint64_t memory_bytes;      /* charged to its cgroup now, page cache that it touched first included */
@@ -373,9 +411,65 @@ struct spawn_work_exit {
     uint32_t error;
 };
 
+/* ---- files of file systems, on fd 4 ------------------------------------------------------------------------ */
+
+enum spawn_file_fd {
+    SPAWN_FILE_STATUS = 0, /* one end of a SOCK_SEQPACKET pair: FILE_IS comes, then, of a read, FILE_END; then end-of-file */
+    SPAWN_FILE_OUTPUT = 1, /* SPAWN_FILE_READ only: write end of a pipe for the content */
+};
+
+enum spawn_file_flags {
+    SPAWN_FILE_READ = 1u << 0, /* the content too */
+};
+
+/*
+ * FILE: look at one regular file of a file system, or read it. It is opened as the access point's user, beneath the access
+ * point's root; symbolic links are followed as long as they stay beneath it. What is no regular file is refused without
+ * waiting: a directory (EISDIR), a FIFO, socket or device (EINVAL). An empty path, without READ, looks at the root itself,
+ * which is made if use says CREATE: can an instance have it?
+ *
+ * Everything that may hang is done in a process of the file system's own: an answer comes within SPAWN_FILE_DEADLINE_MS, and
+ * while reading, a server that says nothing for as long ends the read (ETIMEDOUT). Closing the status socket, or the
+ * pipe, ends it too. At most SPAWN_FILE_MAX at once for a file system; more are refused (EAGAIN).
+ */
+enum { SPAWN_FILE_DEADLINE_MS = 12000, SPAWN_FILE_MAX = 40 };
+
+struct spawn_file {
+    struct spawn_head head;
+    struct spawn_filesystem_use use; /* name empty */
+    uint32_t flags;                  /* enum spawn_file_flags */
+    uint32_t reserved;               /* 0 */
+    char path[SPAWN_FILE_PATH_SIZE]; /* relative, of normal components, NUL-padded; empty: the root itself */
+};
+
+/* FILE_IS: what is there. When error is not 0, nothing else follows and the rest is 0. The content is sent from the file
+ * that these are of, open all the while; a file that was overwritten meanwhile shows in FILE_END. */
+struct spawn_file_is {
+    struct spawn_head head;
+    uint32_t error; /* errno: spawn_filesystem_failure(error) */
+    uint32_t flags; /* SPAWN_FILESYSTEM_FOREIGN, _IMMUTABLE of its row */
+    uint64_t size, inode, device;
+    int64_t mtime_ns, ctime_ns; /* since 1970 */
+};
+
+/* FILE_END: error 0: all of the file is in the pipe. size and times once more, after the last byte was read: when they
+ * differ from FILE_IS, it was written to meanwhile. */
+struct spawn_file_end {
+    struct spawn_head head;
+    uint32_t error;
+    uint32_t reserved;
+    uint64_t bytes; /* that were written to the pipe */
+    uint64_t size;
+    int64_t mtime_ns, ctime_ns;
+};
+
 #define SPAWN_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " has a fixed size")
 SPAWN_ASSERT_SIZE(struct spawn_head, 16);
-SPAWN_ASSERT_SIZE(struct spawn_start, 160 + SPAWN_ENV_MAX);
+SPAWN_ASSERT_SIZE(struct spawn_start, 160 + 312 + SPAWN_ENV_MAX);
+SPAWN_ASSERT_SIZE(struct spawn_filesystem, 16 + 8 + 48 + 24 + 104 + 64);
+SPAWN_ASSERT_SIZE(struct spawn_file, 16 + 312 + 8 + SPAWN_FILE_PATH_SIZE);
+SPAWN_ASSERT_SIZE(struct spawn_file_is, 64);
+SPAWN_ASSERT_SIZE(struct spawn_file_end, 56);
 SPAWN_ASSERT_SIZE(struct spawn_request, 16);
 SPAWN_ASSERT_SIZE(struct spawn_tree_forget, 48);
 SPAWN_ASSERT_SIZE(struct spawn_hello, 40);
@@ -395,7 +489,7 @@ static inline const char *spawn_step_name(uint32_t step)
 {
     static const char *const names[SPAWN_STEP_COUNT] = {
         "none", "request", "cgroup", "clone", "attach", "net",     "listen", "tree",
-        "mount", "root",   "limits", "user",  "seccomp", "exec", "died", "template",
+        "mount", "root",   "limits", "user",  "seccomp", "exec", "died", "template", "filesystem",
     };
     return step < SPAWN_STEP_COUNT ? names[step] : "?";
 }

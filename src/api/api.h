@@ -30,6 +30,7 @@ struct auth;
 struct catalog;
 struct deploy;
 struct fetcher;
+struct filesystems;
 struct http_fault;
 struct http_request;
 struct http_server;
@@ -64,6 +65,7 @@ struct api_config {
     struct switcher *switcher; /* new models beside the old */
     struct fetcher *fetcher; /* models and packages out of object stores */
     struct roles *roles; /* what a function may do: role/roles.h */
+    struct filesystems *filesystems; /* what FileSystemConfigs may name */
     struct queue *queue; /* dead letters */
     struct async *async; /* Event invocations */
     struct spooler *spooler;

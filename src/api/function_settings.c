@@ -244,7 +244,8 @@ bool function_settings_need_instances(const struct version *before, const struct
     if (before->memory_mb != draft->memory_mb || before->timeout_s != draft->timeout_s ||
         before->tmp_mb != draft->tmp_mb || !is_same(before->runtime, draft->runtime) ||
         !is_same(before->handler, draft->handler) || !is_same(before->role, draft->role) ||
-        before->n_environment != draft->n_environment || !version_is_same_layers(before, draft))
+        before->n_environment != draft->n_environment || !version_is_same_layers(before, draft) ||
+        !version_is_same_filesystem(before, draft))
         return true;
     for (size_t i = 0; i < draft->n_environment; i++)
         if (!is_same(before->environment[i].name, draft->environment[i].name) ||

@@ -110,6 +110,17 @@ static void append_layers(struct buf *json, const struct version *version)
         buf_append_byte(json, ']');
 }
 
+static void append_filesystem(struct buf *json, const struct version *version)
+{
+    if (!version_has_filesystem(version))
+        return;
+    buf_append_text(json, ",\"FileSystemConfigs\":[{\"Arn\":");
+    json_append_string(json, str_of(version->filesystem.arn));
+    buf_append_text(json, ",\"LocalMountPath\":");
+    json_append_string(json, str_of(version->filesystem.path));
+    buf_append_text(json, "}]");
+}
+
 void function_shape_append(struct buf *json, const struct version *version, const char *qualifier,
                            enum function_shape shape)
 {
@@ -136,6 +147,7 @@ void function_shape_append(struct buf *json, const struct version *version, cons
     buf_printf(json, ",\"EphemeralStorage\":{\"Size\":%u}", version->tmp_mb);
     append_environment(json, version);
     append_layers(json, version);
+    append_filesystem(json, version);
     append_passive(json, version);
     if (shape == FUNCTION_SHAPE_WHOLE) {
         append_state(json, version);

@@ -16,6 +16,7 @@
 #include "api/call.h"
 #include "api/invoking.h"
 #include "api/json_check.h"
+#include "api/mount_error.h"
 #include "api/operations.h"
 #include "api/validation.h"
 #include "base/base64.h"
@@ -199,6 +200,13 @@ bool invoking_has_run(struct call *call, struct invocation_result *result)
                              "The function could not be started; the service's log names request "
                              "%s.",
                              call->request_id);
+        break;
+    case INVOCATION_MOUNT_FAILED:
+        log_warn("invoke.unmounted", "function=%s request=%s access_point=%s error=%s",
+                 invoking->name.name, call->request_id,
+                 LOG_TEXT(invoking->version->filesystem.arn), LOG_TEXT(result->error->text));
+        (void) mount_error_set(&call->error, invoking->version, result->mount_failure,
+                               result->error->text);
         break;
     case INVOCATION_RESTORE_FAILED:
         (void) aws_error_set(&call->error, AWS_SNAP_START,

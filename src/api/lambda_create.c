@@ -16,6 +16,7 @@
 #include "api/background.h"
 #include "api/code.h"
 #include "api/model.h"
+#include "api/function_filesystem.h"
 #include "api/function_layers.h"
 #include "api/function_role.h"
 #include "api/function_settings.h"
@@ -109,6 +110,8 @@ static int read_request(struct call *call, struct creation *creation,
     r = function_settings_read(call->json, &context, creation->draft, &call->error);
     if (r == 0)
         r = function_layers_read(call, creation->draft);
+    if (r == 0)
+        r = function_filesystem_read(call, creation->draft);
     if (r == 0)
         r = function_role_check(call, creation->draft);
     if (r == 0)

@@ -10,6 +10,7 @@
 
 #include "api/background.h"
 #include "api/code.h"
+#include "api/function_filesystem.h"
 #include "api/function_layers.h"
 #include "api/function_role.h"
 #include "api/function_settings.h"
@@ -80,6 +81,8 @@ static int make_draft(struct call *call, struct configuring *configuring)
     int r = function_settings_read(call->json, &context, draft, &call->error);
     if (r == 0)
         r = function_layers_read(call, draft);
+    if (r == 0)
+        r = function_filesystem_read(call, draft);
     if (r == 0)
         r = function_role_check(call, draft);
     if (r == 0)

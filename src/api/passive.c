@@ -280,8 +280,7 @@ static bool is_empty(yyjson_val *value)
 int passive_refuse(struct member_reader *reader, const struct version *draft)
 {
     static const char *const absent[] = {
-        "FileSystemConfigs",      "ImageConfig",   "TenancyConfig",
-        "CapacityProviderConfig", "DurableConfig", "PublishTo",
+        "ImageConfig", "TenancyConfig", "CapacityProviderConfig", "DurableConfig", "PublishTo",
     };
     if (json_member(reader->object, "CodeSigningConfigArn"))
         return aws_error_set(reader->error, AWS_CODE_SIGNING_CONFIG_NOT_FOUND,

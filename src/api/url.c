@@ -135,6 +135,10 @@ static void invoked(void *arg, struct invocation_result *result)
     } else if (result->outcome == INVOCATION_RESTORE_FAILED ||
                result->outcome == INVOCATION_RESTORE_TIMEOUT) {
         url_refuse(url, 502, "SnapStartException", "Internal Server Error");
+    } else if (result->outcome == INVOCATION_MOUNT_FAILED) {
+        log_warn("url.unmounted", "url=%s request=%s error=%s", url->url_id, call->request_id,
+                 LOG_TEXT(result->error->text));
+        url_refuse(url, 502, "EFSMountFailureException", "Internal Server Error");
     } else if (url->is_streaming) {
         url_stream_finish(url, result);
     } else {

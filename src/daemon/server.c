@@ -23,7 +23,9 @@
 #include "daemon/paths.h"
 #include "daemon/prepared_models.h"
 #include "deploy/deploy.h"
+#include "daemon/mounts.h"
 #include "fetch/fetcher.h"
+#include "filesystem/filesystems.h"
 #include "fetch/local.h"
 #include "fetch/origin.h"
 #include "fetch/spool.h"
@@ -72,6 +74,7 @@ struct server {
     struct spooler *spooler;
     struct s3 *s3;
     struct roles *roles;
+    struct filesystems *filesystems;
     struct origins origins;
     struct fetcher *fetcher;
     struct switcher *switcher;
@@ -115,6 +118,13 @@ static void on_greeted(void *arg)
 {
     struct server *server = arg;
     preparation_resume(server->preparation);
+}
+
+/* A row of lamina-spawn's table of file systems. */
+static void on_filesystem(void *arg, const struct spawn_filesystem *row)
+{
+    struct server *server = arg;
+    mounts_take(server->filesystems, row);
 }
 
 static void on_retired(void *arg, const struct version *version)
@@ -414,11 +424,13 @@ static int open_instances(struct server *server, struct error *err)
                                               .region = config->region,
                                               .lost = on_spawn_lost,
                                               .greeted = on_greeted,
+                                              .filesystem = on_filesystem,
                                               .arg = server};
     const struct catalog_listener listener = {
         .retired = on_retired, .appeared = on_appeared, .replacing = on_replacing, .arg = server};
     struct scheduler_config scheduler = {
         .loop = server->loop,
+        .mounter = {.resolve = mounts_resolve, .arg = server->filesystems},
         .limits = {.concurrency = (uint32_t) config->concurrency,
                    .queue_max = (uint32_t) config->queue,
                    .queue_bytes_max = config->queue_mb << 20,
@@ -541,7 +553,11 @@ static int open_auth(struct server *server, struct error *err)
 static int open_roles(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
-    return roles_open(server->registry, config->region, config->account_id, &server->roles, err);
+    int r = roles_open(server->registry, config->region, config->account_id, &server->roles, err);
+    if (r == 0)
+        r = filesystems_new(server->registry, server->roles, config->region, config->account_id,
+                            &server->filesystems, err);
+    return r;
 }
 
 static int open_tls(struct server *server, struct error *err)
@@ -572,6 +588,7 @@ static int open_api(struct server *server, struct error *err)
                                    .roles = server->roles,
                                    .switcher = server->switcher,
                                    .fetcher = server->fetcher,
+                                   .filesystems = server->filesystems,
                                    .queue = server->queue,
                                    .async = server->async,
                                    .spooler = server->spooler,

@@ -247,6 +247,16 @@ void invocation_finish_restore_failed(struct invocation *invocation,
     finish(invocation, &result);
 }
 
+void invocation_finish_unmounted(struct invocation *invocation, const struct instance_end *end)
+{
+    struct error error = {0};
+    struct invocation_result result = {.outcome = INVOCATION_MOUNT_FAILED,
+                                       .mount_failure = end->mount_failure,
+                                       .error = &error};
+    error_set(&error, -EIO, "%s", end->failure->text);
+    finish(invocation, &result);
+}
+
 void invocation_finish_throttled(struct invocation *invocation)
 {
     struct invocation_result result = {.outcome = INVOCATION_THROTTLED,

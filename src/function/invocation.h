@@ -88,6 +88,8 @@ void invocation_finish_failed(struct invocation *invocation, struct instance_fai
 /* SnapStart: a fork told of an error in its hooks, or they took too long. */
 void invocation_finish_restore_failed(struct invocation *invocation,
                                       const struct instance_failure *failure);
+/* Its file system could not be mounted. */
+void invocation_finish_unmounted(struct invocation *invocation, const struct instance_end *end);
 void invocation_finish_throttled(struct invocation *invocation);
 void invocation_finish_fault(struct invocation *invocation, const struct error *error);
 

@@ -129,6 +129,7 @@ static struct instance *worker_instance(struct worker *worker, struct template *
     if (start_spec_init(&start, pool->version) == 0) {
         start.spec.init_limit_ms = init_limit_ms(pool, is_repeated, template);
         start.spec.is_init_repeated = is_repeated;
+        start_spec_mount(&start, pool->version, &pool->scheduler->mounter);
         start.spec.is_provisioned = pool->provisioned > 0;
         start.spec.is_spare = worker->is_spare;
         start.spec.depth = pool_depth(pool);
@@ -591,7 +592,10 @@ static void pool_fail_first(struct pool *pool, struct instance *instance,
     pool->has_failed |= pool->provisioned > 0 || !first; /* a spare */
     if (!first)
         return;
-    if (end->is_restore_failure) {
+    if (end->mount_failure) {
+        pool_dequeue(pool, first);
+        invocation_finish_unmounted(first, end);
+    } else if (end->is_restore_failure) {
         pool_dequeue(pool, first);
         invocation_finish_restore_failed(first, end->failure);
     } else if (end->is_sandbox_fault && is_fork) {

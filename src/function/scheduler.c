@@ -58,6 +58,7 @@ int scheduler_new(const struct scheduler_config *config, struct scheduler **ret_
     scheduler->loop = config->loop;
     scheduler->host = config->host;
     scheduler->limits = config->limits;
+    scheduler->mounter = config->mounter;
     map_init(&scheduler->pools, POOLS_MAX);
     list_init(&scheduler->workers);
     list_init(&scheduler->waiting);

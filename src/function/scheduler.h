@@ -25,6 +25,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "wire/filesystem.h"
 
 struct invocation;
 struct loop;
@@ -87,6 +88,7 @@ enum invocation_outcome {
     INVOCATION_FAULT, /* 500 ServiceException: no sandbox could be made; `error` says why */
     INVOCATION_RESTORE_FAILED,  /* SnapStartException: a hook after restoring failed; `error` */
     INVOCATION_RESTORE_TIMEOUT, /* SnapStartTimeoutException; `error` */
+    INVOCATION_MOUNT_FAILED,    /* one of the EFS or S3Files exceptions; mount_failure, `error` */
 };
 
 struct invocation_result {
@@ -103,6 +105,7 @@ struct invocation_result {
     bool is_cold;
     uint64_t phase_us[COLD_PHASES]; /* filled if is_cold, else only COLD_FIRST_ANSWER */
     uint64_t duration_us;           /* what REPORT calls Duration */
+    enum spawn_filesystem_failure mount_failure;
     const struct error *error;      /* INVOCATION_FAULT: for the log and the message; else NULL */
 };
 
@@ -140,9 +143,18 @@ struct scheduler_limits {
     uint32_t spares;          /* LAMINA_SPARES: forks that wait ahead, a version */
 };
 
+/* What an instance of a version with FileSystemConfigs gets of its file system, asked at each start. Not 0: it may not have
+ * it, and `err` says why. */
+struct scheduler_mounter {
+    int (*resolve)(void *arg, const struct version *version, struct spawn_filesystem_use *ret,
+                   struct error *err);
+    void *arg;
+};
+
 struct scheduler_config {
     struct loop *loop;          /* borrowed */
     struct instance_host *host; /* borrowed */
+    struct scheduler_mounter mounter; /* resolve NULL: there are no file systems */
     struct scheduler_limits limits;
 };
 

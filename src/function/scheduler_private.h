@@ -24,6 +24,7 @@ struct scheduler {
     struct loop *loop;          /* borrowed */
     struct instance_host *host; /* borrowed */
     struct scheduler_limits limits;
+    struct scheduler_mounter mounter;
     struct map pools;     /* execution_id, 8 raw bytes -> struct pool */
     struct list workers;  /* all, of all pools */
     struct list waiting;  /* invocations without a permit, oldest first */

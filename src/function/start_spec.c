@@ -85,6 +85,20 @@ int start_spec_init(struct start_spec *start, const struct version *version)
     return start->variables ? 0 : -ENOMEM;
 }
 
+void start_spec_mount(struct start_spec *start, const struct version *version,
+                      const struct scheduler_mounter *mounter)
+{
+    int r = -ENOSYS;
+    if (!version_needs_mount(version))
+        return;
+    if (mounter->resolve)
+        r = mounter->resolve(mounter->arg, version, &start->filesystem, &start->refusal);
+    else
+        error_set(&start->refusal, r, "this service has no file systems");
+    start->spec.mount.use = &start->filesystem;
+    start->spec.mount.refusal = r < 0 ? start->refusal.text : NULL;
+}
+
 void start_spec_done(struct start_spec *start)
 {
     free(start->variables);

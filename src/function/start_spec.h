@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "base/digest.h"
 #include "function/version_model.h"
+#include "function/scheduler.h"
 #include "instance/instance.h"
 
 struct version;
@@ -24,6 +25,8 @@ struct start_spec {
     char model_path[VERSION_MODEL_PATH_SIZE];
     char model_sha256[DIGEST_HEX_SIZE];
     char prepared_path[START_SPEC_PREPARED_SIZE];
+    struct spawn_filesystem_use filesystem;
+    struct error refusal;
     int model_fd; /* borrowed */
     struct digest models;
 };
@@ -31,6 +34,9 @@ struct start_spec {
 /* All that the version decides; the caller fills in the rest (limits of time, template, what kind). -ENOMEM. Not to be
  * moved afterwards. */
 MUST_CHECK int start_spec_init(struct start_spec *start, const struct version *version);
+/* Its file system, if it has one. */
+void start_spec_mount(struct start_spec *start, const struct version *version,
+                      const struct scheduler_mounter *mounter);
 void start_spec_done(struct start_spec *start);
 
 #endif

@@ -239,6 +239,8 @@ bool version_is_forked(const struct version *version)
     const struct runtime *runtime = runtime_find(str_of(version->runtime ? version->runtime : ""));
     if (!runtime || !version->code.has_tree || version->has_extensions)
         return false; /* extensions are processes: each instance has its own */
+    if (version_needs_mount(version))
+        return false; /* as on AWS: no SnapStart with file systems */
     if (runtime->kind == RUNTIME_PYTHON)
         return version_is_snap_start(version);
     if (runtime->kind != RUNTIME_PROVIDED)
@@ -284,6 +286,40 @@ bool version_is_same_layers(const struct version *left, const struct version *ri
     return true;
 }
 
+bool version_has_filesystem(const struct version *version)
+{
+    return version->filesystem.arn[0] != '\0';
+}
+
+bool version_needs_mount(const struct version *version)
+{
+    bool is_by_itself =
+        version->code.forking == VERSION_FORKING_ALWAYS && version->model.has_tree;
+    return version_has_filesystem(version) && !is_by_itself;
+}
+
+bool version_is_same_filesystem(const struct version *left, const struct version *right)
+{
+    return strcmp(left->filesystem.arn, right->filesystem.arn) == 0 &&
+           strcmp(left->filesystem.path, right->filesystem.path) == 0;
+}
+
+static void refuse_layer(struct version_layer *layer, uint64_t number)
+{
+    if (!layer->refused_first || number < layer->refused_first)
+        layer->refused_first = number;
+    if (number > layer->refused_last)
+        layer->refused_last = number;
+}
+
+void version_refuse_layers(struct version *draft, const struct version *tried)
+{
+    for (size_t i = 0; i < draft->n_layers && i < tried->n_layers; i++)
+        if (strcmp(draft->layers[i].name, tried->layers[i].name) == 0 &&
+            draft->layers[i].number != tried->layers[i].number)
+            refuse_layer(&draft->layers[i], tried->layers[i].number);
+}
+
 uint64_t version_layers_bytes(const struct version *version)
 {
     uint64_t bytes = 0;
@@ -305,6 +341,7 @@ bool version_is_same_content(const struct version *latest, const struct version 
            is_same_text(latest->description, published->latest_description) &&
            is_same_text(latest->passive_json, published->passive_json) &&
            version_is_same_layers(latest, published) &&
+           version_is_same_filesystem(latest, published) &&
            memcmp(latest->model.digest, published->model.digest, DIGEST_BYTES) == 0 &&
            is_same_environment(latest, published);
 }

@@ -89,6 +89,18 @@ struct version_layer {
     uint64_t zip_bytes;
     uint64_t tree_bytes;
     uint8_t tree_id[32];
+    /* Versions, from the first to the last, that the function was not taken to: it follows the layer, and they did not
+     * start. 0: none. They are not tried again. */
+    uint64_t refused_first, refused_last;
+};
+
+/* FileSystemConfigs: at most one. Which file system it is, and what of it, is decided at each start
+ * (filesystem/filesystems.h). */
+#define VERSION_FILESYSTEM_ARN_MAX 199
+#define VERSION_FILESYSTEM_PATH_MAX 160
+struct version_filesystem {
+    char arn[VERSION_FILESYSTEM_ARN_MAX + 1];   /* of the access point, as it was given; "": none */
+    char path[VERSION_FILESYSTEM_PATH_MAX + 1]; /* "/mnt/<name>" */
 };
 
 struct version {
@@ -130,6 +142,8 @@ struct version {
     bool has_opt_tree;
     bool has_extensions; /* files in /opt/extensions: processes beside the runtime */
     uint8_t opt_tree_id[32];
+
+    struct version_filesystem filesystem;
 
     /* What MODEL_URI led to, what it was before (for `lamina rollback`), and the mark of one that was not
      * taken (it did not load, or was rolled back): a look for a new model passes over that one. */
@@ -182,6 +196,14 @@ void version_set_environment(struct version *draft, const struct version_variabl
 void version_touch(struct version *draft, int64_t now_ms);
 /* Do both reference the same layer versions, in the same order? */
 bool version_is_same_layers(const struct version *left, const struct version *right);
+/* Does an instance of it have its file system at /mnt? lamina-model, whose model was copied into the store, needs nothing
+ * there, and can be forked. */
+bool version_needs_mount(const struct version *version);
+/* Has it FileSystemConfigs? And do both have the same? */
+bool version_has_filesystem(const struct version *version);
+bool version_is_same_filesystem(const struct version *left, const struct version *right);
+/* The layer versions of `tried` that `draft` has not, at the same places, are remembered in `draft` as refused. */
+void version_refuse_layers(struct version *draft, const struct version *tried);
 /* What the layers unpack to, in all: it counts with the package against AWS's limit. */
 uint64_t version_layers_bytes(const struct version *version);
 

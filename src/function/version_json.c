@@ -10,6 +10,7 @@
  *    "ZipSha256":"<hex>", "ZipBytes":n, "TreeId":"<hex>" (absent until deployed), "TreeBytes":n,
  *    "Layers":[{"Name":..., "Number":n, "ZipBytes":n, "TreeBytes":n, "TreeId":"<hex>"}, ...],
  *    "OptTreeId":"<hex>", "HasExtensions":true,     absent without layers; the last also without extensions
+ *    "FileSystem":{"Arn":..., "Path":"/mnt/..."},   absent without FileSystemConfigs
  *    "Model":{...}, "PreviousModel":{...}, "RefusedMark":..., absent if there is none (version_model.h),
  *    "Prepared":{...}, absent until it was looked for (version_prepared.h),
  *    "Forking":"none|able|always",                  absent: nobody has looked
@@ -99,6 +100,16 @@ static void append_layers(struct buf *out, const struct version *version)
         buf_append_text(out, ",\"HasExtensions\":true");
 }
 
+static void append_filesystem(struct buf *out, const struct version *version)
+{
+    if (!version_has_filesystem(version))
+        return;
+    buf_append_text(out, ",\"FileSystem\":{\"Arn\":");
+    json_append_string(out, str_of(version->filesystem.arn));
+    append_member(out, "Path", version->filesystem.path);
+    buf_append_byte(out, '}');
+}
+
 static void append_model(struct buf *out, const char *name, const struct version_model *model)
 {
     if (!model->has_tree)
@@ -135,6 +146,7 @@ char *version_to_json(const struct version *version, size_t *ret_length)
     if (version->has_snap_start)
         append_member(&out, "SnapStart", version->is_optimized ? "On" : "Off");
     append_layers(&out, version);
+    append_filesystem(&out, version);
     append_model(&out, "Model", &version->model);
     append_model(&out, "PreviousModel", &version->previous_model);
     if (version->refused_mark[0])
@@ -350,6 +362,23 @@ static int read_layers(struct reader *reader)
     return read_digest(reader, "OptTreeId", version->opt_tree_id);
 }
 
+static int read_filesystem(struct reader *reader)
+{
+    struct version_filesystem *filesystem = &reader->version->filesystem;
+    struct str arn;
+    struct str path;
+    yyjson_val *object;
+    int r = json_member_object(reader->root, "FileSystem", &object);
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0 || json_member_str(object, "Arn", &arn) < 0 || arn.size == 0 ||
+        json_member_str(object, "Path", &path) < 0 || !str_has_prefix(path, STR("/mnt/")) ||
+        str_copy(arn, filesystem->arn, sizeof(filesystem->arn)) < 0 ||
+        str_copy(path, filesystem->path, sizeof(filesystem->path)) < 0)
+        return bad_member(reader, "FileSystem");
+    return 0;
+}
+
 static int read_model(struct reader *reader, const char *name, struct version_model *model)
 {
     yyjson_val *object = json_member(reader->root, name);
@@ -481,6 +510,8 @@ static int read_all(struct reader *reader)
         r = read_forking(reader);
     if (r == 0)
         r = read_layers(reader);
+    if (r == 0)
+        r = read_filesystem(reader);
     if (r == 0)
         r = read_models(reader);
     if (r == 0)

@@ -58,6 +58,7 @@ int instance_host_new(const struct instance_host_config *config, struct instance
         instance_host_free(host);
         return r;
     }
+    spawn_client_on_filesystem(host->spawn, config->filesystem);
     *ret_host = host;
     return 0;
 }

@@ -95,6 +95,7 @@ void instance_die(struct instance *instance, bool is_init_failure)
     const struct instance_usage gone = {.error = -ESRCH};
     struct instance_end end = {.is_init_failure = is_init_failure,
                                .is_sandbox_fault = instance->is_sandbox_fault,
+                               .mount_failure = instance->mount_failure,
                                .is_refused = instance->is_refused,
                                .is_restore_failure =
                                    is_init_failure && instance->is_restore_failure,
@@ -130,6 +131,10 @@ static int start_send(struct instance *instance, const struct instance_spec *spe
                                 .tmp_bytes = (uint64_t) spec->tmp_mb << 20,
                                 .flags = SPAWN_START_HOT};
     AUTO_BUF struct buf block = BUF_INIT(SPAWN_ENV_MAX);
+    if (spec->mount.refusal) {
+        instance->mount_failure = SPAWN_FILESYSTEM_MOUNT_FAILURE;
+        return error_set(err, -EACCES, "%s", spec->mount.refusal);
+    }
     int r = environment_build(spec, instance->identity, instance->host->region, instance->log.name,
                               &block, err);
     if (r < 0)
@@ -146,6 +151,8 @@ static int start_send(struct instance *instance, const struct instance_spec *spe
         memcpy(start.opt_tree_id, spec->opt_tree_id, sizeof(start.opt_tree_id));
     if (spec->models_id)
         memcpy(start.models_id, spec->models_id, sizeof(start.models_id));
+    if (spec->mount.use)
+        start.filesystem = *spec->mount.use;
     start.cpu_millis = spec->memory_mb * CPU_MILLIS_PER_1769_MB / MEMORY_MB_PER_CPU;
     if (spec->tree_id)
         memcpy(start.tree_id, spec->tree_id, sizeof(start.tree_id));

@@ -26,6 +26,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "wire/filesystem.h"
 
 struct http_fault;
 struct http_request;
@@ -35,6 +36,7 @@ struct instance_identity;
 struct job_pool;
 struct log_writer;
 struct loop;
+struct spawn_filesystem;
 
 /* What all instances of the daemon share: the channel to lamina-spawn, the log writer, the region. */
 struct instance_host_config {
@@ -45,6 +47,8 @@ struct instance_host_config {
         *file_pool; /* borrowed; reads the files that platform APIs answer with; NULL: none do */
     const char *region;         /* copied */
     void (*greeted)(void *arg); /* lamina-spawn has said what it can; may be NULL */
+    /* A row of the table of file systems (wire/spawn.h); may be NULL. */
+    void (*filesystem)(void *arg, const struct spawn_filesystem *row);
     void (*lost)(void *arg);    /* lamina-spawn is gone: the daemon must end */
     void *arg;
 };
@@ -81,6 +85,12 @@ struct instance_variable {
     const char *value;
 };
 
+/* The file system of an instance. */
+struct instance_mount {
+    const struct spawn_filesystem_use *use; /* NULL: none */
+    const char *refusal; /* not NULL: it may not have it, and why: it ends without being started */
+};
+
 /* What to run. Everything is copied or used up during instance_new. */
 struct instance_spec {
     const char *function; /* name */
@@ -98,6 +108,7 @@ struct instance_spec {
         inherited_bytes; /* of a fork: what its template used; REPORT counts it, its limit does not */
     bool is_template;    /* make a template: it goes through INIT, and never gets a call */
     int model_fd;        /* > 0: a sealed memfd, borrowed; it is the bootstrap's descriptor 4 */
+    struct instance_mount mount;
     uint32_t memory_mb;
     uint32_t tmp_mb;
     const struct instance_variable *variables; /* the customer's, sorted or not */
@@ -166,6 +177,8 @@ struct instance_end {
     bool is_refused;         /* a template that may not be forked; `failure` names what of it */
     bool is_restore_failure; /* a fork's restore/error, or it took longer than it may */
     bool is_crash;           /* a signal that nobody sent it ended it */
+    /* Not 0, with is_sandbox_fault: its file system cannot be had; `failure` says why. */
+    enum spawn_filesystem_failure mount_failure;
     struct instance_failure *failure; /* filled if is_init_failure; borrowed */
     uint64_t memory_peak_bytes;
 };

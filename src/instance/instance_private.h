@@ -121,6 +121,7 @@ struct instance {
     struct call call;
     uint64_t requests;
     bool is_sandbox_fault, is_refused, is_restore_failure;
+    enum spawn_filesystem_failure mount_failure;
     struct instance_failure failure; /* of the init phase, or why it is being ended */
     struct list usage_waits;
 };

@@ -26,6 +26,7 @@ struct spawn_client {
     struct loop_poll *poll;
     bool is_lost, can_template;
     void (*lost)(void *arg), (*greeted)(void *arg);
+    void (*filesystem)(void *arg, const struct spawn_filesystem *row); /* may be NULL */
     void *arg;
     uint64_t last_id;
     struct list buckets[BUCKETS]; /* of spawn_peer */
@@ -80,6 +81,12 @@ void spawn_client_free(struct spawn_client *client)
         free(each);
     fd_close(client->fd);
     free(client);
+}
+
+void spawn_client_on_filesystem(struct spawn_client *client,
+                                void (*filesystem)(void *arg, const struct spawn_filesystem *row))
+{
+    client->filesystem = filesystem;
 }
 
 bool spawn_client_is_connected(const struct spawn_client *client)
@@ -231,6 +238,8 @@ static size_t message_size(uint16_t type)
         return sizeof(struct spawn_template_ready);
     case SPAWN_TEMPLATE_REFUSED:
         return sizeof(struct spawn_template_refused);
+    case SPAWN_FILESYSTEM:
+        return sizeof(struct spawn_filesystem);
     default:
         return 0;
     }
@@ -253,6 +262,7 @@ union message {
     struct spawn_stats stats;
     struct spawn_template_ready template_ready;
     struct spawn_template_refused template_refused;
+    struct spawn_filesystem filesystem;
 };
 
 static void client_greet(struct spawn_client *client, const struct spawn_hello *hello)
@@ -267,6 +277,8 @@ static void client_dispatch(struct spawn_client *client, const union message *me
     struct spawn_peer *peer = client_find(client, message->head.id);
     if (message->head.type == SPAWN_HELLO)
         client_greet(client, &message->hello);
+    if (message->head.type == SPAWN_FILESYSTEM && client->filesystem)
+        client->filesystem(client->arg, &message->filesystem);
     if (!peer)
         return; /* HELLO, or of an instance that is forgotten */
     switch (message->head.type) {

@@ -51,6 +51,9 @@ MUST_CHECK int spawn_client_new(struct loop *loop, int fd, void (*lost)(void *ar
                                 struct spawn_client **ret_client, struct error *err);
 void spawn_client_free(struct spawn_client *client); /* accepts NULL */
 bool spawn_client_is_connected(const struct spawn_client *client);
+/* A row of the table of file systems was read. Before the loop runs; with the `arg` of `lost`. */
+void spawn_client_on_filesystem(struct spawn_client *client,
+                                void (*filesystem)(void *arg, const struct spawn_filesystem *row));
 /* HELLO said so. */
 bool spawn_client_can_template(const struct spawn_client *client);
 

@@ -67,7 +67,7 @@ static void on_started(struct spawn_peer *peer, const struct spawn_started *mess
 static void on_start_failed(struct spawn_peer *peer, const struct spawn_start_failed *message)
 {
     struct instance *instance = peer_instance(peer);
-    char text[128];
+    char text[160];
     snprintf(text, sizeof(text), "no sandbox: step %s: %s", spawn_step_name(message->step),
              message->step == SPAWN_STEP_DIED ? "its first process died"
                                               : error_name((int) message->error));
@@ -75,6 +75,10 @@ static void on_start_failed(struct spawn_peer *peer, const struct spawn_start_fa
              (unsigned long long) peer->id, spawn_step_name(message->step),
              LOG_TEXT(error_name((int) message->error)));
     instance->is_sandbox_fault = true;
+    if (message->step == SPAWN_STEP_FILESYSTEM) {
+        instance->mount_failure = spawn_filesystem_failure(message->error);
+        snprintf(text, sizeof(text), "%s", spawn_filesystem_reason(message->error));
+    }
     failure_set_sandbox(&instance->failure, text);
     instance_die(instance, true);
 }

@@ -23,6 +23,18 @@ static const struct role_managed managed[] = {
      "AmazonS3ReadOnlyAccess",
      {"s3:Get*", "s3:List*", NULL}},
     {"arn:aws:iam::aws:policy/AmazonS3FullAccess", "AmazonS3FullAccess", {"s3:*", NULL}},
+    {"arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole",
+     "AWSLambdaVPCAccessExecutionRole",
+     {NULL}}, // network interfaces, which no function has here
+    {"arn:aws:iam::aws:policy/AmazonElasticFileSystemClientReadOnlyAccess",
+     "AmazonElasticFileSystemClientReadOnlyAccess",
+     {"elasticfilesystem:ClientMount", NULL}},
+    {"arn:aws:iam::aws:policy/AmazonElasticFileSystemClientReadWriteAccess",
+     "AmazonElasticFileSystemClientReadWriteAccess",
+     {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite", NULL}},
+    {"arn:aws:iam::aws:policy/AmazonElasticFileSystemClientFullAccess",
+     "AmazonElasticFileSystemClientFullAccess",
+     {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite", NULL}},
 };
 
 const struct role_managed *role_managed_find(struct str arn)

@@ -134,6 +134,8 @@ static void table_remove(struct roles *roles, struct str name)
 bool roles_is_possible(struct str action)
 {
     static const char *const possible[] = {
+        "elasticfilesystem:ClientMount", // asked by the service itself, at a start
+        "elasticfilesystem:ClientWrite",
         "lambda:InvokeFunction",
         "sagemaker:InvokeEndpoint",
         "sagemaker:InvokeEndpointAsync",

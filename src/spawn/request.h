@@ -18,6 +18,7 @@ union request {
     struct spawn_request plain;
     struct spawn_tree_forget forget;
     struct spawn_work work;
+    struct spawn_file file;
     unsigned char bytes[SPAWN_MESSAGE_MAX];
 };
 

@@ -32,9 +32,10 @@ struct filesystem_line {
     uint32_t flags;                         // SPAWN_FILESYSTEM_RO, IMMUTABLE, OWN_IDENTITY, FOREIGN
     uint32_t uid, gid;                      // SPAWN_FILESYSTEM_NO_USER: none
     uint32_t uid_first, uid_last, gid_first, gid_last; // last < first: none
-    uint32_t as_uid, as_gid;            // who the FUSE program runs as; SPAWN_FILESYSTEM_NO_USER: root without capabilities
-    char path[FILESYSTEM_PATH_SIZE];    // of path=, else ""
-    char type[FILESYSTEM_TYPE_SIZE];    // of mount=fuse.NAME:..., else ""
+    uint32_t as_uid,
+        as_gid; // who the FUSE program runs as; SPAWN_FILESYSTEM_NO_USER: root without capabilities
+    char path[FILESYSTEM_PATH_SIZE]; // of path=, else ""
+    char type[FILESYSTEM_TYPE_SIZE]; // of mount=fuse.NAME:..., else ""
     char source[FILESYSTEM_SOURCE_SIZE];
     char options[FILESYSTEM_OPTIONS_SIZE];
 };
@@ -58,8 +59,9 @@ int filesystems_file_parse(struct str text, struct filesystems_file *ret_file,
                            struct error *err) MUST_CHECK;
 
 // Opens, checks (owned by root, writable by nobody else, a regular file, not too long) and parses. A file that is not
-// there names no file system: 0. -EPERM, -EFBIG, -EINVAL with words that name the file.
-int filesystems_file_read(const char *path, struct filesystems_file *ret_file,
+// there names no file system: 0. -EPERM, -EFBIG, -EINVAL with words that name the file. An absolute path begins at the
+// directory `root_fd` (AT_FDCWD: at the root).
+int filesystems_file_read(int root_fd, const char *path, struct filesystems_file *ret_file,
                           struct error *err) MUST_CHECK;
 
 // NULL: there is none.

@@ -420,6 +420,7 @@ enum spawn_file_fd {
 
 enum spawn_file_flags {
     SPAWN_FILE_READ = 1u << 0, /* the content too */
+    SPAWN_FILE_DROP_CACHE = 1u << 1, /* forget what this machine remembers of the content, and read it anew */
 };
 
 /*

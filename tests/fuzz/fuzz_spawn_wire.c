@@ -18,6 +18,16 @@ static void must(bool condition)
         abort();
 }
 
+// Texts end, and lead nowhere but down.
+static void use_filesystem(const struct spawn_filesystem_use *use)
+{
+    must(strnlen(use->root, sizeof(use->root)) < sizeof(use->root));
+    must(strnlen(use->name, sizeof(use->name)) < sizeof(use->name));
+    must(use->root[0] != '/' && !strstr(use->root, "../") && strcmp(use->root, "..") != 0);
+    must(!strchr(use->name, '/') && strcmp(use->name, "..") != 0);
+    must(use->uid != 0 && use->gid != 0);
+}
+
 // What was accepted can be used without further looking: each byte of the environment is read.
 static void use_start(const struct spawn_start *start, size_t size)
 {
@@ -32,6 +42,8 @@ static void use_start(const struct spawn_start *start, size_t size)
         must(at <= start->env_size);
     }
     must(count <= SPAWN_ENV_VARIABLES_MAX);
+    if (start->filesystem.filesystem_id[0])
+        use_filesystem(&start->filesystem);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -46,10 +58,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t fds = (size_t) (data[0] >> 1) % (SPAWN_FDS_MAX + 1);
     if (request_check(request, packet, fds, channel) == 0) {
         must(packet == request->head.size && request->head.version == SPAWN_VERSION);
-        must((request->head.type == SPAWN_WORK) == (channel == REQUEST_WORK));
+        const bool is_file = request->head.type == SPAWN_FILE;
+        must((request->head.type == SPAWN_WORK || is_file) == (channel == REQUEST_WORK));
         const bool is_start = request->head.type == SPAWN_START;
         const bool has_model = is_start && request->start.flags & SPAWN_START_MODEL_FD;
-        must(fds == (channel == REQUEST_WORK ? SPAWN_WORK_FDS : has_model));
+        const size_t file_fds = is_file && request->file.flags & SPAWN_FILE_READ ? 2 : 1;
+        must(fds == (is_file ? file_fds : channel == REQUEST_WORK ? SPAWN_WORK_FDS : has_model));
+        if (is_file)
+            use_filesystem(&request->file.use);
         must(!has_model || request->start.template_id == 0);
         if (is_start)
             use_start(&request->start, packet);

@@ -18,15 +18,16 @@ import tempfile
 import time
 
 DEADLINE_S = 120
-VERSION = 2
+VERSION = 3
 (START, KILL, FREEZE, THAW, STATS, INIT_DONE, TREE_FORGET) = range(1, 8)
 (HELLO, STARTED, START_FAILED, EXIT, FROZEN, THAWED, STATS_ARE, TEMPLATE_READY,
  TEMPLATE_REFUSED) = range(32, 41)
-WORK, WORK_EXIT = 64, 65
+FILESYSTEM = 41
+WORK, WORK_EXIT, FILE, FILE_IS, FILE_END = range(64, 69)
 HOT, FROM_NOTHING, NO_WAITER, TEMPLATE, MODEL_FD, SPARE = 1, 2, 4, 8, 16, 32
 PATHS = ("nothing", "pool", "waiter", "spare", "fork", "seat")
 STEPS = ("none", "request", "cgroup", "clone", "attach", "net", "listen", "tree", "mount", "root",
-         "limits", "user", "seccomp", "exec", "died", "template")
+         "limits", "user", "seccomp", "exec", "died", "template", "filesystem")
 EXIT_OOM, EXIT_KILLED = 1, 2
 HEAD = struct.Struct("=HHIQ")
 MIB = 1 << 20
@@ -37,11 +38,12 @@ def message(kind, ident, body=b""):
 
 
 def start_message(ident, tree=bytes(32), memory=128 * MIB, tmp=16 * MIB, cpu=0, pids=0, flags=0,
-                  bootstrap=0, env=None, opt_tree=bytes(32), models=bytes(32), template=0):
+                  bootstrap=0, env=None, opt_tree=bytes(32), models=bytes(32), template=0,
+                  filesystem=bytes(312)):
     block = b"".join(f"{k}={v}".encode() + b"\0" for k, v in (env or {}).items())
     return message(START, ident, tree + opt_tree + models +
                    struct.pack("=3Q6I", template, memory, tmp, cpu, pids, flags, bootstrap, 0,
-                               len(block)) + block)
+                               len(block)) + filesystem + block)
 
 
 class Instance:

@@ -10,6 +10,7 @@
 #include "spawn/request.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -161,6 +162,114 @@ static void test_a_fork_is_no_template_and_brings_no_model(void **state)
     assert_int_equal(request_check(&request, size, 1, REQUEST_INSTANCES), 0);
 }
 
+static struct spawn_filesystem_use a_use(void)
+{
+    return (struct spawn_filesystem_use){.filesystem_id = "fs-0123456789abcdef0",
+                                         .root = "a/b",
+                                         .name = "models",
+                                         .flags = SPAWN_FILESYSTEM_RO,
+                                         .uid = SPAWN_FILESYSTEM_NO_USER,
+                                         .gid = SPAWN_FILESYSTEM_NO_USER};
+}
+
+static void check_use(const struct spawn_filesystem_use *use, int expected)
+{
+    union request request;
+    const size_t size = make_start(&request);
+    request.start.filesystem = *use;
+    assert_int_equal(check(&request, size), expected);
+}
+
+static void test_a_file_system_is_named_and_its_path_is_bounded(void **state)
+{
+    (void) state;
+    struct spawn_filesystem_use use = a_use();
+    check_use(&use, 0);
+    static const char *const bad_roots[] = {"/a", "..", "a/..", "a/", "a//b", "a/b/c/d/e", "a\nb"};
+    for (size_t i = 0; i < sizeof(bad_roots) / sizeof(bad_roots[0]); i++) {
+        use = a_use();
+        (void) snprintf(use.root, sizeof(use.root), "%s", bad_roots[i]);
+        check_use(&use, -EPROTO);
+    }
+    static const char *const bad_names[] = {"", ".", "..", "a/b", "a b"};
+    for (size_t i = 0; i < sizeof(bad_names) / sizeof(bad_names[0]); i++) {
+        use = a_use();
+        memset(use.name, 0, sizeof(use.name));
+        (void) snprintf(use.name, sizeof(use.name), "%s", bad_names[i]);
+        check_use(&use, -EPROTO);
+    }
+    use = a_use();
+    memset(use.root, 'a', sizeof(use.root)); // without an end
+    check_use(&use, -EPROTO);
+    use = a_use();
+    use.root[sizeof(use.root) - 1] = 'x'; // behind its end
+    check_use(&use, -EPROTO);
+    use = a_use();
+    use.filesystem_id[3] = 'X';
+    check_use(&use, -EPROTO);
+    use = a_use();
+    memset(use.filesystem_id, 0, sizeof(use.filesystem_id)); // none, and yet something
+    check_use(&use, -EPROTO);
+}
+
+static void test_a_file_systems_users_are_never_root(void **state)
+{
+    (void) state;
+    static const struct {
+        uint32_t flags, uid, gid, create_uid, create_gid, create_mode;
+        int expected;
+    } all[] = {
+        {0, 1000, 1000, 0, 0, 0, 0},
+        {0, 0, 1000, 0, 0, 0, -EPROTO},
+        {0, 1000, 0, 0, 0, 0, -EPROTO},
+        {0, 0, 0, 0, 0, 0, -EPROTO},
+        {0, 1000, UINT32_MAX, 0, 0, 0, -EPROTO},
+        {0, UINT32_MAX, 1000, 0, 0, 0, -EPROTO},
+        {SPAWN_FILESYSTEM_CREATE, 1000, 1000, 1000, 1000, 0755, 0},
+        {SPAWN_FILESYSTEM_CREATE, 1000, 1000, 0, 1000, 0755, -EPROTO},
+        {SPAWN_FILESYSTEM_CREATE, 1000, 1000, 1000, 1000, 04755, -EPROTO},
+        {0, 1000, 1000, 1000, 1000, 0755, -EPROTO},
+        {SPAWN_FILESYSTEM_OWN_IDENTITY, 1000, 1000, 0, 0, 0, -EPROTO},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct spawn_filesystem_use use = a_use();
+        use.flags = all[i].flags;
+        use.uid = all[i].uid;
+        use.gid = all[i].gid;
+        use.create_uid = all[i].create_uid;
+        use.create_gid = all[i].create_gid;
+        use.create_mode = all[i].create_mode;
+        check_use(&use, all[i].expected);
+    }
+}
+
+static int check_file(uint32_t flags, const char *path, size_t fds)
+{
+    union request request;
+    memset(&request, 0, sizeof(request));
+    request.file = (struct spawn_file){.head = {SPAWN_VERSION, SPAWN_FILE, sizeof(request.file), 0},
+                                       .use = a_use(),
+                                       .flags = flags};
+    memset(request.file.use.name, 0, sizeof(request.file.use.name));
+    (void) snprintf(request.file.path, sizeof(request.file.path), "%s", path);
+    return request_check(&request, sizeof(request.file), fds, REQUEST_WORK);
+}
+
+static void test_a_file_is_looked_at_or_read(void **state)
+{
+    (void) state;
+    assert_int_equal(check_file(0, "m/model.onnx", 1), 0);
+    assert_int_equal(check_file(0, "m/model.onnx", 2), -EPROTO);
+    assert_int_equal(check_file(SPAWN_FILE_READ, "a/b/c/d/e/f/model.onnx", 2), 0);
+    assert_int_equal(check_file(SPAWN_FILE_READ | SPAWN_FILE_DROP_CACHE, "model.onnx", 2), 0);
+    assert_int_equal(check_file(SPAWN_FILE_READ, "model.onnx", 1), -EPROTO);
+    assert_int_equal(check_file(4, "model.onnx", 1), -EPROTO);
+    assert_int_equal(check_file(0, "", 1), 0);
+    assert_int_equal(check_file(SPAWN_FILE_READ, "", 2), -EPROTO);
+    assert_int_equal(check_file(0, "../x", 1), -EPROTO);
+    assert_int_equal(check_file(0, "/etc/shadow", 1), -EPROTO);
+}
+
 static void test_a_step_has_a_name(void **state)
 {
     (void) state;
@@ -179,6 +288,9 @@ int main(void)
         cmocka_unit_test(test_work_brings_three_descriptors),
         cmocka_unit_test(test_a_model_is_one_descriptor),
         cmocka_unit_test(test_a_fork_is_no_template_and_brings_no_model),
+        cmocka_unit_test(test_a_file_system_is_named_and_its_path_is_bounded),
+        cmocka_unit_test(test_a_file_systems_users_are_never_root),
+        cmocka_unit_test(test_a_file_is_looked_at_or_read),
         cmocka_unit_test(test_a_step_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,14 +66,24 @@ void buf_advance(struct buf *buf, size_t size)
         buf->data[buf->size] = '\0';
 }
 
+// Most appends do: heads and canonical requests are made of dozens of small ones a call.
+static bool has_room(const struct buf *buf, size_t size)
+{
+    return buf->data && !buf->failure && size <= buf->capacity - buf->size;
+}
+
 int buf_append(struct buf *buf, const void *data, size_t size)
 {
-    int r = buf_reserve(buf, size);
-    if (r < 0)
-        return r;
+    if (!has_room(buf, size)) {
+        int r = buf_reserve(buf, size);
+        if (r < 0)
+            return r;
+    }
     if (size)
         memcpy(buf->data + buf->size, data, size);
-    buf_advance(buf, size);
+    buf->size += size;
+    if (buf->data)
+        buf->data[buf->size] = '\0';
     return 0;
 }
 

@@ -286,8 +286,15 @@ static void out_add_line(struct log_writer *writer, const struct item *item, str
         line.size = LOG_LINE_BYTES_MAX;
     writer->last_position =
         item->wall_ns > writer->last_position ? item->wall_ns : writer->last_position + 1;
-    buf_printf(&writer->out, "%019llu %s ", (unsigned long long) writer->last_position,
-               item->stream);
+    char position[POSITION_DIGITS +
+                  1]; /* padded with zeros; not by printf: every call writes three lines */
+    uint64_t rest = writer->last_position;
+    for (size_t i = POSITION_DIGITS; i-- > 0; rest /= 10)
+        position[i] = (char) ('0' + rest % 10);
+    position[POSITION_DIGITS] = ' ';
+    buf_append(&writer->out, position, sizeof(position));
+    buf_append_text(&writer->out, item->stream);
+    buf_append_byte(&writer->out, ' ');
     buf_append_str(&writer->out, line);
     buf_append_byte(&writer->out, '\n');
 }

@@ -81,10 +81,23 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
     return (value + unit - 1) / unit;
 }
 
-/* The optional fields. */
+/* "12.34": two decimals of a millisecond. By integers: printf's doubles are a tenth of what a warm call's log costs. */
+#define MS_TEXT_MAX 24
+static const char *ms_text(uint64_t us, char text[MS_TEXT_MAX])
+{
+    uint64_t hundredths = us / 10 + (us % 10 >= 5);
+    snprintf(text, MS_TEXT_MAX, "%llu.%02u", (unsigned long long) hundredths / 100,
+             (unsigned) (hundredths % 100));
+    return text;
+}
+
+/* The optional fields; a warm call that went well has none. */
 static void report_rest(const struct report *report, char *text, size_t size)
 {
     const struct instance_failure *failure = report->failure;
+    text[0] = '\0';
+    if (!report->has_init && !failure && report->model_digest.size == 0)
+        return;
     char init[96] = "", digest[96] = "", status[192] = "";
     if (report->has_init && report->is_restored)
         snprintf(init, sizeof(init),
@@ -105,7 +118,7 @@ static void report_rest(const struct report *report, char *text, size_t size)
 
 void report_end(struct log_stream *log, const struct report *report)
 {
-    char rest[384];
+    char rest[384], duration[MS_TEXT_MAX];
     uint64_t billed_us = report->duration_us + (report->has_init ? report->init_us : 0);
     if (report->failure)
         report_failure(log, report);
@@ -113,9 +126,9 @@ void report_end(struct log_stream *log, const struct report *report)
     log_stream_line(log, "END RequestId: %s", report->request_id);
     report_rest(report, rest, sizeof(rest));
     log_stream_line(log,
-                    "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %llu ms\t"
+                    "REPORT RequestId: %s\tDuration: %s ms\tBilled Duration: %llu ms\t"
                     "Memory Size: %u MB\tMax Memory Used: %llu MB\t%s",
-                    report->request_id, (double) report->duration_us / 1000.0,
+                    report->request_id, ms_text(report->duration_us, duration),
                     (unsigned long long) round_up(billed_us, 1000), report->memory_mb,
                     (unsigned long long) round_up(report->memory_peak_bytes, 1u << 20), rest);
 }

@@ -8,14 +8,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+// The page cache takes what one write brings in the largest pages that fit. A file that comes in aligned pieces of a huge
+// page is mapped by huge pages later: a model's first touch takes a fault for 2 MiB of it and no page tables (ext4 of
+// Linux 6.16 and later, xfs; elsewhere nothing is lost).
+#define BLOCK_BYTES ((size_t) 2 << 20)
+#define BLOCK_BYTES_FIRST ((size_t) 64 << 10) // most files are small
 
 struct store_file {
     struct store *store; // borrowed
     int fd;              // -1 once finished
     bool is_owner;       // removes tmp/<name> when freed
     uint64_t bytes;
+    char *block; // what is not written yet; NULL: nothing was
+    size_t used, room;
     struct digest_stream stream;
     struct digest digest; // once finished
     char name[TMP_NAME_SIZE];
@@ -61,18 +71,52 @@ int store_file_adopt(struct store *store, int dir, const char *name, uint64_t by
     return 0;
 }
 
+static int block_write(struct store_file *file)
+{
+    int r = fd_write_all(file->fd, file->block, file->used);
+    file->used = 0;
+    return r;
+}
+
+// Room for at least one byte more.
+static int block_grow(struct store_file *file)
+{
+    if (file->room == BLOCK_BYTES)
+        return block_write(file);
+    size_t room = file->room > 0 ? 2 * file->room : BLOCK_BYTES_FIRST;
+    char *block = realloc(file->block, room);
+    if (!block)
+        return -ENOMEM;
+    file->block = block;
+    file->room = room;
+    return 0;
+}
+
 int store_file_write(struct store_file *file, const void *data, size_t size, struct error *err)
 {
-    int r = fd_write_all(file->fd, data, size);
+    const char *from = data;
+    int r = 0;
+    digest_update(&file->stream, data, size);
+    for (size_t left = size, n; r == 0 && left > 0; from += n, left -= n) {
+        n = 0;
+        if (file->used == file->room && (r = block_grow(file)) < 0)
+            break;
+        n = left < file->room - file->used ? left : file->room - file->used;
+        memcpy(file->block + file->used, from, n);
+        file->used += n;
+    }
     if (r < 0)
         return error_set_errno(err, r, "write a staged file");
-    digest_update(&file->stream, data, size);
     file->bytes += size;
     return 0;
 }
 
 int store_file_finish(struct store_file *file, struct error *err)
 {
+    int r = file->used > 0 ? block_write(file) : 0;
+    free(TAKE_PTR(file->block));
+    if (r < 0)
+        return error_set_errno(err, r, "write a staged file");
     file->digest = digest_finish(&file->stream);
     digest_stream_done(&file->stream);
     int fd = TAKE_FD(file->fd);
@@ -89,6 +133,7 @@ void store_file_free(struct store_file *file)
         digest_stream_done(&file->stream);
         fd_close(file->fd);
     }
+    free(file->block);
     // Left over if it cannot be removed: the next start empties tmp/.
     if (file->is_owner)
         (void) !unlinkat(file->store->tmp, file->name, 0);

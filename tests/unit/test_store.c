@@ -74,6 +74,31 @@ static int add_file(struct store_batch *batch, const char *path, const char *con
     return store_batch_file(batch, str_of(path), file, is_x, 1700000000, &err);
 }
 
+// Pieces of odd sizes around a block: what is read back is what was written.
+static void test_a_large_file_is_written_in_blocks(void **state)
+{
+    static const size_t pieces[] = {1, 65535, 65537, (2 << 20) - 131073, 1, 5 << 20, 4095};
+    AUTO_BUF struct buf all = BUF_INIT(16 << 20);
+    AUTO_FREE char *found = malloc(16 << 20);
+    struct store_file *file;
+    OK(store_file_new(store, &file, &err));
+    for (size_t i = 0, n = 0; i < sizeof(pieces) / sizeof(pieces[0]); n += pieces[i++]) {
+        for (size_t at = 0; at < pieces[i]; at++)
+            (void) buf_append_byte(&all, (char) ((n + at) * 2654435761U >> 24));
+        assert_int_equal(buf_status(&all), 0);
+        OK(store_file_write(file, all.data + n, pieces[i], &err));
+    }
+    OK(store_file_finish(file, &err));
+    assert_int_equal(store_file_bytes(file), all.size);
+    AUTO_FD int fd = store_file_open(file);
+    assert_true(fd >= 0);
+    assert_int_equal(fd_read_all(fd, found, 16 << 20), all.size);
+    assert_memory_equal(found, all.data, all.size);
+    struct digest expected = digest_of(all.data, all.size), digest = store_file_digest(file);
+    assert_memory_equal(&digest, &expected, sizeof(expected));
+    store_file_free(file);
+}
+
 // The tree of most tests: each kind of entry, a content twice, a blob.
 static int add_sample(struct store_batch *batch)
 {
@@ -891,6 +916,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     static const struct CMUnitTest tests[] = {
+        TEST(test_a_large_file_is_written_in_blocks),
         TEST(test_a_tree_looks_as_it_was_added),
         TEST(test_the_same_tree_twice_is_stored_once),
         TEST(test_two_trees_share_a_content),

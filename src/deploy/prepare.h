@@ -2,10 +2,9 @@
 //
 // prepare: models get the form that is used in place, once (docs/prepared-models.md).
 //
-//     loop:    prepare_start ------------------------------------------------> done(result)
-//     thread:     which file of the tree -> key = model, engine, processor -> known? -> link
-//                                                  no: WORK over fd 4 -> lamina-work, confined
-//                                                  -> form digested here -> an object -> record
+//     prepare_start ─► which file of the tree ─► key = model, engine, processor ─► known? ─► link ─► done(result)
+//                                                    no: WORK over fd 4 ─► lamina-work, confined
+//                                                    ─► form digested here ─► an object ─► record
 //
 // A key names one model's bytes, one engine library and one processor: a form made on another
 // processor, or for another engine, has another key and is never found. One worker a key: whoever
@@ -19,8 +18,13 @@
 // that lies answers wrongly for the model that took it over, and for nobody else: the key is that
 // model's digest.
 //
-// Threads: loop thread, but prepare_run. Limits: PREPARE_THREADS workers at once,
-// PREPARE_WAITING_MAX waiting (answered at once with a reason beyond), PREPARE_RECORDS_MAX known.
+// It is a job beside everything else: nobody needs to wait for `done`, which comes whatever has become
+// of the version meanwhile, and what it found is known to whoever asks next.
+//
+// Threads: the loop's, which nothing here blocks; what reads and writes is done by threads of its own.
+// Limits (answered with a reason beyond): PREPARE_WORKERS workers at once, or more while some are late
+// (prepare_making.h), PREPARE_WAITING_MAX models waiting, PREPARE_CALLS_MAX calls being looked at,
+// PREPARE_RECORDS_MAX known.
 
 #ifndef LAMINA_DEPLOY_PREPARE_H
 #define LAMINA_DEPLOY_PREPARE_H
@@ -35,8 +39,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PREPARE_THREADS 2
+#define PREPARE_WORKERS 2
+#define PREPARE_WORKERS_MAX 6
 #define PREPARE_WAITING_MAX 64
+#define PREPARE_CALLS_MAX 256
+// What one takes on a quiet machine, several times over.
+#define PREPARE_SHARE_MS(bytes) (UINT64_C(5000) + (bytes) / (32 * 1024))
 #define PREPARE_RECORDS_MAX 10000
 #define PREPARE_PATH_MAX 400 // of a model in its tree; longer ones are not prepared
 #define PREPARE_REASON_MAX 200
@@ -73,26 +81,26 @@ struct prepare_config {
     struct store *store; // borrowed
     int work_fd;         // borrowed: SPAWN_FD_WORK
     int data_dir_fd;     // borrowed during prepare_new
-    const char *library; // path of the engine's library as laminad sees it; copied
+    const char
+        *library; // path of the engine's library as laminad sees it; borrowed during prepare_new
+    // For tests; 0 and NULL: as told in prepare_making.h.
+    uint64_t share_ms, time_limit_ms;
+    const char *meminfo;
 };
 
-// Reads the records (blocks: at start). Without an engine's library nothing is prepared.
+// Reads the records and the library (blocks: at start). Without an engine's library nothing is prepared.
 int prepare_new(const struct prepare_config *config, struct prepare **ret_prepare,
                 struct error *err) MUST_CHECK;
 void prepare_free(struct prepare *prepare); // waits for running jobs; accepts NULL
 
 // What forms are made for here: a digest of the engine's library and the processor. A version that
-// was prepared for another has to be prepared again. Any thread; reads the library at first use.
-struct digest prepare_platform(struct prepare *prepare);
+// was prepared for another has to be prepared again.
+struct digest prepare_platform(const struct prepare *prepare);
 
 // One call of `done` later, never from inside; -ENOMEM and no call.
 int prepare_start(struct prepare *prepare, const struct prepare_spec *spec,
                   void (*done)(void *arg, const struct prepare_result *result),
                   void *arg) MUST_CHECK;
-
-// The same, blocking, on any thread but the loop's: for jobs that have one.
-void prepare_run(struct prepare *prepare, const struct prepare_spec *spec,
-                 struct prepare_result *ret_result);
 
 // Links a form that is known into a set again, at start. Blocks. -ENOENT: the form is not there any
 // more.

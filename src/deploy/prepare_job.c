@@ -2,6 +2,7 @@
 
 #include "deploy/prepare_job.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "deploy/work_stream.h"
@@ -25,72 +26,13 @@
 #define WORK_MEMORY(bytes) (4 * (bytes) + 640 * MIB)
 #define WORK_CPU_S(bytes) (20 + (uint32_t) ((bytes) / (8 * MIB)))
 #define WORK_TIME_MS 8000
-// The worker is silent until it is done; processor time that others have counts here as well.
-#define STALL_S(bytes) ((int) (4 * WORK_CPU_S(bytes)))
+// From its start to its end, whether it is silent, sleeps, or writes a byte now and then; processor
+// time that others have counts here as well.
+#define TIME_LIMIT_MS(bytes) (4000 * (int64_t) WORK_CPU_S(bytes))
 // Beyond these lamina-spawn takes a request for a broken one, and ends with the service.
 #define WORK_BYTES_MAX (24 * 1024 * MIB)
 _Static_assert(WORK_MEMORY(WORK_BYTES_MAX) <= SPAWN_MEMORY_MIB_MAX * MIB, "a WORK is valid");
 _Static_assert(WORK_CPU_S(WORK_BYTES_MAX) <= 3600, "a WORK is valid");
-
-// ---- which file
-
-struct search {
-    const char *path; // "": any
-    struct prepare_found found;
-    size_t count;
-    uint64_t bytes; // of all files
-};
-
-static bool ends_with(struct str path, const char *ending)
-{
-    size_t size = strlen(ending);
-    return path.size > size &&
-           str_equal_nocase(str_part(path, path.size - size, size), str_of(ending));
-}
-
-static bool is_model(struct str path)
-{
-    size_t depth = 1;
-    for (size_t i = 0; i < path.size; i++)
-        depth += path.data[i] == '/';
-    // As lamina-model looks: not in hidden files and folders, three folders deep.
-    bool is_hidden = path.size > 0 && path.data[0] == '.';
-    for (size_t i = 1; i < path.size; i++)
-        is_hidden = is_hidden || (path.data[i] == '.' && path.data[i - 1] == '/');
-    return depth <= 3 && !is_hidden &&
-           (ends_with(path, ".onnx") || ends_with(path, ".ort") || ends_with(path, ".tflite"));
-}
-
-static int look(void *arg, const struct store_entry *entry)
-{
-    struct search *search = arg;
-    search->bytes += entry->is_file ? entry->bytes : 0;
-    bool is_it =
-        search->path[0] ? str_equal_text(entry->path, search->path) : is_model(entry->path);
-    if (!is_it || !entry->is_file || entry->path.size > PREPARE_PATH_MAX)
-        return 0;
-    search->count++;
-    memcpy(search->found.path, entry->path.data, entry->path.size);
-    search->found.path[entry->path.size] = '\0';
-    search->found.digest = entry->digest;
-    search->found.bytes = entry->bytes;
-    return 0;
-}
-
-int prepare_find(struct store *store, const struct digest *tree_id, const char *path,
-                 struct prepare_found *ret_found, struct error *err)
-{
-    struct search search = {.path = path};
-    int r = store_tree_each(store, tree_id, look, &search, err);
-    if (r < 0)
-        return r;
-    if (search.count != 1)
-        return error_set(err, -ENOENT, "%s",
-                         search.count == 0 ? "there is no model file" : "there are several models");
-    search.found.beside_bytes = search.bytes - search.found.bytes;
-    *ret_found = search.found;
-    return 0;
-}
 
 // ---- the worker's two files
 
@@ -102,6 +44,7 @@ struct reading {
     struct store_file *file; // owned: the form, under way or finished
     bool is_finished;
     uint64_t form_bytes_max;
+    int64_t end_ms; // monotonic: it is killed then
     struct work_stream stream;
     struct error err;
     char buffer[READ_SIZE];
@@ -169,14 +112,20 @@ static const struct work_sink sink = {
     .link = sink_link,
 };
 
-static int read_stream(struct reading *reading, struct worker *worker, int stall_s)
+static int time_left_ms(const struct reading *reading)
+{
+    int64_t left_ms = reading->end_ms - clock_monotonic_ms();
+    return left_ms > 0 ? (int) left_ms : 0;
+}
+
+static int read_stream(struct reading *reading, struct worker *worker)
 {
     for (;;) {
-        ssize_t n = worker_read(worker, reading->buffer, READ_SIZE, stall_s);
+        ssize_t n = worker_read(worker, reading->buffer, READ_SIZE, time_left_ms(reading));
         if (n == 0)
             return 0;
         if (n == -ETIME)
-            return error_set(&reading->err, -ETIME, "it took more than %d s", stall_s);
+            return error_set(&reading->err, -ETIME, "it took too long");
         if (n < 0)
             return error_set_errno(&reading->err, (int) n, "read from lamina-work");
         int r = work_stream_feed(&reading->stream, reading->buffer, (size_t) n);
@@ -187,28 +136,36 @@ static int read_stream(struct reading *reading, struct worker *worker, int stall
 
 static int run_worker(struct reading *reading, int input, uint64_t bytes)
 {
+    const struct prepare_job *job = reading->job;
     const struct worker_spec spec = {
         .kind = WORK_KIND_PREPARE,
         .arguments = {[WORK_PREPARE_BYTES_MAX] = reading->form_bytes_max,
                       [WORK_PREPARE_TIME_MS] = WORK_TIME_MS,
-                      [WORK_PREPARE_HAS_TREE] = reading->job->has_tree},
+                      [WORK_PREPARE_HAS_TREE] = job->has_tree},
         .input = input,
-        .tree_id = reading->job->has_tree ? reading->job->tree_id.bytes : NULL,
+        .tree_id = job->has_tree ? job->tree_id.bytes : NULL,
         .flags = SPAWN_WORK_ENGINE,
         .cpu_seconds = WORK_CPU_S(bytes),
-        .memory_bytes = WORK_MEMORY(bytes),
+        .memory_bytes = prepare_job_memory(bytes),
     };
     struct worker worker;
-    int r = worker_start(&worker, reading->job->work_fd, &spec, &reading->err);
+    int r = worker_start(&worker, job->work_fd, &spec, &reading->err);
     if (r < 0)
         return r;
-    r = read_stream(reading, &worker, STALL_S(bytes));
+    reading->end_ms = clock_monotonic_ms() +
+                      (job->time_limit_ms ? (int64_t) job->time_limit_ms : TIME_LIMIT_MS(bytes));
+    r = read_stream(reading, &worker);
     if (r == 0)
-        r = worker_wait(&worker, STALL_S(bytes), &reading->err);
+        r = worker_wait(&worker, time_left_ms(reading), &reading->err);
     if (r == 0 && work_stream_finish(&reading->stream) < 0)
         r = broken(reading);
     worker_close(&worker);
     return r;
+}
+
+uint64_t prepare_job_memory(uint64_t bytes)
+{
+    return bytes > WORK_BYTES_MAX ? 0 : WORK_MEMORY(bytes);
 }
 
 // ---- what it says

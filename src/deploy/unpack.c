@@ -181,7 +181,7 @@ static int finish_refused(struct unpack *unpack)
 static int read_stream(struct unpack *unpack, struct worker *worker)
 {
     for (;;) {
-        ssize_t n = worker_read(worker, unpack->buffer, READ_SIZE, DEPLOY_STALL_S);
+        ssize_t n = worker_read(worker, unpack->buffer, READ_SIZE, DEPLOY_STALL_S * 1000);
         if (n == 0)
             return 0;
         if (n < 0) {
@@ -203,7 +203,7 @@ static int unpack_stream(struct unpack *unpack, struct worker *worker)
     int r = read_stream(unpack, worker);
     if (r < 0)
         return r;
-    r = worker_wait(worker, DEPLOY_STALL_S, &unpack->err);
+    r = worker_wait(worker, DEPLOY_STALL_S * 1000, &unpack->err);
     if (r < 0)
         return finish(unpack, DEPLOY_INTERNAL, r, unpack->err.text);
     r = work_stream_finish(&unpack->stream);

@@ -68,10 +68,10 @@ int worker_start(struct worker *worker, int channel, const struct worker_spec *s
     return 0;
 }
 
-// Waits until the descriptor has something. -ETIME after `stall_s` seconds.
-static int wait_readable(int fd, int stall_s)
+// Waits until the descriptor has something. -ETIME after `wait_ms`.
+static int wait_readable(int fd, int wait_ms)
 {
-    int64_t give_up_ms = clock_monotonic_ms() + (int64_t) stall_s * 1000;
+    int64_t give_up_ms = clock_monotonic_ms() + wait_ms;
     for (;;) {
         int64_t left_ms = give_up_ms - clock_monotonic_ms();
         struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
@@ -85,9 +85,9 @@ static int wait_readable(int fd, int stall_s)
     }
 }
 
-ssize_t worker_read(struct worker *worker, void *data, size_t size, int stall_s)
+ssize_t worker_read(struct worker *worker, void *data, size_t size, int wait_ms)
 {
-    int r = wait_readable(worker->output, stall_s);
+    int r = wait_readable(worker->output, wait_ms);
     if (r < 0)
         return r;
     ssize_t n = read(worker->output, data, size);
@@ -111,10 +111,10 @@ static int exit_check(const struct spawn_work_exit *end, struct error *err)
     return error_set(err, -ECHILD, "lamina-work ended with status %d", WEXITSTATUS(end->status));
 }
 
-int worker_wait(struct worker *worker, int stall_s, struct error *err)
+int worker_wait(struct worker *worker, int wait_ms, struct error *err)
 {
     struct spawn_work_exit end;
-    int r = wait_readable(worker->status, stall_s);
+    int r = wait_readable(worker->status, wait_ms);
     if (r < 0)
         return error_set_errno(err, r, "wait for lamina-work");
     size_t fd_count = 0;

@@ -34,11 +34,11 @@ struct worker_spec {
 // -errno. *worker is closed on failure.
 int worker_start(struct worker *worker, int channel, const struct worker_spec *spec,
                  struct error *err) MUST_CHECK;
-// The next bytes; 0 at end-of-file; -ETIME when none came for `stall_s` seconds; -errno.
-ssize_t worker_read(struct worker *worker, void *data, size_t size, int stall_s) MUST_CHECK;
+// The next bytes; 0 at end-of-file; -ETIME when none came for `wait_ms`; -errno.
+ssize_t worker_read(struct worker *worker, void *data, size_t size, int wait_ms) MUST_CHECK;
 // After end-of-file: 0 if it ended well; -ECHILD with its end in words, -ENOMEM when it passed its
 // memory, -ETIME when it passed its processor time or says nothing, -errno.
-int worker_wait(struct worker *worker, int stall_s, struct error *err) MUST_CHECK;
+int worker_wait(struct worker *worker, int wait_ms, struct error *err) MUST_CHECK;
 // Kills it if it still runs. Harmless on a closed one.
 void worker_close(struct worker *worker);
 

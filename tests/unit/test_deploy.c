@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "deploy/deploy.h"
 #include "deploy/work_stream.h"
+#include "fake_work.h"
 #include "scratch.h"
 #include "wire/spawn.h"
 #include "work/unzip.h"
@@ -23,97 +24,50 @@
 static struct loop *loop;
 static struct store *store;
 static struct deploy *deploy;
-static int channel = -1; // our end
-static pid_t spawn_pid;
+static struct fake_work work;
 
 // ---- Workers. The package "worker:<word>" gets that worker instead of unzip's.
 
-static void put_hello(int fd)
-{
-    struct work_hello hello = {WORK_MAGIC, WORK_VERSION};
-    (void) !write(fd, &hello, sizeof(hello));
-}
-
-static void put_frame(int fd, struct work_frame frame, const char *path, const char *data)
-{
-    frame.path_size = (uint32_t) strlen(path);
-    frame.data_size = (uint32_t) strlen(data);
-    (void) !write(fd, &frame, sizeof(frame));
-    (void) !write(fd, path, frame.path_size);
-    (void) !write(fd, data, frame.data_size);
-}
-
-static void put_file(int fd, const char *path, const char *content)
-{
-    put_frame(fd, (struct work_frame){.type = WORK_FILE, .total = strlen(content)}, path, "");
-    put_frame(fd, (struct work_frame){.type = WORK_DATA}, "", content);
-}
-
-static void put_end(int fd, uint32_t count, uint64_t total)
-{
-    put_frame(fd, (struct work_frame){.type = WORK_END, .count = count, .total = total}, "", "");
-}
-
 static int run_taken_over(const char *word, int fd)
 {
-    put_hello(fd);
+    fake_work_hello(fd);
     if (strncmp(word, "traverse", 8) == 0)
-        put_file(fd, "../../escape", "x"), put_end(fd, 1, 1);
+        fake_work_text(fd, "../../escape", "x"), fake_work_end(fd, 1, 1);
     else if (strncmp(word, "absolute", 8) == 0)
-        put_file(fd, "/etc/passwd", "x"), put_end(fd, 1, 1);
+        fake_work_text(fd, "/etc/passwd", "x"), fake_work_end(fd, 1, 1);
     else if (strncmp(word, "link-out", 8) == 0)
-        put_frame(fd, (struct work_frame){.type = WORK_LINK}, "a", "/etc"), put_end(fd, 1, 0);
+        fake_work_frame(fd, (struct work_frame){.type = WORK_LINK}, "a", "/etc", 4),
+            fake_work_end(fd, 1, 0);
     else if (strncmp(word, "through", 7) == 0)
-        put_frame(fd, (struct work_frame){.type = WORK_LINK}, "a", "b"), put_file(fd, "a/c", "x"),
-            put_end(fd, 2, 1);
+        fake_work_frame(fd, (struct work_frame){.type = WORK_LINK}, "a", "b", 1),
+            fake_work_text(fd, "a/c", "x"), fake_work_end(fd, 2, 1);
     else if (strncmp(word, "wrong-end", 9) == 0)
-        put_file(fd, "a", "x"), put_end(fd, 7, 7);
+        fake_work_text(fd, "a", "x"), fake_work_end(fd, 7, 7);
     else if (strncmp(word, "too-much", 8) == 0)
-        put_frame(fd, (struct work_frame){.type = WORK_FILE, .total = UINT64_C(1) << 50}, "a", "");
+        fake_work_frame(fd, (struct work_frame){.type = WORK_FILE, .total = UINT64_C(1) << 50}, "a",
+                        "", 0);
     else if (strncmp(word, "no-end", 6) == 0)
-        put_file(fd, "a", "x");
+        fake_work_text(fd, "a", "x");
     else if (strncmp(word, "exit-1", 6) == 0)
-        return put_file(fd, "a", "x"), put_end(fd, 1, 1), 1;
+        return fake_work_text(fd, "a", "x"), fake_work_end(fd, 1, 1), 1;
     else if (strncmp(word, "killed", 6) == 0)
-        put_file(fd, "a", "x"), raise(SIGKILL);
+        fake_work_text(fd, "a", "x"), raise(SIGKILL);
     else if (strncmp(word, "rubbish", 7) == 0)
         (void) !write(fd, "rubbish rubbish rubbish rubbish rubbish", 39);
     return 0;
 }
 
-static int run_worker(int input, int output, const struct spawn_work *work)
+static int run_worker(int input, int output, const struct spawn_work *job)
 {
-    char word[32] = "";
+    char word[64] = "";
     struct stat stat;
-    if (pread(input, word, sizeof(word) - 1, 0) > 0 && strncmp(word, "worker:", 7) == 0)
-        return run_taken_over(word + 7, output);
+    if (fake_work_word(input, word))
+        return run_taken_over(word, output);
     fstat(input, &stat);
     struct zip_source source = {.fd = input, .size = (uint64_t) stat.st_size};
-    struct zip_limits limits = {work->arg[WORK_ARGUMENT_ENTRIES_MAX],
-                                work->arg[WORK_ARGUMENT_BYTES_MAX]};
+    struct zip_limits limits = {job->arg[WORK_ARGUMENT_ENTRIES_MAX],
+                                job->arg[WORK_ARGUMENT_BYTES_MAX]};
     return unzip_run(&source, &limits, output) < 0;
-}
-
-static void serve(int fd)
-{
-    struct spawn_work work;
-    int fds[SPAWN_WORK_FDS];
-    size_t count;
-    signal(SIGPIPE, SIG_IGN);
-    while (fd_receive_packet(fd, &work, sizeof(work), fds, SPAWN_WORK_FDS, &count) ==
-           (ssize_t) sizeof(work)) {
-        struct spawn_work_exit end = {
-            .head = {SPAWN_VERSION, SPAWN_WORK_EXIT, sizeof(end), work.head.id}};
-        pid_t pid = fork();
-        if (pid == 0)
-            _exit(run_worker(fds[SPAWN_WORK_INPUT], fds[SPAWN_WORK_OUTPUT], &work));
-        close(fds[SPAWN_WORK_INPUT]);
-        close(fds[SPAWN_WORK_OUTPUT]);
-        waitpid(pid, &end.status, 0);
-        (void) !fd_send_packet(fds[SPAWN_WORK_STATUS], &end, sizeof(end), NULL, 0);
-        close(fds[SPAWN_WORK_STATUS]);
-    }
-    _exit(0);
 }
 
 // ---- The bench
@@ -159,24 +113,16 @@ static void on_forget(void *arg, const struct digest *tree_id)
 
 static int set_up(void **state)
 {
-    int pair[2];
     struct error err = {0};
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+    if (fake_work_open(&work, run_worker, NULL) < 0) // before any thread
         return -1;
-    spawn_pid = fork(); // before any thread
-    if (spawn_pid == 0) {
-        close(pair[0]);
-        serve(pair[1]);
-    }
-    close(pair[1]);
-    channel = pair[0];
     loop = loop_new();
     live_count = forgotten = 0;
     if (store_open(scratch_make(), &store, &err) < 0)
         return -1;
     struct deploy_config config = {.loop = loop,
                                    .store = store,
-                                   .work_fd = channel,
+                                   .work_fd = work.channel,
                                    .collect_after_ms = 1,
                                    .live = on_live,
                                    .forget = on_forget};
@@ -189,8 +135,7 @@ static int tear_down(void **state)
     deploy_free(deploy);
     store_close(store);
     loop_free(loop);
-    close(channel);
-    waitpid(spawn_pid, NULL, 0);
+    fake_work_close(&work);
     scratch_remove();
     return 0;
 }

@@ -5,35 +5,10 @@
 #include "unit.h"
 
 #include "base/mem.h"
-#include "scratch.h"
 #include "store/models.h"
-#include "store/store.h"
+#include "store_bench.h"
 
 #include <sys/stat.h>
-
-static struct store *store;
-static struct error err;
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        int ok_ = (call);                                                                          \
-        if (ok_ < 0)                                                                               \
-            fail_msg("%s: %d %s", #call, ok_, err.text);                                           \
-    } while (0)
-
-static int set_up(void **state)
-{
-    error_clear(&err);
-    return store_open(scratch_make(), &store, &err);
-}
-
-static int tear_down(void **state)
-{
-    store_close(store);
-    store = NULL;
-    scratch_remove();
-    return 0;
-}
 
 static void add_file(struct store_batch *batch, const char *path, const char *content)
 {

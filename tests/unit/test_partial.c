@@ -5,9 +5,8 @@
 #include "unit.h"
 
 #include "base/mem.h"
-#include "scratch.h"
 #include "store/partial.h"
-#include "store/store.h"
+#include "store_bench.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -15,30 +14,7 @@
 
 #define RANGE 8
 
-static struct store *store;
-static struct error err;
 static const char content[] = "aaaaaaaabbbbbbbbccc"; // 19 bytes: three ranges
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        int ok_ = (call);                                                                          \
-        if (ok_ < 0)                                                                               \
-            fail_msg("%s: %d %s", #call, ok_, err.text);                                           \
-    } while (0)
-
-static int set_up(void **state)
-{
-    error_clear(&err);
-    return store_open(scratch_make(), &store, &err);
-}
-
-static int tear_down(void **state)
-{
-    store_close(store);
-    store = NULL;
-    scratch_remove();
-    return 0;
-}
 
 static struct digest key(void)
 {

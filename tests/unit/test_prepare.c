@@ -9,50 +9,23 @@
 #include "base/mem.h"
 #include "deploy/prepare.h"
 #include "deploy/prepare_job.h"
+#include "fake_work.h"
 #include "scratch.h"
-#include "wire/spawn.h"
-#include "wire/work.h"
 
 #include <dirent.h>
 #include <math.h>
-#include <pthread.h>
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 
 static struct loop *loop;
 static struct store *store;
 static struct prepare *prepare;
-static int channel = -1; // our end
+static struct fake_work work;
 static int data_dir = -1;
-static pid_t spawn_pid;
 static const struct digest set = {{7}};
 
 // ---- Workers
 
 #define FORM "the prepared form"
-
-static void put_frame(int fd, struct work_frame frame, const char *path, const void *data,
-                      size_t size)
-{
-    frame.path_size = (uint32_t) strlen(path);
-    frame.data_size = (uint32_t) size;
-    (void) !write(fd, &frame, sizeof(frame));
-    (void) !write(fd, path, frame.path_size);
-    (void) !write(fd, data, size);
-}
-
-static void put_file(int fd, const char *path, const void *data, size_t size)
-{
-    put_frame(fd, (struct work_frame){.type = WORK_FILE, .total = size}, path, "", 0);
-    put_frame(fd, (struct work_frame){.type = WORK_DATA}, "", data, size);
-}
-
-static void put_end(int fd, uint32_t count, uint64_t total)
-{
-    put_frame(fd, (struct work_frame){.type = WORK_END, .count = count, .total = total}, "", "", 0);
-}
 
 static void put_report(int fd, double off, double on)
 {
@@ -61,26 +34,25 @@ static void put_report(int fd, double off, double on)
         .on = {.cold_us = 20, .warm_us = 20, .private_bytes = 20, .difference = on},
         .checked = 8,
     };
-    put_file(fd, WORK_PREPARED_REPORT, &report, sizeof(report));
+    fake_work_file(fd, WORK_PREPARED_REPORT, &report, sizeof(report));
 }
 
 static void put_good(int fd, double off, double on)
 {
     put_report(fd, off, on);
-    put_file(fd, WORK_PREPARED_MODEL, FORM, sizeof(FORM));
-    put_end(fd, 2, sizeof(FORM) + sizeof(struct work_prepared));
+    fake_work_file(fd, WORK_PREPARED_MODEL, FORM, sizeof(FORM));
+    fake_work_end(fd, 2, sizeof(FORM) + sizeof(struct work_prepared));
 }
 
 static void put_refusal(int fd, enum work_reason reason, const char *words)
 {
-    put_frame(fd, (struct work_frame){.type = WORK_REFUSED, .code = (uint16_t) reason}, words, "",
-              0);
+    fake_work_frame(fd, (struct work_frame){.type = WORK_REFUSED, .code = (uint16_t) reason}, words,
+                    "", 0);
 }
 
 static int act(const char *word, int fd)
 {
-    const struct work_hello hello = {WORK_MAGIC, WORK_VERSION};
-    (void) !write(fd, &hello, sizeof(hello));
+    fake_work_hello(fd);
     if (strcmp(word, "good") == 0)
         put_good(fd, 0, 1e-5);
     else if (strcmp(word, "on-differs") == 0)
@@ -94,103 +66,84 @@ static int act(const char *word, int fd)
     else if (strcmp(word, "no-engine") == 0)
         put_refusal(fd, WORK_REASON_PREPARE_ENGINE, "");
     else if (strcmp(word, "form-first") == 0)
-        put_file(fd, WORK_PREPARED_MODEL, FORM, sizeof(FORM)), put_end(fd, 1, sizeof(FORM));
+        fake_work_file(fd, WORK_PREPARED_MODEL, FORM, sizeof(FORM)),
+            fake_work_end(fd, 1, sizeof(FORM));
     else if (strcmp(word, "no-form") == 0)
-        put_report(fd, 0, 0), put_end(fd, 1, sizeof(struct work_prepared));
+        put_report(fd, 0, 0), fake_work_end(fd, 1, sizeof(struct work_prepared));
     else if (strcmp(word, "two-forms") == 0)
-        put_report(fd, 0, 0), put_file(fd, WORK_PREPARED_MODEL, FORM, sizeof(FORM)),
-            put_file(fd, WORK_PREPARED_MODEL, FORM, sizeof(FORM)), put_end(fd, 3, 1);
+        put_report(fd, 0, 0), fake_work_file(fd, WORK_PREPARED_MODEL, FORM, sizeof(FORM)),
+            fake_work_file(fd, WORK_PREPARED_MODEL, FORM, sizeof(FORM)), fake_work_end(fd, 3, 1);
     else if (strcmp(word, "short-report") == 0)
-        put_file(fd, WORK_PREPARED_REPORT, "x", 1), put_end(fd, 1, 1);
+        fake_work_file(fd, WORK_PREPARED_REPORT, "x", 1), fake_work_end(fd, 1, 1);
     else if (strcmp(word, "huge") == 0)
         put_report(fd, 0, 0),
-            put_frame(fd, (struct work_frame){.type = WORK_FILE, .total = UINT64_C(1) << 50},
-                      WORK_PREPARED_MODEL, "", 0);
+            fake_work_frame(fd, (struct work_frame){.type = WORK_FILE, .total = UINT64_C(1) << 50},
+                            WORK_PREPARED_MODEL, "", 0);
     else if (strcmp(word, "elsewhere") == 0)
-        put_report(fd, 0, 0), put_file(fd, "../../../etc/passwd", "x", 1), put_end(fd, 2, 1);
+        put_report(fd, 0, 0), fake_work_file(fd, "../../../etc/passwd", "x", 1),
+            fake_work_end(fd, 2, 1);
     else if (strcmp(word, "a-link") == 0)
-        put_frame(fd, (struct work_frame){.type = WORK_LINK}, "a", "/etc", 4), put_end(fd, 1, 0);
+        fake_work_frame(fd, (struct work_frame){.type = WORK_LINK}, "a", "/etc", 4),
+            fake_work_end(fd, 1, 0);
     else if (strcmp(word, "a-folder") == 0)
-        put_frame(fd, (struct work_frame){.type = WORK_DIRECTORY}, "a", "", 0), put_end(fd, 1, 0);
+        fake_work_frame(fd, (struct work_frame){.type = WORK_DIRECTORY}, "a", "", 0),
+            fake_work_end(fd, 1, 0);
     else if (strcmp(word, "half") == 0)
-        put_report(fd, 0, 0), put_frame(fd, (struct work_frame){.type = WORK_FILE, .total = 100},
-                                        WORK_PREPARED_MODEL, "", 0);
+        put_report(fd, 0, 0),
+            fake_work_frame(fd, (struct work_frame){.type = WORK_FILE, .total = 100},
+                            WORK_PREPARED_MODEL, "", 0);
     else if (strcmp(word, "crash") == 0)
         put_good(fd, 0, 0), raise(SIGSEGV);
     else if (strcmp(word, "slow") == 0)
         raise(SIGXCPU);
     else if (strcmp(word, "status") == 0)
         return put_good(fd, 0, 0), 1;
+    else if (strncmp(word, "sleeps", 6) == 0)
+        pause();
+    else if (strcmp(word, "dribbles") == 0)
+        for (;; usleep(10000))
+            (void) !write(fd, &(char){0}, 1);
     else if (strcmp(word, "rubbish") == 0)
         (void) !write(fd, "rubbish rubbish rubbish rubbish rubbish", 39);
     return 0;
 }
 
-static int run_worker(int input, int output, const struct spawn_work *work)
+static int run_worker(int input, int output, const struct spawn_work *job)
 {
-    char word[64] = "";
-    signal(SIGSEGV, SIG_DFL);
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    if (work->kind != WORK_KIND_PREPARE || work->flags != SPAWN_WORK_ENGINE ||
-        pread(input, word, sizeof(word) - 1, 0) <= 0 || strncmp(word, "worker:", 7) != 0)
-        return 9;
-    char *end = strchr(word, ' ');
-    if (end)
-        *end = '\0';
-    return act(word + 7, output);
+    char word[64];
+    return job->kind == WORK_KIND_PREPARE && job->flags == SPAWN_WORK_ENGINE &&
+                   fake_work_word(input, word)
+               ? act(word, output)
+               : 9;
 }
 
-static void serve(int fd)
+static uint32_t worker_flags(int input)
 {
-    struct spawn_work work;
-    int fds[SPAWN_WORK_FDS];
-    size_t count;
-    signal(SIGPIPE, SIG_IGN);
-    while (fd_receive_packet(fd, &work, sizeof(work), fds, SPAWN_WORK_FDS, &count) ==
-           (ssize_t) sizeof(work)) {
-        char word[64] = "";
-        struct spawn_work_exit end = {
-            .head = {SPAWN_VERSION, SPAWN_WORK_EXIT, sizeof(end), work.head.id}};
-        (void) !pread(fds[SPAWN_WORK_INPUT], word, sizeof(word) - 1, 0);
-        pid_t pid = fork();
-        if (pid == 0)
-            _exit(run_worker(fds[SPAWN_WORK_INPUT], fds[SPAWN_WORK_OUTPUT], &work));
-        close(fds[SPAWN_WORK_INPUT]);
-        close(fds[SPAWN_WORK_OUTPUT]);
-        waitpid(pid, &end.status, 0);
-        if (strncmp(word, "worker:memory", 13) == 0)
-            end.flags = SPAWN_EXIT_OOM, end.status = SIGKILL;
-        (void) !fd_send_packet(fds[SPAWN_WORK_STATUS], &end, sizeof(end), NULL, 0);
-        close(fds[SPAWN_WORK_STATUS]);
-    }
-    _exit(0);
+    char word[64];
+    return fake_work_word(input, word) && strcmp(word, "memory") == 0 ? SPAWN_EXIT_OOM : 0;
 }
 
 // ---- The bench
 
+static void open_with(struct prepare_config config)
+{
+    config.loop = loop;
+    config.store = store;
+    config.work_fd = work.channel;
+    config.data_dir_fd = data_dir;
+    assert_int_equal(prepare_new(&config, &prepare, NULL), 0);
+}
+
 static void open_prepare(const char *library)
 {
-    const struct prepare_config config = {.loop = loop,
-                                          .store = store,
-                                          .work_fd = channel,
-                                          .data_dir_fd = data_dir,
-                                          .library = library};
-    assert_int_equal(prepare_new(&config, &prepare, NULL), 0);
+    open_with((struct prepare_config){.library = library});
 }
 
 static int set_up(void **state)
 {
-    int pair[2];
     struct error err = {0};
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+    if (fake_work_open(&work, run_worker, worker_flags) < 0) // before any thread
         return -1;
-    spawn_pid = fork(); // before any thread
-    if (spawn_pid == 0) {
-        close(pair[0]);
-        serve(pair[1]);
-    }
-    close(pair[1]);
-    channel = pair[0];
     loop = loop_new();
     if (store_open(scratch_make(), &store, &err) < 0)
         return -1;
@@ -204,9 +157,8 @@ static int tear_down(void **state)
     prepare_free(prepare);
     store_close(store);
     loop_free(loop);
-    close(channel);
+    fake_work_close(&work);
     close(data_dir);
-    waitpid(spawn_pid, NULL, 0);
     scratch_remove();
     return 0;
 }
@@ -244,12 +196,44 @@ static struct prepare_spec spec_of(const char *word)
     return spec;
 }
 
+struct asking {
+    struct prepare_result result;
+    int done;
+};
+
+static void on_done(void *arg, const struct prepare_result *result)
+{
+    struct asking *asking = arg;
+    asking->result = *result;
+    asking->done++;
+}
+
+static void ask(const struct prepare_spec *spec, struct asking *asking)
+{
+    *asking = (struct asking){0};
+    assert_int_equal(prepare_start(prepare, spec, on_done, asking), 0);
+    assert_int_equal(asking->done, 0); // never from inside
+}
+
+static struct prepare_result answer(struct asking *asking)
+{
+    while (!asking->done)
+        loop_run_once(loop, true);
+    assert_int_equal(asking->done, 1);
+    return asking->result;
+}
+
+static struct prepare_result run_spec(const struct prepare_spec *spec)
+{
+    struct asking asking;
+    ask(spec, &asking);
+    return answer(&asking);
+}
+
 static struct prepare_result run(const char *word)
 {
     struct prepare_spec spec = spec_of(word);
-    struct prepare_result result;
-    prepare_run(prepare, &spec, &result);
-    return result;
+    return run_spec(&spec);
 }
 
 static size_t count_in(const char *folder)
@@ -326,7 +310,7 @@ static void test_nobody_is_asked_for_what_no_worker_may_have(void **state)
     struct prepare_spec spec = spec_of("good");
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
         const struct prepare_job job = {.store = store,
-                                        .work_fd = channel,
+                                        .work_fd = work.channel,
                                         .tree_id = spec.tree_id,
                                         .path = "net.onnx",
                                         .has_tree = true,
@@ -372,8 +356,7 @@ static void test_known_again_after_a_start_without_a_worker(void **state)
 {
     struct prepare_result first = run("good");
     prepare_free(prepare);
-    kill(spawn_pid, SIGKILL); // nobody works any more
-    waitpid(spawn_pid, NULL, 0);
+    fake_work_kill(&work);
     open_prepare("/proc/self/exe");
     struct prepare_result second = run("good");
     assert_true(second.has_form);
@@ -404,47 +387,85 @@ static void test_models_that_do_not_load_never_fill_the_table_for_others(void **
     struct prepare_result first = run("good");
     assert_true(first.has_form);
     assert_int_equal(count_in("prepared"), PREPARE_RECORDS_MAX);
-    kill(spawn_pid, SIGKILL); // nobody works any more: it is known
-    waitpid(spawn_pid, NULL, 0);
+    fake_work_kill(&work); // it is known
     assert_true(run("good").has_form);
-}
-
-struct caller {
-    pthread_t thread;
-    struct prepare_spec spec;
-    struct prepare_result result;
-};
-
-static void *caller_run(void *arg)
-{
-    struct caller *caller = arg;
-    prepare_run(prepare, &caller->spec, &caller->result);
-    return NULL;
 }
 
 static void test_one_worker_for_all_who_ask_at_once(void **state)
 {
-    struct caller callers[8];
+    struct asking callers[8];
     struct prepare_spec spec = spec_of("good");
-    for (size_t i = 0; i < ARRAY_SIZE(callers); i++) {
-        callers[i].spec = spec;
-        assert_int_equal(pthread_create(&callers[i].thread, NULL, caller_run, &callers[i]), 0);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(callers); i++) {
-        pthread_join(callers[i].thread, NULL);
-        assert_true(callers[i].result.has_form);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(callers); i++)
+        ask(&spec, &callers[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(callers); i++)
+        assert_true(answer(&callers[i]).has_form);
     assert_int_equal(count_in("prepared"), 1);
+}
+
+static void test_a_worker_that_sleeps_or_dribbles_is_ended(void **state)
+{
+    prepare_free(prepare);
+    open_with((struct prepare_config){.time_limit_ms = 100});
+    assert_string_equal(run("sleeps").reason, "preparing it took too long");
+    assert_string_equal(run("dribbles").reason, "preparing it took too long");
+    assert_int_equal(count_in("prepared"), 0);
+    assert_int_equal(count_in("tmp"), 0);
+}
+
+// More of them than workers at once: the others come by.
+static void test_models_that_take_their_time_keep_nobody_waiting(void **state)
+{
+    struct asking sleepers[PREPARE_WORKERS_MAX - 1];
+    prepare_free(prepare);
+    open_with((struct prepare_config){.share_ms = 1});
+    for (size_t i = 0; i < ARRAY_SIZE(sleepers); i++) {
+        char word[16];
+        snprintf(word, sizeof(word), "sleeps-%zu", i);
+        struct prepare_spec spec = spec_of(word);
+        ask(&spec, &sleepers[i]);
+    }
+    assert_true(run("good").has_form);
+    for (size_t i = 0; i < ARRAY_SIZE(sleepers); i++)
+        assert_int_equal(sleepers[i].done, 0);
+    fake_work_kill(&work); // and with them the sleepers' ends are told
+    prepare_free(prepare);
+    prepare = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(sleepers); i++)
+        assert_int_equal(sleepers[i].done, 1);
+}
+
+static const char *meminfo(uint64_t mib)
+{
+    static char path[5000];
+    snprintf(path, sizeof(path), "%s/meminfo", scratch_path);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fprintf(file, "MemTotal: 1 kB\nMemAvailable: %llu kB\n", (unsigned long long) mib << 10);
+    fclose(file);
+    return path;
+}
+
+static void test_workers_begin_when_the_machine_has_the_memory(void **state)
+{
+    struct asking first, second;
+    prepare_free(prepare);
+    open_with((struct prepare_config){.meminfo = meminfo(600), .time_limit_ms = 100});
+    assert_string_equal(run("good").reason,
+                        "the machine has too little memory available to prepare it");
+    (void) meminfo(1000); // for one worker, not for two
+    struct prepare_spec sleeper = spec_of("sleeps"), spec = spec_of("good");
+    ask(&sleeper, &first);
+    ask(&spec, &second);
+    assert_true(answer(&second).has_form);
+    assert_int_equal(first.done, 1); // it had to end before
 }
 
 static struct prepare_result run_tree(const struct files *files, size_t count, const char *path)
 {
     struct prepare_spec spec = {.models_set = set};
-    struct prepare_result result;
     spec.tree_id = make_tree(files, count);
     snprintf(spec.path, sizeof(spec.path), "%s", path);
-    prepare_run(prepare, &spec, &result);
-    return result;
+    return run_spec(&spec);
 }
 
 static void test_which_file_is_the_model(void **state)
@@ -462,46 +483,25 @@ static void test_which_file_is_the_model(void **state)
     assert_true(result.has_model && !result.has_form);
 }
 
-static void on_done(void *arg, const struct prepare_result *result)
-{
-    struct prepare_result *to = arg;
-    *to = *result;
-}
-
-static void test_a_job_answers_on_the_loop(void **state)
-{
-    struct prepare_spec spec = spec_of("good");
-    struct prepare_result result = {0};
-    assert_int_equal(prepare_start(prepare, &spec, on_done, &result), 0);
-    assert_false(result.has_model); // never from inside
-    while (!result.has_model)
-        loop_run_once(loop, true);
-    assert_true(result.has_form);
-}
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_a_form_is_stored_linked_and_remembered, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_a_worker_that_lies_gets_nothing_stored, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_a_worker_that_dies_is_told_by_its_cause, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_nobody_is_asked_for_what_no_worker_may_have, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_a_refusal_is_remembered_and_harmless_to_print, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_only_what_answers_alike_is_used, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_another_engine_has_forms_of_its_own, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_known_again_after_a_start_without_a_worker, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(
-            test_models_that_do_not_load_never_fill_the_table_for_others, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_one_worker_for_all_who_ask_at_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_which_file_is_the_model, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_job_answers_on_the_loop, set_up, tear_down),
+        TEST(test_a_form_is_stored_linked_and_remembered),
+        TEST(test_a_worker_that_lies_gets_nothing_stored),
+        TEST(test_a_worker_that_dies_is_told_by_its_cause),
+        TEST(test_nobody_is_asked_for_what_no_worker_may_have),
+        TEST(test_a_refusal_is_remembered_and_harmless_to_print),
+        TEST(test_only_what_answers_alike_is_used),
+        TEST(test_another_engine_has_forms_of_its_own),
+        TEST(test_known_again_after_a_start_without_a_worker),
+        TEST(test_models_that_do_not_load_never_fill_the_table_for_others),
+        TEST(test_one_worker_for_all_who_ask_at_once),
+        TEST(test_a_worker_that_sleeps_or_dribbles_is_ended),
+        TEST(test_models_that_take_their_time_keep_nobody_waiting),
+        TEST(test_workers_begin_when_the_machine_has_the_memory),
+        TEST(test_which_file_is_the_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,7 +57,7 @@ static const struct state_machine machine = {
 static size_t trace_id_make(char *to, size_t size)
 {
     uint64_t random[3];
-    mem_random(random, sizeof(random));
+    uuid_random(random, sizeof(random));
     return (size_t) snprintf(
         to, size, "Root=1-%08llx-%016llx%08llx;Parent=%016llx;Sampled=0",
         (unsigned long long) clock_wall_s() & 0xffffffff, (unsigned long long) random[0],

@@ -46,7 +46,7 @@ struct command {
 };
 
 extern const struct command cmd_compare, cmd_completion, cmd_dead_letters, cmd_delete, cmd_deploy,
-    cmd_describe, cmd_doctor, cmd_down, cmd_env, cmd_help, cmd_invoke, cmd_layer, cmd_list, cmd_logs,
+    cmd_describe, cmd_doctor, cmd_down, cmd_env, cmd_filesystem, cmd_help, cmd_invoke, cmd_layer, cmd_list, cmd_logs,
     cmd_package, cmd_ps, cmd_status, cmd_up, cmd_user, cmd_version, cmd_rollback;
 
 // All verbs in the order of help, ended by NULL.

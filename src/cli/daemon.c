@@ -61,28 +61,36 @@ static bool is_same_directory(const char *left, const char *right)
            one.st_ino == other.st_ino;
 }
 
-// The words of a command line are separated by NULs. Relative paths are as seen from the process's own
-// directory, which need not be ours.
-static bool has_data_dir(pid_t pid, const char *data_dir)
+// The words of a command line are separated by NULs.
+static int read_argument(pid_t pid, const char *option, char *ret, size_t size)
 {
     AUTO_BUF struct buf line = BUF_INIT(COMMAND_LINE_BYTES_MAX);
-    char path[PATH_MAX + 64];
+    char path[64];
     struct str rest, word;
     bool is_next = false;
 
     snprintf(path, sizeof path, "/proc/%d/cmdline", (int) pid);
     if (fs_read_file(AT_FDCWD, path, &line) < 0)
-        return false;
+        return -ENOENT;
     for (rest = buf_str(&line); rest.size > 0;) {
         (void) str_cut(rest, '\0', &word, &rest);
-        if (is_next) {
-            bool is_absolute = word.size > 0 && word.data[0] == '/';
-            snprintf(path, sizeof path, "/proc/%d/cwd/%.*s", (int) pid, (int) word.size, word.data);
-            return is_same_directory(is_absolute ? word.data : path, data_dir);
-        }
-        is_next = str_equal_text(word, "--data-dir");
+        if (is_next)
+            return str_copy(word, ret, size);
+        is_next = str_equal_text(word, option);
     }
-    return false;
+    return -ENOENT;
+}
+
+// Relative paths are as seen from the process's own directory, which need not be ours.
+static bool has_data_dir(pid_t pid, const char *data_dir)
+{
+    char word[PATH_MAX];
+    char path[PATH_MAX + 64];
+
+    if (read_argument(pid, "--data-dir", word, sizeof word) < 0)
+        return false;
+    snprintf(path, sizeof path, "/proc/%d/cwd/%s", (int) pid, word);
+    return is_same_directory(word[0] == '/' ? word : path, data_dir);
 }
 
 int daemon_find(const char *data_dir, int *ret_pidfd, pid_t *ret_pid, struct error *err)
@@ -102,6 +110,15 @@ int daemon_find(const char *data_dir, int *ret_pidfd, pid_t *ret_pid, struct err
     return 0;
 }
 
+int daemon_argument(const char *data_dir, const char *option, char *ret, size_t size)
+{
+    AUTO_FD int pidfd = -1;
+    pid_t pid = 0;
+    int r = daemon_find(data_dir, &pidfd, &pid, NULL);
+
+    return r < 0 ? r : read_argument(pid, option, ret, size);
+}
+
 bool daemon_wait_end(int pidfd, unsigned timeout_ms)
 {
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
@@ -117,12 +134,19 @@ bool daemon_wait_end(int pidfd, unsigned timeout_ms)
     }
 }
 
-int daemon_terminate(int pidfd, struct error *err)
+int daemon_signal(int pidfd, int number, struct error *err)
 {
-    if (syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0) {
+    const char *what = number == SIGTERM ? "end the service" : "tell the service";
+
+    if (syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0) < 0) {
         int r = -errno;
-        return r == -EPERM ? error_set(err, r, "only root may end the service")
-                           : error_set_errno(err, r, "end the service");
+        return r == -EPERM ? error_set(err, r, "only root may %s", what)
+                           : error_set_errno(err, r, "%s", what);
     }
     return 0;
+}
+
+int daemon_terminate(int pidfd, struct error *err)
+{
+    return daemon_signal(pidfd, SIGTERM, err);
 }

@@ -20,7 +20,11 @@ MUST_CHECK int daemon_find(const char *data_dir, int *ret_pidfd, pid_t *ret_pid,
 // True when the process ended within timeout_ms.
 bool daemon_wait_end(int pidfd, unsigned timeout_ms);
 
-// SIGTERM. Errors: -EPERM, -ESRCH.
+// The value of an option of the running service's command line. -ENOENT: none runs, or it has none; -ENAMETOOLONG.
+MUST_CHECK int daemon_argument(const char *data_dir, const char *option, char *ret, size_t size);
+
+// Any signal, and SIGTERM. Errors: -EPERM, -ESRCH.
+MUST_CHECK int daemon_signal(int pidfd, int number, struct error *err);
 MUST_CHECK int daemon_terminate(int pidfd, struct error *err);
 
 #endif

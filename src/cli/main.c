@@ -14,7 +14,7 @@
 const struct command *const commands[] = {
     &cmd_up,      &cmd_down,    &cmd_status,   &cmd_env,      &cmd_deploy, &cmd_invoke,
     &cmd_logs,    &cmd_list,    &cmd_describe, &cmd_ps,       &cmd_delete, &cmd_dead_letters,
-    &cmd_layer, &cmd_user,    &cmd_package, &cmd_compare,  &cmd_rollback, &cmd_doctor, &cmd_completion,
+    &cmd_layer,   &cmd_filesystem, &cmd_user,    &cmd_package, &cmd_compare,  &cmd_rollback, &cmd_doctor, &cmd_completion,
     &cmd_version, &cmd_help,    NULL,
 };
 

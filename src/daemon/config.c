@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "wire/filesystems_file.h"
 
 #define CONFIG_FILE_BYTES_MAX ((size_t) 64 * 1024)
 
@@ -56,6 +57,9 @@ static const struct setting settings[] = {
     {"user", "LAMINA_UID", "", TEXT(user), "user (NAME or UID[:GID]) that laminad runs as"},
     {"sandbox-uids", "LAMINA_SANDBOX_UIDS", "", TEXT(sandbox_uids),
      "FIRST-LAST: the uids of sandboxes (900000-999999)"},
+    {"filesystems-file", "LAMINA_FILESYSTEMS_FILE", FILESYSTEMS_FILE_DEFAULT,
+     TEXT(filesystems_file),
+     "file of root's that names the file systems of functions; read again at SIGHUP"},
     {"log-level", "LAMINA_LOG_LEVEL", "info", TEXT(log_level), "error, warn, info or debug"},
     {"s3-origins", "LAMINA_S3_ORIGINS", "", TEXT(s3_origins),
      "other object stores, as the configuration file's [s3_origin NAME] sections"},
@@ -321,6 +325,9 @@ static int config_check(const struct config *config, struct error *err)
     if (log_level_parse(config->log_level) < 0)
         return error_set(err, -EINVAL, "log-level: '%s' is not error, warn, info or debug",
                          config->log_level);
+    if (config->filesystems_file[0] != '/')
+        return error_set(err, -EINVAL, "filesystems-file: '%s' is not an absolute path",
+                         config->filesystems_file);
     return config_check_tls(config, err);
 }
 

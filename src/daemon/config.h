@@ -31,6 +31,7 @@ struct config {
     char *account_id;
     char *user;         /* whom laminad runs as: NAME or UID[:GID]; "" leaves it to lamina-spawn */
     char *sandbox_uids; /* FIRST-LAST; "" leaves it to lamina-spawn */
+    char *filesystems_file; /* lamina-spawn reads it */
     char *log_level;
     char *s3_origins; /* the text of the [s3_origin NAME] sections: fetch/origin.h */
     uint64_t aws_limits;      /* enum aws_limits_mode */

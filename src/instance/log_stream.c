@@ -12,7 +12,6 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "instance/telemetry.h"
-#include "loop/loop.h"
 
 #define READ_BYTES ((size_t) 64 * 1024)
 /* A pipe holds 64 KiB (1 MiB at most, if the function asked for it): enough to see all that was printed before an
@@ -57,6 +56,7 @@ void log_stream_init(struct log_stream *stream, struct loop *loop, struct log_wr
 
 static void stream_close(struct log_stream *stream)
 {
+    loop_timer_stop(&stream->pause);
     loop_poll_stop(stream->poll);
     stream->poll = NULL;
     stream->fd = fd_close(stream->fd);
@@ -124,7 +124,8 @@ static void printed_add(struct log_stream *stream, struct str lines)
     count = line_count(lines);
     /* Each line costs what stands before it in the file, too: a flood of line feeds is a flood. */
     cost = lines.size + count * LOG_LINE_OVERHEAD;
-    if (cost <= stream->allowance) {
+    stream->is_flood = cost > stream->allowance;
+    if (!stream->is_flood) {
         stream->allowance -= cost;
         out_add(stream, lines);
         return;
@@ -178,11 +179,26 @@ static bool stream_read(struct log_stream *stream)
     return (size_t) size == sizeof(read_buffer);
 }
 
+static void pause_over(void *arg)
+{
+    struct log_stream *stream = arg;
+    (void) !loop_poll_change(stream->poll, LOOP_READABLE | LOOP_HANGUP); /* as it was before */
+}
+
+static void stream_pause(struct log_stream *stream)
+{
+    if (loop_timer_start(stream->loop, &stream->pause, LOG_STREAM_PAUSE_MS, pause_over, stream) ==
+        0)
+        (void) !loop_poll_change(stream->poll, 0); /* taking away cannot fail */
+}
+
 static void stream_ready(void *arg, int events)
 {
     struct log_stream *stream = arg;
     (void) events;
     (void) stream_read(stream); /* more: the loop comes back */
+    if (stream->is_flood && stream->poll)
+        stream_pause(stream);
     log_stream_flush(stream);
 }
 

@@ -5,7 +5,9 @@
  *
  * Flood control: LOG_STREAM_BYTES_PER_S of printed text reach the log writer, with bursts of
  * LOG_STREAM_BURST_BYTES; what is beyond is dropped, never waited for, and counted; a line says how much when the
- * call ends. The tail sees everything. At most one read of 64 KiB happens per turn of the loop.
+ * call ends. The tail sees everything. At most one read of 64 KiB happens per turn of the loop, and of a stream whose
+ * last text was dropped one in LOG_STREAM_PAUSE_MS: a full pipe then stops the function that floods it, and other
+ * functions' calls meet a loop that is free.
  *
  * Thread: loop only. Private to src/instance.
  */
@@ -18,14 +20,14 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "instance/log_writer.h"
+#include "loop/loop.h"
 
 #define LOG_STREAM_NAME_MAX 64
 #define LOG_STREAM_BYTES_PER_S (UINT64_C(1) << 20)
 #define LOG_STREAM_BURST_BYTES (UINT64_C(2) << 20)
+#define LOG_STREAM_PAUSE_MS 1
 #define LOG_TAIL_BYTES 4096
 
-struct loop;
-struct loop_poll;
 struct telemetry;
 
 struct log_stream {
@@ -35,8 +37,10 @@ struct log_stream {
     char name[LOG_STREAM_NAME_MAX];
     int fd; /* owned; -1: not there yet, or at its end */
     struct loop_poll *poll;
-    struct buf pending; /* a line whose end has not come */
-    struct buf out;     /* whole lines not yet given to the writer */
+    struct loop_timer pause; /* runs: a flood is not read */
+    bool is_flood;           /* what was read last was dropped */
+    struct buf pending;      /* a line whose end has not come */
+    struct buf out;          /* whole lines not yet given to the writer */
     struct buf tail; /* what was written since the call began, cut to LOG_TAIL_BYTES now and then */
     uint64_t allowance; /* bytes that may be written now */
     int64_t allowed_at_ms;

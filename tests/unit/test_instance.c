@@ -9,9 +9,11 @@
 #include <sys/socket.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "instance/instance.h"
+#include "instance/log_stream.h"
 #include "loop/loop.h"
 
 #include "fake_spawn.h"
@@ -1166,6 +1168,33 @@ static void a_flood_of_logs_is_cut_and_counted(void **state)
     assert_true(strlen(fixture->told.tail) <= 4096);
 }
 
+/* Not read faster than one pipe in a pause, however often the loop turns: the function waits, nobody else. */
+static void a_flood_of_logs_waits_for_its_reader(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint64_t pipe_bytes = 64 * 1024, burst_pipes = LOG_STREAM_BURST_BYTES / pipe_bytes;
+    char line[4096];
+    uint64_t taken = 0, pipes = 0;
+    int64_t start_ms = 0;
+    memset(line, 'x', sizeof(line));
+    line[sizeof(line) - 1] = '\n';
+    make_busy(fixture);
+    start_ms = clock_monotonic_ms();
+    for (int turn = 0; turn < 2000; turn++) {
+        ssize_t written;
+        while ((written = write(fixture->box.log_fd, line, sizeof(line))) > 0)
+            taken += (uint64_t) written;
+        fake_turns(&fixture->spawn);
+    }
+    /* The burst, what the pipe holds, and each begun millisecond's. */
+    pipes =
+        burst_pipes + 4 + (uint64_t) (clock_monotonic_ms() - start_ms + 1) / LOG_STREAM_PAUSE_MS;
+    assert_true(taken > LOG_STREAM_BURST_BYTES);
+    assert_true(taken <= pipes * pipe_bytes);
+    assert_int_equal(call_post(fixture, "invocation/" ID "/response", "", "{}"), 202);
+    expect_in(fixture->told.tail, "LOGS_DROPPED Lines: ");
+}
+
 static void the_end_of_spawn_is_told_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -1229,6 +1258,7 @@ int main(void)
         TEST(the_model_digest_is_passed_on),
         TEST(a_big_cause_header_is_accepted),
         TEST(a_flood_of_logs_is_cut_and_counted),
+        TEST(a_flood_of_logs_waits_for_its_reader),
         TEST(the_end_of_spawn_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import resource
+import signal
 import socket
 import statistics
 import subprocess
@@ -177,8 +178,16 @@ def flat_rows(service, rows, row, client, calls, cycles):
 # ---- what neighbours notice
 
 
+def end_instances(service, name):
+    """A runtime that never asks would have its ten seconds of init, and then its time-out, before the next round."""
+    for instance in json.loads(service.lamina("ps", "-o", "json"))["instances"]:
+        if instance["function"] == name and instance["pid"] > 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(instance["pid"], signal.SIGKILL)
+
+
 @contextlib.contextmanager
-def calling(client, name, event):
+def calling(service, client, name, event):
     """Somebody calls that function again and again, whatever becomes of it."""
     is_over = threading.Event()
 
@@ -191,12 +200,14 @@ def calling(client, name, event):
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    time.sleep(0.2)
+    time.sleep(0.3)
     try:
         yield
     finally:
         is_over.set()
-        thread.join(120)
+        while thread.is_alive():
+            end_instances(service, name)
+            thread.join(0.5)
 
 
 @contextlib.contextmanager
@@ -241,43 +252,60 @@ def deploying(service, directory, size):
         thread.join(120)
 
 
-def neighbour_rows(service, rows, row, client, directory, seconds, rounds, package_bytes, kinds=None):
+def middle(values):
+    """The geometric mean: what one caller's round trip takes here has two typical values, by whether the scheduler puts
+    the three processes on one processor or wakes another; a median of few slices is either."""
+    return statistics.geometric_mean(values)
+
+
+def faults_of(service, client, directory, package_bytes, seconds):
+    """{key: (words, what makes it a context)}"""
+    slow = b"POST /2015-03-31/functions/x/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx"
+    idle = min(10000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 2000)
+
+    def call(what):
+        event = json.dumps({"do": what, "seconds": seconds}).encode()
+        return lambda: calling(service, client, "bench-" + what, event)
+
+    faults = {what: (words, call(what)) for what, words in (
+        ("flood", "a flood of log lines"), ("cpu", "a busy loop"), ("memory", "a function out of memory"),
+        ("tmp", "a full /tmp"), ("never", "a runtime that never asks"), ("bomb", "a fork bomb"))}
+    faults["idle"] = f"{idle} idle connections", lambda: connected(service, idle)
+    faults["slow"] = "1000 slow callers", lambda: connected(service, 1000, slow)
+    faults["deployment"] = ("a deployment of %d MB" % (package_bytes >> 20),
+                            lambda: deploying(service, directory, package_bytes))
+    return faults
+
+
+def neighbour_rows(service, rows, row, client, directory, rounds, slices, seconds, package_bytes, kinds=None):
+    """`rounds` times for each fault: `slices` of `seconds` while all is quiet, then as many while it lasts."""
     hog = zip_of(app_py=HOG)
     for what in ("flood", "cpu", "memory", "tmp"):
         create(client, "bench-" + what, Runtime="python3.11", Handler="app.handler", MemorySize=256, Code={"ZipFile": hog})
     for what, text in (("never", NEVER), ("bomb", BOMB)):
         create(client, "bench-" + what, Timeout=3, Code={"ZipFile": zip_of(bootstrap=text)})
-    slow = b"POST /2015-03-31/functions/x/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx"
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    idle = min(10000, hard - 2000)
-    faults = {what: lambda what=what: calling(client, "bench-" + what, b'{"do":"%s","seconds":%f}' % (what.encode(), seconds))
-              for what in ("flood", "cpu", "memory", "tmp", "never", "bomb")}
-    faults[f"{idle} idle connections"] = lambda: connected(service, idle)
-    faults["1000 slow callers"] = lambda: connected(service, 1000, slow)
-    faults["a deployment of %d MB" % (package_bytes >> 20)] = lambda: deploying(service, directory, package_bytes)
 
     def victim():
         got = service.tool("bench_invoke", "--endpoint", service.endpoint, "--function", "bench-hello", "--callers", 1,
                            "--seconds", seconds)
         if got["errors"]:
             raise SystemExit("bench: a neighbour's calls failed")
-        return got["p50_us"], got["p99_us"]
+        return {"p50": got["p50_us"], "p99": got["p99_us"]}
 
-    keys = dict(zip(faults, ("flood", "cpu", "memory", "tmp", "never", "bomb", "idle", "slow", "deployment")))
-    for what, fault in faults.items():
-        key = keys[what]
+    for key, (words, fault) in faults_of(service, client, directory, package_bytes, seconds).items():
         if kinds and key not in kinds:
             continue
         quiet, busy = [], []
         for _ in range(rounds):
-            quiet.append(victim())
+            quiet += [victim() for _ in range(slices)]
             with fault():
-                busy.append(victim())
-        for which, name, bar in ((0, "p50", 1.5), (1, "p99", 3)):
-            rows.setdefault(f"neighbour.{key}.{name}", row(f"a neighbour's {name} during: {what}", "x", bar)).add(
-                statistics.median(one[which] for one in busy) / statistics.median(one[which] for one in quiet),
-                statistics.median(one[which] for one in quiet))
+                busy += [victim() for _ in range(slices)]
+        for name, bar in (("p50", 1.5), ("p99", 3)):
+            beside = middle([one[name] for one in quiet])
+            rows.setdefault(f"neighbour.{key}.{name}", row(f"a neighbour's {name} during: {words}", "x", bar)).add(
+                middle([one[name] for one in busy]) / beside, beside)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
@@ -294,7 +322,7 @@ def measure(service_class, build, directory, rows, row, smoke):
             event_rows(service, rows, row, 0.3 if smoke else 4)
         stream_rows(service, rows, row, client, 5 if smoke else 200)
         flat_rows(service, rows, row, client, 2000 if smoke else 100000, 10 if smoke else 1000)
-        neighbour_rows(service, rows, row, client, folder, 0.2 if smoke else 3, 1 if smoke else 3,
+        neighbour_rows(service, rows, row, client, folder, 1 if smoke else 3, 1 if smoke else 4, 0.2 if smoke else 0.6,
                        16 << 20 if smoke else 2 << 30, ("flood", "idle", "deployment") if smoke else None)
     finally:
         service.stop()

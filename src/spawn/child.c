@@ -170,9 +170,14 @@ void child_run(const struct child_plan *plan)
         fail(SPAWN_STEP_USER, -errno);
 
     struct init_root order;
-    order_receive(INIT_ROOT, &order, sizeof(order));
+    int tree_fd;
+    size_t count;
+    if (fd_receive_packet(INIT_FD_CONTROL, &order, sizeof(order), &tree_fd, 1, &count) !=
+            sizeof(order) ||
+        order.type != INIT_ROOT)
+        _exit(0);
     uint32_t step = SPAWN_STEP_ROOT;
-    int r = root_enter(&order, plan->kind == CHILD_SEAT, &step);
+    int r = root_enter(&order, tree_fd, plan->kind == CHILD_SEAT, &step);
     if (r < 0)
         fail(step, r);
     if (plan->kind != CHILD_SEAT) // it is no process that needs memory

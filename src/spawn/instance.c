@@ -132,7 +132,12 @@ static void start_root(struct monitor *monitor, const struct spawn_start *start,
         sandbox->id = start->head.id;
         monitor->instance_count++;
         // A process that is gone already has said why: its end will be the answer.
-        r = sandbox_send_root(&sandbox->parts, &sandbox->shape);
+        if (start->filesystem.filesystem_id[0]) {
+            // It goes on when the mount is there.
+            (void) !filesystems_order_mount(monitor, sandbox, start, model_fd);
+            return;
+        }
+        r = sandbox_send_root(&sandbox->parts, &sandbox->shape, NULL, -1);
         if (r == 0 && start->flags & SPAWN_START_TEMPLATE)
             r = template_prepare(monitor, sandbox, start, model_fd);
         else if (r == 0)
@@ -166,6 +171,14 @@ static int start_check(struct monitor *monitor, const struct spawn_start *start,
     return sealed >= 0 && (sealed & seals) == seals ? 0 : -EBADF;
 }
 
+// AWS has no SnapStart with file systems either.
+static int filesystem_check(struct monitor *monitor, const struct spawn_start *start)
+{
+    if (start->flags & SPAWN_START_TEMPLATE || start->template_id != 0)
+        return -ENOTSUP;
+    return filesystems_check(monitor, &start->filesystem);
+}
+
 void instance_start(struct monitor *monitor, const struct spawn_start *start, int model_fd,
                     int64_t arrived_ns)
 {
@@ -175,13 +188,18 @@ void instance_start(struct monitor *monitor, const struct spawn_start *start, in
         instance_failed(monitor, id, SPAWN_STEP_REQUEST, (uint32_t) -r);
         return;
     }
+    if (start->filesystem.filesystem_id[0] && (r = filesystem_check(monitor, start)) < 0) {
+        instance_failed(monitor, id, SPAWN_STEP_FILESYSTEM, (uint32_t) -r);
+        return;
+    }
     const struct sandbox_shape shape = shape_of(start);
     if (start->template_id != 0) {
         template_fork(monitor, start, &shape, arrived_ns);
         return;
     }
     struct sandbox *waiter = NULL;
-    if (!(start->flags & (SPAWN_START_FROM_NOTHING | SPAWN_START_NO_WAITER | SPAWN_START_TEMPLATE)))
+    if (!start->filesystem.filesystem_id[0] &&
+        !(start->flags & (SPAWN_START_FROM_NOTHING | SPAWN_START_NO_WAITER | SPAWN_START_TEMPLATE)))
         waiter = pool_take_waiter(monitor, &shape);
     if (waiter && sandbox_send_run(&waiter->parts, start, model_fd) == 0) {
         waiter->id = id;
@@ -195,7 +213,8 @@ void instance_start(struct monitor *monitor, const struct spawn_start *start, in
             monitor_kill(monitor, waiter);
         start_root(monitor, start, model_fd, arrived_ns);
     }
-    if (start->flags & SPAWN_START_HOT && !(start->flags & SPAWN_START_TEMPLATE))
+    if (start->flags & SPAWN_START_HOT && !(start->flags & SPAWN_START_TEMPLATE) &&
+        !start->filesystem.filesystem_id[0])
         pool_want(monitor, &shape, arrived_ns);
     pool_touch(monitor, 5);
 }
@@ -275,6 +294,7 @@ void instance_request(struct monitor *monitor, const struct spawn_head *head)
     case SPAWN_KILL:
         sandbox->is_killed = true;
         monitor_kill(monitor, sandbox);
+        filesystems_check_server(monitor, sandbox);
         break;
     case SPAWN_FREEZE:
         freeze_begin(monitor, sandbox);

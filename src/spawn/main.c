@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // lamina-spawn: the privileged process, parent of all others. It reads no file that strangers made,
-// parses nothing but its own flags and fixed structs, has no thread and speaks no network protocol.
+// parses nothing but its own flags, the list of file systems and fixed structs, has no thread and speaks no network protocol.
 //
 // This file is the order of its start (docs/wire-spawn.md); then monitor_run takes over.
 
@@ -139,6 +139,9 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
     if (r == 0)
         r = laminad_place_open(&place, err);
     if (r == 0)
+        r = filesystems_open(&monitor->filesystems, options->filesystems_file, place.mounts_fd,
+                             place.root_fd, err);
+    if (r == 0)
         r = root_begin(err);
     if (r == 0)
         r = service_open(&service, options, SANDBOX_SLOTS_MAX, err);
@@ -167,8 +170,6 @@ static int set_up(struct monitor *monitor, const struct options *options, struct
     if (r == 0)
         r = laminad_start(&place, options, &monitor->channel_fd, &monitor->work_fd,
                           &monitor->laminad_pid, err);
-    fd_close(place.mounts_fd);
-    fd_close(place.root_fd);
     fd_close(place.cwd_fd);
     fd_close(place.program_fd);
     return r == 0 ? loop_watch(monitor, err) : r;

@@ -110,6 +110,9 @@ void monitor_discard(struct monitor *monitor, struct sandbox *sandbox)
     sandbox->occupant.pid = 0;
     free(sandbox->run);
     sandbox->run = NULL;
+    parked_start_free(sandbox->parked);
+    sandbox->parked = NULL;
+    sandbox->mounter = 0;
     if (sandbox->freezing_ns)
         monitor->freezing_count--;
     sandbox->freezing_ns = 0;
@@ -213,6 +216,8 @@ static void read_signals(struct monitor *monitor)
         if (info.ssi_signo == SIGCHLD || info.ssi_code == SI_KERNEL)
             continue;
         log_info("spawn.signal", "signal=%u", info.ssi_signo);
+        if (info.ssi_signo == SIGHUP)
+            filesystems_reload(monitor);
         // "Read your files again" is SIGUSR1 between us: to laminad SIGHUP means that its terminal went.
         int passed_on = info.ssi_signo == SIGHUP ? SIGUSR1 : (int) info.ssi_signo;
         if (!monitor->is_laminad_gone)
@@ -302,6 +307,8 @@ static void read_request(struct monitor *monitor, int fd, enum request_channel c
         pool_forget(monitor, request.forget.tree_id);
     } else if (request.head.type == SPAWN_WORK) {
         work_start(monitor, &request.work, fds);
+    } else if (request.head.type == SPAWN_FILE) {
+        filesystems_order_file(monitor, &request.file, fds);
     } else {
         instance_request(monitor, &request.head);
     }
@@ -335,6 +342,9 @@ static void handle(struct monitor *monitor, const struct epoll_event *event)
         break;
     case SOURCE_OCCUPANT:
         template_read(monitor, sandbox);
+        break;
+    case SOURCE_MOUNTER:
+        filesystems_read(monitor, slot);
         break;
     }
 }
@@ -390,6 +400,7 @@ int monitor_run(struct monitor *monitor)
         .flags = monitor->tools.can_template ? (uint32_t) SPAWN_HELLO_CAN_TEMPLATE : 0,
     };
     monitor_send(monitor, &hello.head, SPAWN_HELLO, 0, sizeof(hello), NULL, 0);
+    filesystems_tell(monitor);
     pool_touch(monitor, 0);
     while (!monitor->is_over) {
         const int64_t now_ns = clock_monotonic_ns();

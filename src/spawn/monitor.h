@@ -8,6 +8,7 @@
 //     instance.c   START and what may be asked of a running instance
 //     pool.c       generic sandboxes and prepared waiters, made ahead
 //     template.c   templates, the seats made ahead for them, and their forks
+//     filesystems.c  the file systems that instances may have
 //     work.c       jobs of the work channel
 
 #ifndef LAMINA_SPAWN_MONITOR_H
@@ -15,6 +16,7 @@
 
 #include "base/compiler.h"
 #include "base/error.h"
+#include "spawn/filesystems.h"
 #include "spawn/look.h"
 #include "spawn/request.h"
 #include "spawn/sandbox.h"
@@ -46,6 +48,7 @@ struct monitor {
     struct sandbox *sandboxes; // [slot_count]
     uint32_t slot_count, slot_next, instance_count, work_count, freezing_count, template_count;
     struct pool pool;
+    struct filesystems filesystems;
     int epoll_fd, signal_fd, channel_fd, work_fd, keeper_fd;
     pid_t laminad_pid, keeper_pid;
     int laminad_status;
@@ -65,6 +68,7 @@ enum source_kind {
     SOURCE_CONTROL,  // of a slot
     SOURCE_STATUS,   // of a slot
     SOURCE_OCCUPANT, // of a slot
+    SOURCE_MOUNTER,  // of an index of filesystems.mounters
 };
 
 int monitor_watch(struct monitor *monitor, int fd, uint32_t events, enum source_kind kind,

@@ -2,6 +2,8 @@
 
 #include "spawn/options.h"
 
+#include "wire/filesystems_file.h"
+
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -80,6 +82,7 @@ int options_parse(struct options *options, int count, char **arguments, struct e
         const char **value;
     } flags[] = {{"--data-dir", &options->data_dir},
                  {"--runtime-dir", &options->runtime_dir},
+                 {"--filesystems-file", &options->filesystems_file},
                  {"--user", &user},
                  {"--sandbox-uids", &uids}};
     int at = 1;
@@ -98,6 +101,13 @@ int options_parse(struct options *options, int count, char **arguments, struct e
     options->data_dir = or_environment(options->data_dir, "LAMINA_DATA_DIR");
     if (!options->data_dir)
         options->data_dir = "/var/lib/lamina";
+    options->filesystems_file =
+        or_environment(options->filesystems_file, "LAMINA_FILESYSTEMS_FILE");
+    if (!options->filesystems_file)
+        options->filesystems_file = FILESYSTEMS_FILE_DEFAULT;
+    if (options->filesystems_file[0] != '/')
+        return error_set(err, -EINVAL, "'%s' is no absolute path (--filesystems-file)",
+                         options->filesystems_file);
     user = or_environment(user, "LAMINA_UID");
     uids = or_environment(uids, "LAMINA_SANDBOX_UIDS");
     int r = user_parse(options, user ? user : "lamina", !user, err);

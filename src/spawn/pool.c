@@ -131,7 +131,7 @@ static void make_waiters(struct monitor *monitor, int64_t now_ns)
         sandbox->state = SANDBOX_ROOTING;
         sandbox->shape = want->shape;
         if (cgroup_limit(&monitor->tools.groups, sandbox->slot, &limits) < 0 ||
-            sandbox_send_root(&sandbox->parts, &sandbox->shape) < 0)
+            sandbox_send_root(&sandbox->parts, &sandbox->shape, NULL, -1) < 0)
             monitor_kill(monitor, sandbox);
     }
 }

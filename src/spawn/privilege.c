@@ -9,6 +9,7 @@
 #include <linux/keyctl.h>
 #include <linux/securebits.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -40,6 +41,24 @@ int privilege_keep_fds(const int *sources, int count, int kept)
 int privilege_drop(uid_t uid, gid_t gid)
 {
     return setgroups(0, NULL) < 0 ? -errno : privilege_give_up(uid, gid);
+}
+
+int privilege_keep(const int *capabilities, size_t count)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2] = {0};
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t bit = UINT32_C(1) << (capabilities[i] % 32);
+        data[capabilities[i] / 32].permitted |= bit;
+        data[capabilities[i] / 32].effective |= bit;
+    }
+    for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+        if (!(data[cap / 32].permitted & UINT32_C(1) << (cap % 32)) &&
+            prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
+            return -errno;
+    return syscall(SYS_capset, &head, data) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
+               ? -errno
+               : 0;
 }
 
 int privilege_act_as(uid_t uid)

@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 
+#include <stddef.h>
 #include <sys/types.h>
 
 #define PRIVILEGE_FDS_MAX 16
@@ -20,6 +21,9 @@ int privilege_keep_fds(const int *sources, int count, int kept) MUST_CHECK;
 // Becomes that user and nobody else: no group, no capability (empty bounding set, locked
 // securebits), no_new_privs, not root's keyring; dies with its parent.
 int privilege_drop(uid_t uid, gid_t gid) MUST_CHECK;
+
+// Stays root, and keeps no capability but these; what it starts by exec may get no other. no_new_privs.
+int privilege_keep(const int *capabilities, size_t count) MUST_CHECK;
 
 // For a process that is to make a user namespace for that user: acts as the user and keeps the capabilities, with
 // system calls that touch no memory which it may share. Its real and saved user stay root: by those the kernel tells

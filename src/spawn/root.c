@@ -35,6 +35,7 @@ static const char *const directories[] = {"usr",
                                           "var/task",
                                           "var/tmp",
                                           "tmp",
+                                          "mnt",
                                           "proc",
                                           "dev",
                                           "run",
@@ -404,7 +405,22 @@ static int base_unlock(void)
     return r;
 }
 
-int root_enter(const struct init_root *order, bool is_own, uint32_t *ret_step)
+// A place of its own for the one name, then nothing can be made beside it.
+static int filesystem_mount(const char *name, int tree_fd)
+{
+    if (mount("mnt", "mnt", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "mode=0755,size=4k,nr_inodes=2") < 0 ||
+        chdir("mnt") < 0 || mkdir(name, 0755) < 0 || chdir("..") < 0)
+        return -errno;
+    int r = mount_put(tree_fd, "mnt", name);
+    if (r == 0 &&
+        mount(NULL, "mnt", NULL,
+              MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        r = -errno;
+    return r;
+}
+
+int root_enter(const struct init_root *order, int tree_fd, bool is_own, uint32_t *ret_step)
 {
     *ret_step = SPAWN_STEP_MOUNT;
     int r = is_own ? base_unlock() : 0;
@@ -418,6 +434,10 @@ int root_enter(const struct init_root *order, bool is_own, uint32_t *ret_step)
     *ret_step = SPAWN_STEP_MOUNT;
     if (order->tmp_bytes > 0 && (r = tmp_mount(order->tmp_bytes)) < 0)
         return r;
+    *ret_step = SPAWN_STEP_FILESYSTEM;
+    if (tree_fd >= 0 && (r = filesystem_mount(order->mount_name, tree_fd)) < 0)
+        return r;
+    *ret_step = SPAWN_STEP_MOUNT;
     // Only processes, and only one's own: no /proc/sys, meminfo, kallsyms, keys, sched_debug.
     if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
               "subset=pid,hidepid=invisible") < 0)

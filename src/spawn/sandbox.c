@@ -184,13 +184,16 @@ int sandbox_send_word(const struct sandbox_parts *parts, uint32_t type)
     return fd_send_packet(parts->control_fd, &word, sizeof(word), NULL, 0);
 }
 
-int sandbox_send_root(const struct sandbox_parts *parts, const struct sandbox_shape *shape)
+int sandbox_send_root(const struct sandbox_parts *parts, const struct sandbox_shape *shape,
+                      const char *name, int tree_fd)
 {
     struct init_root root = {.type = INIT_ROOT, .tmp_bytes = shape->tmp_bytes};
     memcpy(root.tree_id, shape->tree_id, sizeof(root.tree_id));
     memcpy(root.opt_tree_id, shape->opt_tree_id, sizeof(root.opt_tree_id));
     memcpy(root.models_id, shape->models_id, sizeof(root.models_id));
-    return fd_send_packet(parts->control_fd, &root, sizeof(root), NULL, 0);
+    if (tree_fd >= 0)
+        memcpy(root.mount_name, name, strnlen(name, sizeof(root.mount_name) - 1));
+    return fd_send_packet(parts->control_fd, &root, sizeof(root), &tree_fd, tree_fd >= 0 ? 1 : 0);
 }
 
 int sandbox_send_run(const struct sandbox_parts *parts, const struct spawn_start *start,

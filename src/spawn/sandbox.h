@@ -74,9 +74,10 @@ struct sandbox_parts {
         .occupant_log_fd = -1                                                                      \
     }
 
-// What a prepared root was made for. A START whose values equal them may have it.
 struct template_run;
+struct parked_start;
 
+// What a prepared root was made for. A START whose values equal them may have it.
 struct sandbox_shape {
     uint8_t tree_id[SPAWN_TREE_ID_SIZE], opt_tree_id[SPAWN_TREE_ID_SIZE];
     uint8_t models_id[SPAWN_TREE_ID_SIZE];
@@ -117,7 +118,9 @@ struct sandbox {
     enum spawn_path path;
     struct occupant occupant;
     enum template_phase phase;
-    struct sandbox *template; // of a seat: its template's
+    struct sandbox *template;    // of a seat: its template's
+    struct parked_start *parked; // of an instance that waits for its file system; owned
+    uint32_t mounter; // of its file system, from 1; 0: it has none, or one whose mounter is gone
     struct template_run *run; // of a fork that has an id but is not there yet; owned
     int64_t forking_ns;       // when FORK was sent to make it; of a template, when it has made one
     bool is_frozen;           // a template: it is asked for nothing
@@ -154,8 +157,9 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
                  uint32_t *ret_step) MUST_CHECK;
 
 int sandbox_send_word(const struct sandbox_parts *parts, uint32_t type) MUST_CHECK;
-int sandbox_send_root(const struct sandbox_parts *parts,
-                      const struct sandbox_shape *shape) MUST_CHECK;
+// `tree_fd`: -1, or the mount of a file system, which is put at /mnt/NAME.
+int sandbox_send_root(const struct sandbox_parts *parts, const struct sandbox_shape *shape,
+                      const char *name, int tree_fd) MUST_CHECK;
 // `model_fd`: -1 when there is none.
 int sandbox_send_run(const struct sandbox_parts *parts, const struct spawn_start *start,
                      int model_fd) MUST_CHECK;

@@ -204,7 +204,7 @@ static struct sandbox *seat_order(struct monitor *monitor, struct sandbox *templ
 
 void template_seat_made(struct monitor *monitor, struct sandbox *seat, bool has_worked)
 {
-    int r = has_worked ? sandbox_send_root(&seat->parts, &seat->shape) : -EIO;
+    int r = has_worked ? sandbox_send_root(&seat->parts, &seat->shape, NULL, -1) : -EIO;
     if (has_worked)
         seat->state = SANDBOX_ROOTING;
     if (has_worked &&

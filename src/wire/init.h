@@ -7,7 +7,7 @@
 //
 //     spawn -> process   GROUPS   its cgroups are there: enter them (it makes its network meanwhile)
 //     process -> spawn   NET      it has; and the two listeners, made inside its network namespace
-//     spawn -> process   ROOT     mount this tree, drop everything, exec init
+//     spawn -> process   ROOT     mount this tree, and the file system that comes with it; drop everything, exec init
 //     process -> spawn   READY    lamina-init runs
 //     spawn -> process   RUN      the environment: run the bootstrap
 //     spawn -> process   HOLD     instead of RUN: somebody else brings the bootstrap (a template, a fork); only reap
@@ -57,6 +57,7 @@ struct init_root {
     uint32_t reserved;
     uint8_t tree_id[32], opt_tree_id[32], models_id[32]; // all zero: none
     uint64_t tmp_bytes;                                  // 0: no /tmp
+    char mount_name[160]; // with a descriptor, the mount of a file system: it is put at /mnt/<name>
 };
 
 enum { INIT_ENV_MAX = 8192, INIT_VARIABLES_MAX = 4096 };
@@ -79,7 +80,7 @@ struct init_run {
 };
 
 _Static_assert(sizeof(struct init_word) == 16, "init_word has a fixed size");
-_Static_assert(sizeof(struct init_root) == 112, "init_root has a fixed size");
+_Static_assert(sizeof(struct init_root) == 272, "init_root has a fixed size");
 _Static_assert(sizeof(struct init_run) == 12 + INIT_ENV_MAX, "init_run has a fixed size");
 
 #endif

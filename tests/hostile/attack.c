@@ -73,7 +73,6 @@ static void attack_host_files(void)
                                         "/var/lib",
                                         "/var/log",
                                         "/boot",
-                                        "/mnt",
                                         "/srv",
                                         "/work",
                                         "/base",

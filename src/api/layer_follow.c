@@ -28,12 +28,6 @@ struct layer_follow {
     struct list all; /* of struct follower */
 };
 
-/* Versions of the layer at this place that would not serve, from the first to the last: not tried again. */
-struct refused {
-    char layer[VERSION_LAYER_NAME_MAX + 1];
-    uint64_t first, last;
-};
-
 /*
  *   LOOKING ─► MERGING ─► SWITCHING ─► LOOKING ...
  *      │           └─ changed meanwhile, or no longer followed: LOOKING, the draft is dropped
@@ -45,10 +39,10 @@ struct follower {
     struct layer_follow *follow;
     char *name;
     struct loop_timer timer;
-    struct version *draft;                      /* from MERGING on; owned */
-    char base[UUID_SIZE];                       /* revision of the $LATEST that it was made of */
-    struct store_pin *pin;                      /* keeps the merged tree until the switch is done */
-    struct refused refused[VERSION_LAYERS_MAX]; /* by the layer's place in the function */
+    struct version *draft; /* from MERGING on; owned */
+    char base[UUID_SIZE];  /* revision of the $LATEST that it was made of */
+    struct store_pin *pin; /* keeps the merged tree until the switch is done */
+    bool is_switching;
 };
 
 static void look(void *arg);
@@ -110,10 +104,9 @@ static bool names(const char *array_json, const char *wanted)
     return false;
 }
 
-static bool was_refused(const struct refused *refused, const struct layer_version *version)
+static bool was_refused(const struct version_layer *now, const struct layer_version *version)
 {
-    return strcmp(refused->layer, version->name) == 0 && version->number >= refused->first &&
-           version->number <= refused->last;
+    return version->number >= now->refused_first && version->number <= now->refused_last;
 }
 
 static const struct layer_version *newest(const struct follower *follower,
@@ -128,7 +121,7 @@ static const struct layer_version *newest(const struct follower *follower,
             return NULL;
         if (names(version->runtimes_json, draft->runtime) &&
             names(version->architectures_json, "x86_64") &&
-            !was_refused(&follower->refused[place], version))
+            !was_refused(now, version))
             return version;
     }
     return NULL;
@@ -168,26 +161,6 @@ static void again(struct follower *follower, int64_t after_ms)
     wait_for(follower, after_ms, look);
 }
 
-static void refused_add(struct refused *refused, const struct version_layer *layer)
-{
-    bool is_other = strcmp(refused->layer, layer->name) != 0;
-    memcpy(refused->layer, layer->name, sizeof(refused->layer));
-    if (is_other || layer->number < refused->first)
-        refused->first = layer->number;
-    if (is_other || layer->number > refused->last)
-        refused->last = layer->number;
-}
-
-static void refuse(struct follower *follower, const struct version *draft)
-{
-    const struct function *function =
-        catalog_function(follower->follow->api->config.catalog, follower->name);
-    const struct version *now = function ? function->latest : NULL;
-    for (size_t i = 0; now && i < draft->n_layers && i < now->n_layers; i++)
-        if (draft->layers[i].number != now->layers[i].number)
-            refused_add(&follower->refused[i], &draft->layers[i]);
-}
-
 static void drop_draft(struct follower *follower)
 {
     version_unref(TAKE_PTR(follower->draft));
@@ -197,11 +170,11 @@ static void drop_draft(struct follower *follower)
 static void switched(void *arg, const struct switch_result *result)
 {
     struct follower *follower = arg;
+    int why = result->code == -EINVAL ? result->err.code : result->code;
+    bool has_failed = why < 0 && why != -EINVAL && why != -ECANCELED; /* for want of room, too */
+    follower->is_switching = false;
     if (result->code == 0)
         log_info("layer.follow", "function=%s", follower->name);
-    else if (result->code == -EINVAL)
-        refuse(follower, follower->draft);
-    bool has_failed = result->code < 0 && result->code != -EINVAL && result->code != -ECANCELED;
     drop_draft(follower);
     deploy_collect_soon(follower->follow->api->config.deploy);
     again(follower, has_failed ? FAILED_RETRY_MS : 0);
@@ -227,6 +200,7 @@ static void begin_switch(void *arg)
     }
     struct version *given = version_ref(follower->draft);
     int r = switch_start(follower->follow->api->config.switcher, given, switched, follower);
+    follower->is_switching = r == 0;
     if (r == 0)
         return;
     version_unref(given);
@@ -270,7 +244,7 @@ static void tell_too_large(struct follower *follower, const struct function *fun
         again(follower, BUSY_RETRY_MS);
         return;
     }
-    refuse(follower, draft);
+    version_refuse_layers(plan.latest, draft);
     plan.latest->update = VERSION_UPDATE_FAILED;
     version_set(plan.latest, &plan.latest->update_reason, why);
     version_set(plan.latest, &plan.latest->update_reason_code, "InvalidConfiguration");
@@ -334,11 +308,22 @@ static void look(void *arg)
 
 /* ---- who asks */
 
+/* One that works looks again when its step is done; a switch that nobody wants any more goes no further. */
+static void look_later(struct follower *follower)
+{
+    const struct api *api = follower->follow->api;
+    const struct function *function = catalog_function(api->config.catalog, follower->name);
+    if (follower->is_switching && function && !layer_follow_is_on(function))
+        switch_stop(api->config.switcher, follower->name);
+}
+
 void layer_follow_look(struct layer_follow *follow, const char *name)
 {
     LIST_FOR_EACH (struct follower, each, &follow->all, link)
-        if (strcmp(each->name, name) == 0)
-            return; /* it looks again when its step is done */
+        if (strcmp(each->name, name) == 0) {
+            look_later(each);
+            return;
+        }
     struct follower *follower = mem_new(struct follower);
     char *copy = mem_copy_text(name);
     if (!follower || !copy) {

@@ -35,6 +35,7 @@ struct switchover {
     struct loop_timer timer;
     int64_t give_up_ms;
     bool is_warm;     /* provisioned: an instance is kept */
+    bool is_stopped;  /* by switch_stop: nothing is committed any more */
     char *inputs;     /* of the draft's model, as JSON; owned */
     struct error why; /* it is refused */
     void (*done)(void *arg, const struct switch_result *result);
@@ -66,6 +67,13 @@ bool switch_is_running(const struct switcher *switcher, const char *name)
     return false;
 }
 
+void switch_stop(struct switcher *switcher, const char *name)
+{
+    LIST_FOR_EACH (struct switchover, each, &switcher->all, link)
+        if (strcmp(each->draft->name, name) == 0)
+            each->is_stopped = true;
+}
+
 /* ---- the end */
 
 static void finish(struct switchover *switchover, int code)
@@ -94,12 +102,13 @@ static void wait_for(struct switchover *switchover, int64_t after_ms, void (*nex
     finish(switchover, -ENOMEM);
 }
 
-/* $LATEST as it was when the switch began, or NULL: somebody changed or deleted it. */
+/* $LATEST as it was when the switch began, or NULL: somebody changed or deleted it, or wants it no more. */
 static struct function *subject(const struct switchover *switchover)
 {
     struct function *function =
         catalog_function(switchover->switcher->catalog, switchover->draft->name);
-    if (!function || strcmp(function->latest->revision_id, switchover->revision_id) != 0)
+    if (!function || switchover->is_stopped ||
+        strcmp(function->latest->revision_id, switchover->revision_id) != 0)
         return NULL;
     return function;
 }
@@ -113,6 +122,14 @@ static void refused(void *arg, const struct error *err)
         log_error("switch.commit", "function=%s error=%s", switchover->draft->name,
                   LOG_TEXT(err->text));
     finish(switchover, -EINVAL);
+}
+
+/* A new model by its mark, new layers by their numbers: whoever looks for news passes over them. */
+static void remember_refusal(struct version *latest, const struct version *tried)
+{
+    if (strcmp(latest->model.mark, tried->model.mark) != 0)
+        memcpy(latest->refused_mark, tried->model.mark, sizeof(latest->refused_mark));
+    version_refuse_layers(latest, tried);
 }
 
 static void refusal_commit(void *arg)
@@ -137,8 +154,7 @@ static void refusal_commit(void *arg)
     version_set(plan.latest, &plan.latest->update_reason_code, "FunctionError");
     /* For want of room the next look tries it again. */
     if (switchover->why.code != -EAGAIN && switchover->why.code != -ENOMEM)
-        memcpy(plan.latest->refused_mark, switchover->draft->model.mark,
-               sizeof(plan.latest->refused_mark));
+        remember_refusal(plan.latest, switchover->draft);
     version_touch(plan.latest, 0);
     plan.is_serving = true; /* the same code and model under a snapshot that tells */
     if (change_commit(change, &plan, refused, switchover) < 0)

@@ -50,4 +50,8 @@ MUST_CHECK int switch_start(struct switcher *switcher, struct version *draft,
 
 bool switch_is_running(const struct switcher *switcher, const char *name);
 
+/* The function's switch, if one runs, commits nothing any more and ends with -ECANCELED; one that is being committed goes
+ * through. `done` comes later. */
+void switch_stop(struct switcher *switcher, const char *name);
+
 #endif

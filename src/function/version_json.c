@@ -92,6 +92,10 @@ static void append_layers(struct buf *out, const struct version *version)
         append_number(out, "ZipBytes", layer->zip_bytes);
         append_number(out, "TreeBytes", layer->tree_bytes);
         append_digest(out, "TreeId", layer->tree_id);
+        if (layer->refused_first) {
+            append_number(out, "RefusedFirst", layer->refused_first);
+            append_number(out, "RefusedLast", layer->refused_last);
+        }
         buf_append_byte(out, '}');
     }
     buf_append_byte(out, ']');
@@ -337,6 +341,10 @@ static int read_layer(struct reader *reader, yyjson_val *object, struct version_
         r = read_u64(&inner, "ZipBytes", &layer->zip_bytes);
     if (r == 0)
         r = read_u64(&inner, "TreeBytes", &layer->tree_bytes);
+    if (r == 0 && json_member(object, "RefusedFirst"))
+        r = read_u64(&inner, "RefusedFirst", &layer->refused_first);
+    if (r == 0 && layer->refused_first)
+        r = read_u64(&inner, "RefusedLast", &layer->refused_last);
     return r < 0 ? r : read_digest(&inner, "TreeId", layer->tree_id);
 }
 

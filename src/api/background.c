@@ -218,8 +218,7 @@ static void fetch_again(void *arg)
         return;
     }
     background->fetches++;
-    const char *uri = version_model_uri(function->latest);
-    int r = model_fetch(background->api, function->latest, str_of(uri), false, fetched, background);
+    int r = model_fetch(background->api, function->latest, false, fetched, background);
     if (r < 0)
         retry(background, RETRY_MS, fetch_again);
 }

@@ -318,8 +318,7 @@ int code_fetch_model(struct call *call, const struct version *version,
     int r = -ENOMEM;
     if (fetching) {
         *fetching = (struct model_fetching){call, done};
-        r = model_fetch(call->api, version, str_of(version_model_uri(version)), false,
-                        model_fetched, fetching);
+        r = model_fetch(call->api, version, false, model_fetched, fetching);
     }
     if (r < 0) {
         free(fetching);
@@ -333,10 +332,10 @@ int code_model_refused(struct call *call, const struct fetch_result *result)
 {
     if (result->code == 0)
         return 0;
-    if (result->code == -EACCES)
-        return aws_error_set(&call->error, AWS_ACCESS_DENIED, "MODEL_URI: %s", result->err.text);
-    return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE, "MODEL_URI: %s",
-                         result->err.text);
+    return aws_error_set(&call->error,
+                         result->code == -EACCES && !result->is_file ? AWS_ACCESS_DENIED
+                                                                     : AWS_INVALID_PARAMETER_VALUE,
+                         "%s: %s", model_variable(result), result->err.text);
 }
 
 void code_fill(struct version *draft, const struct deploy_result *result)

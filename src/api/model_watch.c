@@ -103,7 +103,9 @@ static const struct function *subject(const struct watched *watched)
     const struct version *latest = function->latest;
     bool is_at_rest =
         latest->state == VERSION_ACTIVE && latest->update != VERSION_UPDATE_IN_PROGRESS;
-    return is_at_rest && version_model_uri(latest) && latest->model.has_tree ? function : NULL;
+    return is_at_rest && version_has_model_source(latest) && !version_model_is_missing(latest)
+               ? function
+               : NULL;
 }
 
 static void rest(struct watched *watched)
@@ -145,7 +147,7 @@ static void fetched(void *arg, struct fetch_result *result)
     if (result->code < 0)
         log_warn("model.fetch_failed", "function=%s error=%s", watched->name,
                  LOG_TEXT(result->err.text));
-    bool is_new = result->code == 0 && function &&
+    bool is_new = result->code == 0 && function && !result->is_in_place &&
                   memcmp(result->digest.bytes, function->latest->model.digest, DIGEST_BYTES) != 0;
     if (!is_new) {
         rest(watched);
@@ -171,12 +173,12 @@ static void looked(void *arg, struct fetch_result *result)
     if (result->code < 0)
         log_warn("model.look_failed", "function=%s error=%s", watched->name,
                  LOG_TEXT(result->err.text));
-    bool is_other = result->code == 0 && function &&
+    /* What became immutable stays the copy that it is, until the function is changed. */
+    bool is_other = result->code == 0 && function && !result->is_in_place &&
                     strcmp(result->mark, function->latest->model.mark) != 0 &&
                     strcmp(result->mark, function->latest->refused_mark) != 0;
     if (is_other &&
-        model_fetch(watched->watch->api, function->latest,
-                    str_of(version_model_uri(function->latest)), false, fetched, watched) == 0)
+        model_fetch(watched->watch->api, function->latest, false, fetched, watched) == 0)
         return;
     rest(watched);
 }
@@ -191,8 +193,7 @@ static void look(struct watched *watched)
     watched->looked_ms = now_ms;
     watched->has_started = false;
     watched->is_busy = true;
-    if (model_fetch(api, function->latest, str_of(version_model_uri(function->latest)), true,
-                    looked, watched) < 0)
+    if (model_fetch(api, function->latest, true, looked, watched) < 0)
         watched->is_busy = false; /* the next time */
 }
 
@@ -210,7 +211,7 @@ static void consider(struct model_watch *watch, const struct function *function)
 {
     const struct version *live = function->live;
     struct watched *watched =
-        live && version_model_uri(live) ? watched_get(watch, function->name) : NULL;
+        live && version_has_model_source(live) ? watched_get(watch, function->name) : NULL;
     if (!watched)
         return;
     int64_t interval_ms = (int64_t) version_model_refresh_s(live) * 1000;

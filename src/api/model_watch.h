@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * model_watch: notices that MODEL_URI names another model than it did, and lets it take the old one's place.
+ * model_watch: notices that MODEL_URI, or the path on a file system, names another model than it did, and lets it take the
+ * old one's place.
  *
  *     every MODEL_REFRESH_S, or when an instance was started ─► look: same mark as before? ─► nothing
  *                                                                  │ another

@@ -522,7 +522,8 @@ static int open_fetcher(struct server *server, struct error *err)
                                      .store = server->store,
                                      .roles = server->roles,
                                      .origins = &server->origins,
-                                     .local = fetch_local_of(server->s3)};
+                                     .local = fetch_local_of(server->s3),
+                                     .file_fd = SPAWN_FD_WORK};
     int r = origins_parse(str_of(server->config->s3_origins), &server->origins, err);
     if (r < 0)
         return r;

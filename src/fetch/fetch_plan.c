@@ -26,13 +26,28 @@ int fetch_plan_init(struct fetch_plan *plan, struct str uri, const struct origin
     return 0;
 }
 
+int fetch_plan_init_place(struct fetch_plan *plan, const struct file_place *place,
+                          struct error *err)
+{
+    char key[FILE_KEY_SIZE];
+    file_place_key(place, key);
+    *plan = (struct fetch_plan){.uri = mem_copy_text(key), .place = mem_copy(place, sizeof(*place))};
+    if (plan->uri && plan->place)
+        return 0;
+    fetch_plan_done(plan);
+    return error_set(err, -ENOMEM, "no memory");
+}
+
 void fetch_plan_done(struct fetch_plan *plan)
 {
     for (size_t i = 0; i < plan->file_count; i++) {
         free(plan->files[i].path);
         free(plan->files[i].key);
+        store_file_free(plan->files[i].staged);
     }
+    store_file_free(plan->question.staged);
     free(plan->files);
+    free(plan->place);
     free(plan->uri);
     *plan = (struct fetch_plan){0};
 }
@@ -201,8 +216,36 @@ static int look_at_remote(struct fetch_plan *plan, struct error *err)
     return r < 0 ? error_set(err, r, "no memory") : 0;
 }
 
-int fetch_plan_look(struct fetch_plan *plan, const struct fetch_local *local, struct error *err)
+// The state of a file is its content's digest: the same bytes again are no new model.
+static int look_at_file(struct fetch_plan *plan, struct file_source *source, struct error *err)
 {
+    struct file_question *question = &plan->question;
+    char name[256];
+    int r = file_source_look(source, plan->place, question, err);
+    if (r != 0 || question->is_in_place)
+        return r;
+    const struct fetch_file file = {.is_here = question->staged == NULL,
+                                    .digest = question->digest,
+                                    .bytes = question->bytes,
+                                    .staged = question->staged};
+    fetch_name_of_key(str_of(plan->place->path), name);
+    digest_hex(&question->digest, plan->mark);
+    r = file_add(plan, str_of(plan->place->path), str_of(name), &file);
+    if (plan->file_count == 1)
+        question->staged = NULL; // the file's now
+    return r < 0 ? error_set(err, r, "no memory") : 0;
+}
+
+bool fetch_plan_has_staged(const struct fetch_plan *plan)
+{
+    return plan->file_count == 1 && plan->files[0].staged;
+}
+
+int fetch_plan_look(struct fetch_plan *plan, const struct fetch_local *local,
+                    struct file_source *source, struct error *err)
+{
+    if (plan->place)
+        return look_at_file(plan, source, err);
     if (!plan->origin && !local->find)
         return error_set(err, -ENOENT, "%s: NoSuchBucket: no [s3_origin] names this bucket",
                          plan->uri);
@@ -222,6 +265,13 @@ struct run {
     size_t partial_count;
     struct fetch_result *result;
 };
+
+// A file of a file system was read while it was looked at.
+static int staged_add(struct run *run, struct fetch_file *file, struct error *err)
+{
+    run->result->fetched_bytes += file->bytes;
+    return store_batch_file(run->batch, str_of(file->path), TAKE_PTR(file->staged), false, 0, err);
+}
 
 static int fetch_one(struct run *run, struct fetch_file *file, struct error *err)
 {
@@ -251,9 +301,10 @@ static int files_bring(struct run *run, struct error *err)
 {
     for (size_t i = 0; i < run->plan->file_count; i++) {
         struct fetch_file *file = &run->plan->files[i];
-        int r = file->is_here ? store_batch_known(run->batch, str_of(file->path), &file->digest,
-                                                  file->bytes, err)
-                              : fetch_one(run, file, err);
+        int r = file->is_here  ? store_batch_known(run->batch, str_of(file->path), &file->digest,
+                                                   file->bytes, err)
+                : file->staged ? staged_add(run, file, err)
+                               : fetch_one(run, file, err);
         if (r < 0)
             return r;
     }

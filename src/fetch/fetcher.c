@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "fetch/fetch_plan.h"
+#include "fetch/file_source.h"
 #include "loop/job.h"
 #include "store/models.h"
 
@@ -18,12 +19,14 @@
 #define KEY_MAX (S3_URI_MAX + 1 + S3_MARK_MAX)
 
 //   ASK --look--> LOOK (one job for all who came before it began) --fetch--> FLIGHT (one a URI and mark)
-//    ^                                                                          |
+//    ^                |  ^ a file that is too young                              |
+//    |                timer                                                     |
 //    +------------------------- done <--------- link (a job of its own) <-------+
 
 struct fetcher {
     struct fetcher_config config;
-    struct job_pool *pool;
+    struct job_pool *pool, *file_pool;
+    struct file_source *files;
     struct list looks;  // struct look.link: of those whose job may not have begun
     struct map flights; // uri, NUL, mark -> struct flight
     struct map memo;    // the same -> struct fetch_memory: what was made of it
@@ -34,7 +37,7 @@ struct fetcher {
 struct ask {
     struct fetcher *fetcher;
     struct list link; // of a look or a flight
-    bool has_set, is_look;
+    bool has_set, is_look, is_file;
     struct digest set;
     int64_t began_ns;
     void (*done)(void *arg, struct fetch_result *result);
@@ -48,6 +51,7 @@ struct look {
     struct list asks;
     atomic_bool has_begun;
     struct fetch_plan plan;
+    struct loop_timer timer; // until a file is to be looked at again
     int code;
     struct error err;
 };
@@ -75,6 +79,11 @@ int fetcher_new(const struct fetcher_config *config, struct fetcher **ret_fetche
     map_init(&fetcher->flights, FETCH_WAITING_MAX);
     map_init(&fetcher->memo, MEMO_MAX);
     int r = job_pool_new(config->loop, "fetch", FETCH_THREADS, FETCH_WAITING_MAX, &fetcher->pool);
+    if (r == 0)
+        r = job_pool_new(config->loop, "files", FETCH_FILE_THREADS, FETCH_WAITING_MAX,
+                         &fetcher->file_pool);
+    if (r == 0)
+        r = file_source_new(config->file_fd, config->store, &fetcher->is_ending, &fetcher->files);
     if (r < 0) {
         fetcher_free(fetcher);
         return r;
@@ -83,12 +92,17 @@ int fetcher_new(const struct fetcher_config *config, struct fetcher **ret_fetche
     return 0;
 }
 
+static void looks_wake(struct fetcher *fetcher);
+
 void fetcher_free(struct fetcher *fetcher)
 {
     if (!fetcher)
         return;
     atomic_store(&fetcher->is_ending, true);
+    looks_wake(fetcher);
     job_pool_free(fetcher->pool);
+    job_pool_free(fetcher->file_pool);
+    file_source_free(fetcher->files);
     map_done(&fetcher->flights, NULL);
     map_done(&fetcher->memo, free);
     free(fetcher);
@@ -97,7 +111,9 @@ void fetcher_free(struct fetcher *fetcher)
 void fetcher_totals(const struct fetcher *fetcher, struct fetcher_totals *ret_totals)
 {
     *ret_totals = fetcher->totals;
-    ret_totals->waiting = job_pool_waiting(fetcher->pool) + job_pool_running(fetcher->pool);
+    ret_totals->waiting = job_pool_waiting(fetcher->pool) + job_pool_running(fetcher->pool) +
+                          job_pool_waiting(fetcher->file_pool) +
+                          job_pool_running(fetcher->file_pool);
 }
 
 // ---- The end of an ask
@@ -106,6 +122,7 @@ static void ask_finish(struct ask *ask)
 {
     struct fetch_result *result = &ask->result;
     result->took_us = (uint64_t) (clock_monotonic_ns() - ask->began_ns) / 1000;
+    result->is_file = ask->is_file;
     ask->fetcher->totals.failures += result->code < 0;
     ask->done(ask->arg, result);
     store_unpin(result->pin);
@@ -190,7 +207,7 @@ static bool flight_known(struct flight *flight)
 {
     struct fetch_plan *plan = &flight->plan;
     struct error ignored = {0};
-    bool is_one = plan->file_count == 1 && !plan->parsed.is_prefix &&
+    bool is_one = plan->file_count == 1 && !plan->parsed.is_prefix && !plan->files[0].staged &&
                   !digest_equal(&flight->memory.digest, &flight->memory.tree_id);
     if (!is_one)
         return false;
@@ -212,6 +229,8 @@ static void flight_run(void *arg)
         return;
     result->code = fetch_plan_run(&flight->plan, flight->fetcher->config.store,
                                   &flight->fetcher->is_ending, result, &result->err);
+    if (result->code == -EUCLEAN && flight->plan.place) // what was known of it was collected
+        file_source_forget(flight->fetcher->files, flight->plan.place);
 }
 
 static void flight_done(void *arg, int status)
@@ -284,16 +303,22 @@ static void look_run(void *arg)
 {
     struct look *look = arg;
     atomic_store(&look->has_begun, true);
-    look->code = fetch_plan_look(&look->plan, &look->fetcher->config.local, &look->err);
+    look->code = fetch_plan_look(&look->plan, &look->fetcher->config.local, look->fetcher->files,
+                                 &look->err);
 }
 
 static void asks_told(struct look *look)
 {
+    // What was read is kept for whoever asks next: those who only look wait until it is in the store.
+    bool has_staged = fetch_plan_has_staged(&look->plan);
+    bool is_in_place = look->plan.question.is_in_place;
     LIST_FOR_EACH_SAFE (struct ask, ask, &look->asks, link) {
-        if (!ask->is_look)
+        if (!is_in_place && (!ask->is_look || has_staged))
             continue;
         list_remove(&ask->link);
         memcpy(ask->result.mark, look->plan.mark, sizeof(ask->result.mark));
+        ask->result.is_in_place = is_in_place;
+        ask->result.bytes = look->plan.question.bytes;
         ask_finish(ask);
     }
 }
@@ -314,10 +339,52 @@ static void look_fly(struct look *look)
     asks_fail(&look->asks, -EAGAIN, &err);
 }
 
+static void look_done(void *arg, int status);
+
+static struct job_pool *pool_of(const struct look *look)
+{
+    return look->plan.place ? look->fetcher->file_pool : look->fetcher->pool;
+}
+
+static void look_again(void *arg)
+{
+    struct look *look = arg;
+    int r = job_submit(pool_of(look), look_run, look_done, look);
+    if (r == 0)
+        return;
+    look->code = error_set(&look->err, -EAGAIN, "too many objects wait to be fetched");
+    look_done(look, 0);
+}
+
+// Whoever asks meanwhile joins it.
+static bool look_waits(struct look *look)
+{
+    atomic_store(&look->has_begun, false);
+    return loop_timer_start(look->fetcher->config.loop, &look->timer,
+                            look->plan.question.again_ms, look_again, look) == 0;
+}
+
+// The service ends: those that wait for a timer have no job that would be cancelled.
+static void looks_wake(struct fetcher *fetcher)
+{
+    LIST_FOR_EACH_SAFE (struct look, look, &fetcher->looks, link) {
+        if (!loop_timer_is_running(&look->timer))
+            continue;
+        loop_timer_stop(&look->timer);
+        look_done(look, -ECANCELED);
+    }
+}
+
 static void look_done(void *arg, int status)
 {
     struct look *look = arg;
+    if (status == 0 && atomic_load(&look->fetcher->is_ending))
+        status = -ECANCELED; // no flight begins any more
+    if (status == 0 && look->code == FILE_AGAIN && look_waits(look))
+        return;
     list_remove(&look->link);
+    if (status == 0 && look->code == FILE_AGAIN)
+        status = -ENOMEM;
     if (status < 0)
         look->code = error_set(&look->err, status, "the service is ending");
     if (look->code < 0)
@@ -331,25 +398,35 @@ static void look_done(void *arg, int status)
 }
 
 // One for the same URI whose job has not begun: what it will see is as new as the ask.
-static struct look *look_find(struct fetcher *fetcher, struct str uri)
+static bool look_is_of(const struct look *look, const struct fetch_request *request)
+{
+    if (request->place) // with the same user's rights, too
+        return look->plan.place &&
+               memcmp(look->plan.place, request->place, sizeof(*request->place)) == 0;
+    return !look->plan.place && str_equal_text(request->uri, look->plan.uri);
+}
+
+static struct look *look_find(struct fetcher *fetcher, const struct fetch_request *request)
 {
     LIST_FOR_EACH (struct look, look, &fetcher->looks, link)
-        if (!atomic_load(&look->has_begun) && str_equal_text(uri, look->plan.uri))
+        if (!atomic_load(&look->has_begun) && look_is_of(look, request))
             return look;
     return NULL;
 }
 
-static int look_new(struct fetcher *fetcher, struct str uri, struct look **ret_look,
-                    struct error *err)
+static int look_new(struct fetcher *fetcher, const struct fetch_request *request,
+                    struct look **ret_look, struct error *err)
 {
     struct look *look = mem_new(struct look);
     if (!look)
         return error_set(err, -ENOMEM, "no memory");
     look->fetcher = fetcher;
     list_init(&look->asks);
-    int r = fetch_plan_init(&look->plan, uri, fetcher->config.origins, err);
+    int r = request->place
+                ? fetch_plan_init_place(&look->plan, request->place, err)
+                : fetch_plan_init(&look->plan, request->uri, fetcher->config.origins, err);
     if (r == 0) {
-        r = job_submit(fetcher->pool, look_run, look_done, look);
+        r = job_submit(pool_of(look), look_run, look_done, look);
         if (r < 0)
             error_set(err, r, "too many objects wait to be fetched");
     }
@@ -385,6 +462,12 @@ static int may_ask(struct fetcher *fetcher, const struct fetch_request *request,
 {
     struct s3_uri uri;
     char arn[S3_ARN_SIZE];
+    if (request->refusal) {
+        *err = *request->refusal;
+        return err->code;
+    }
+    if (request->place) // filesystem/filesystems.h asked the role already
+        return 0;
     int r = s3_uri_parse(request->uri, &uri, err);
     if (r < 0 || !request->asker || !fetcher->config.roles)
         return r;
@@ -422,15 +505,16 @@ int fetcher_start(struct fetcher *fetcher, const struct fetch_request *request,
     *ask = (struct ask){.fetcher = fetcher,
                         .has_set = request->has_set,
                         .is_look = request->is_look,
+                        .is_file = request->place || request->refusal,
                         .set = request->set,
                         .began_ns = clock_monotonic_ns(),
                         .done = done,
                         .arg = arg};
     int r = may_ask(fetcher, request, &ask->result.err);
     if (r == 0) {
-        look = look_find(fetcher, request->uri);
+        look = look_find(fetcher, request);
         if (!look)
-            r = look_new(fetcher, request->uri, &look, &ask->result.err);
+            r = look_new(fetcher, request, &look, &ask->result.err);
     }
     if (r == 0) {
         list_add_last(&look->asks, &ask->link);

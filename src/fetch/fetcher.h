@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// fetcher: s3://bucket/key becomes a tree in the store. The front door of the strategy `s3`, of
-// Code.S3Bucket and of the endpoint that functions ask for models.
+// fetcher: s3://bucket/key, or a file of a file system, becomes a tree in the store. The front door of
+// the strategies `s3` and `filesystem`, of Code.S3Bucket and of the endpoint that functions ask for models.
 //
 //   loop:    fetcher_start --(may the asker? roles)--+                        +--> done(result)
 //   thread:                 look: HEAD, or the embedded store's index         |
@@ -12,6 +12,10 @@
 // Single-flight in both steps: two hundred who ask at once look a few times and fetch once. What was
 // fetched in this state before is not fetched again (a memo of marks, given back at start by
 // fetcher_remember). An object of the embedded store is not fetched at all: the tree names its inode.
+//
+// A file of a file system (fetch/file_source.h) is read while it is looked at, and only when its content is not
+// known: its mark is its digest. Of an immutable file system nothing is read: the result says is_in_place. What
+// of it may hang has threads of its own, FETCH_FILE_THREADS.
 //
 // A tree has one file, named by the key's last part, or for a prefix (a URI that ends in '/') every
 // object beneath it, at most FETCH_FILES_MAX.
@@ -24,6 +28,7 @@
 #include "base/compiler.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "fetch/file_job.h"
 #include "fetch/origin.h"
 #include "fetch/s3_client.h"
 #include "loop/loop.h"
@@ -34,6 +39,7 @@
 #include <stdint.h>
 
 #define FETCH_THREADS 4
+#define FETCH_FILE_THREADS 16
 #define FETCH_WAITING_MAX 4096
 #define FETCH_FILES_MAX 1000
 
@@ -65,6 +71,7 @@ struct fetcher_config {
     struct roles *roles;           // borrowed; NULL: nobody is asked (tests)
     const struct origins *origins; // borrowed
     struct fetch_local local;      // find NULL: there is none
+    int file_fd;                   // borrowed: SPAWN_FD_WORK, for files of file systems
 };
 
 int fetcher_new(const struct fetcher_config *config, struct fetcher **ret_fetcher) MUST_CHECK;
@@ -73,6 +80,9 @@ void fetcher_free(struct fetcher *fetcher);
 
 struct fetch_request {
     struct str uri;                 // copied
+    const struct file_place *place; // in place of uri: a file of a file system; copied
+    // The place is refused already, with this: `done` hears it as it hears everything.
+    const struct error *refusal;
     const struct role_asker *asker; // who asks; NULL: the caller has made sure. Used up at once
     bool has_set;                   // link it into this function's models
     struct digest set;
@@ -86,6 +96,8 @@ struct fetch_result {
     struct digest tree_id;
     struct digest digest;      // of the one file, or the tree's id
     uint64_t bytes;            // of all files
+    bool is_file;              // of a file system
+    bool is_in_place;          // and it stays there: no tree, no digest, no mark
     char name[S3_KEY_MAX + 1]; // path of the model in the tree; "": several files and none is it
     uint64_t fetched_bytes;    // over the network, for this flight
     uint64_t took_us;          // from fetcher_start

@@ -18,7 +18,8 @@ static size_t add_model(struct start_spec *start, const struct version *version,
     const struct version_prepared *prepared = &version->prepared;
     char key[DIGEST_HEX_SIZE];
     if (version->model.has_tree)
-        start->variables[n++] = (struct instance_variable){"MODEL_PATH", start->model_path};
+        start->variables[n++] = (struct instance_variable){
+            version_model_file(version) ? "LAMINA_MODEL_COPY" : "MODEL_PATH", start->model_path};
     else if (prepared->has_model)
         start->variables[n++] = (struct instance_variable){"MODEL_PATH", prepared->path};
     if (!prepared->has_model)

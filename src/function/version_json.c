@@ -116,7 +116,7 @@ static void append_filesystem(struct buf *out, const struct version *version)
 
 static void append_model(struct buf *out, const char *name, const struct version_model *model)
 {
-    if (!model->has_tree)
+    if (!model->has_tree && !model->is_in_place)
         return;
     buf_printf(out, ",\"%s\":", name);
     version_model_append(out, model);

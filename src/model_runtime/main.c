@@ -119,9 +119,11 @@ static void read_environment(struct runtime *runtime, struct model_place *place,
                              struct model_options *options)
 {
     const char *name = getenv("AWS_LAMBDA_FUNCTION_NAME");
+    // Of a file on a mounted file system, which somebody may overwrite while it is mapped.
+    const char *copy = getenv("LAMINA_MODEL_COPY");
 
     *place = (struct model_place){
-        .model_path = getenv("MODEL_PATH"),
+        .model_path = copy != NULL && copy[0] != '\0' ? copy : getenv("MODEL_PATH"),
         .handler = getenv("_HANDLER"),
         .task_root = getenv("LAMBDA_TASK_ROOT"),
         .layers_root = "/opt",

@@ -15,11 +15,22 @@ static void append_form(struct buf *json, const struct version_prepared *prepare
                prepared->form_bytes + prepared->private_bytes);
 }
 
+/* settle.h: what kind of file it is, and where, is not known yet. */
+static void append_unsettled(struct buf *json)
+{
+    buf_append_text(
+        json, "\"model\":{\"prepared\":false,\"reason\":\"it is being prepared, and loaded the "
+              "ordinary way until then\"},");
+}
+
 void model_report_append(struct buf *json, const struct version *version)
 {
     const struct version_prepared *prepared = &version->prepared;
     char hex[DIGEST_HEX_SIZE];
     bool is_usable = version_prepared_is_usable(version);
+    if (!prepared->is_looked && version->state == VERSION_ACTIVE &&
+        version_prepared_is_wanted(version))
+        append_unsettled(json);
     if (!prepared->has_model)
         return;
     buf_append_text(json, "\"model\":{\"path\":");

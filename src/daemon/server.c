@@ -33,6 +33,7 @@
 #include "function/preparation.h"
 #include "function/layer.h"
 #include "function/scheduler.h"
+#include "function/settle.h"
 #include "function/switch.h"
 #include "http/server.h"
 #include "http/tls.h"
@@ -78,6 +79,7 @@ struct server {
     struct origins origins;
     struct fetcher *fetcher;
     struct switcher *switcher;
+    struct settler *settler;
     struct auth *auth;
     struct api *api;
     struct job_pool *file_pool;
@@ -531,7 +533,10 @@ static int open_fetcher(struct server *server, struct error *err)
     if (r < 0)
         return error_set_errno(err, r, "start the fetching threads");
     server->switcher = switcher_new(server->loop, server->catalog, server->scheduler);
-    if (!server->switcher)
+    if (server->switcher)
+        server->settler =
+            settler_new(server->loop, server->catalog, server->scheduler, server->switcher);
+    if (!server->settler)
         return error_set(err, -ENOMEM, "no memory");
     catalog_each_version(server->catalog, remember_model, server);
     return 0;
@@ -681,6 +686,7 @@ static int open_all(struct server *server, struct error *err)
 static void announce(struct server *server)
 {
     api_resume(server->api);
+    settle_all(server->settler);
     deploy_collect_soon(server->deploy);
     api_set_ready(server->api, true);
     server->is_ready = true;

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "function/catalog_data.h"
 #include "function/version.h"
+#include "loop/loop.h"
 
 struct catalog *catalog_new(const struct catalog_config *config)
 {
@@ -54,8 +55,17 @@ void catalog_set_preparer(struct catalog *catalog, const struct catalog_preparer
     catalog->preparer = *preparer;
 }
 
+void catalog_set_settler(struct catalog *catalog, const struct catalog_settler *settler)
+{
+    catalog->settler = *settler;
+}
+
+/* One preparation that somebody waits for, or nobody any more. */
 struct preparing {
-    struct version *draft; /* borrowed */
+    struct catalog *catalog;
+    char *name;            /* of the function */
+    struct version *draft; /* borrowed; NULL: it was committed without */
+    struct loop_timer timer;
     void (*done)(void *arg);
     void *arg;
 };
@@ -63,26 +73,67 @@ struct preparing {
 static void prepared(void *arg, const struct version_prepared *prepared)
 {
     struct preparing *preparing = arg;
-    preparing->draft->prepared = *prepared;
-    preparing->done(preparing->arg);
+    const struct catalog_settler *settler = &preparing->catalog->settler;
+    loop_timer_stop(&preparing->timer);
+    if (preparing->draft) {
+        preparing->draft->prepared = *prepared;
+        preparing->done(preparing->arg);
+    } else if (settler->prepared) {
+        settler->prepared(settler->arg, preparing->name, prepared);
+    }
+    free(preparing->name);
     free(preparing);
 }
 
-int catalog_prepare(struct catalog *catalog, struct version *draft, void (*done)(void *arg),
-                    void *arg)
+static void waited(void *arg)
+{
+    struct preparing *preparing = arg;
+    preparing->draft = NULL;
+    preparing->done(preparing->arg);
+}
+
+static int preparing_start(struct catalog *catalog, const struct version *version,
+                           const struct preparing *wanted, struct preparing **ret_preparing)
 {
     const struct catalog_preparer *preparer = &catalog->preparer;
+    struct preparing *preparing = preparer->start ? mem_copy(wanted, sizeof(*wanted)) : NULL;
+    if (!preparing)
+        return -ENOMEM;
+    preparing->catalog = catalog;
+    preparing->name = mem_copy_text(version->name);
+    int r =
+        preparing->name ? preparer->start(preparer->arg, version, prepared, preparing) : -ENOMEM;
+    if (r == 0) {
+        *ret_preparing = preparing;
+        return 0;
+    }
+    free(preparing->name);
+    free(preparing);
+    return r;
+}
+
+int catalog_prepare(struct catalog *catalog, struct version *draft, int64_t wait_ms,
+                    void (*done)(void *arg), void *arg)
+{
+    const struct preparing wanted = {.draft = draft, .done = done, .arg = arg};
+    const struct catalog_settler *settler = &catalog->settler;
+    struct preparing *preparing = NULL;
     if (!version_prepared_is_wanted(draft))
         return 0;
     draft->prepared = (struct version_prepared){0}; /* it was for other code */
-    struct preparing *preparing = preparer->start ? mem_new(struct preparing) : NULL;
-    if (!preparing)
+    if (preparing_start(catalog, draft, &wanted, &preparing) < 0)
         return 0;
-    *preparing = (struct preparing){draft, done, arg};
-    if (preparer->start(preparer->arg, draft, prepared, preparing) == 0)
-        return 1;
-    free(preparing);
-    return 0;
+    if (settler->prepared && wait_ms != CATALOG_PREPARED)
+        (void) !loop_timer_start(settler->loop, &preparing->timer, wait_ms, waited,
+                                 preparing); /* without a timer: as long as it takes */
+    return 1;
+}
+
+int catalog_prepare_beside(struct catalog *catalog, const struct version *version)
+{
+    const struct preparing wanted = {.draft = NULL};
+    struct preparing *preparing = NULL;
+    return preparing_start(catalog, version, &wanted, &preparing);
 }
 
 const char *catalog_region(const struct catalog *catalog)

@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/str.h"
@@ -47,14 +48,24 @@ struct catalog_listener {
     void *arg;
 };
 
+struct loop;
 struct version_prepared;
 
 /* Who finds a version's model and makes the form that is used in place (version_prepared.h). */
 struct catalog_preparer {
-    /* One call of `done` later, never from inside; -errno and no call. The trees are kept by whoever commits. */
+    /* One call of `done` later, never from inside, whatever becomes of the version; -errno and no call. The trees are kept by
+     * whoever commits. */
     int (*start)(void *arg, const struct version *version,
                  void (*done)(void *done_arg, const struct version_prepared *prepared),
                  void *done_arg);
+    void *arg;
+};
+
+/* Who takes up a form that came when its version served already (settle.h). Without one, commits wait for forms as long as it
+ * takes. */
+struct catalog_settler {
+    struct loop *loop; /* borrowed */
+    void (*prepared)(void *arg, const char *name, const struct version_prepared *prepared);
     void *arg;
 };
 
@@ -74,11 +85,17 @@ void catalog_set_listener(struct catalog *catalog, const struct catalog_listener
 /* Without one no version has a prepared form. */
 void catalog_set_preparer(struct catalog *catalog, const struct catalog_preparer *preparer);
 
+void catalog_set_settler(struct catalog *catalog, const struct catalog_settler *settler);
+
 /* Fills draft->prepared, if it is not up to date: before anything of the draft is started. change_commit does it by
  * itself; whoever starts instances of a draft ahead calls it earlier. 0: nothing to do; 1: one call of `done` later, never
- * from inside, and the draft is the preparer's until then. A failure leaves the draft without a prepared form. */
-MUST_CHECK int catalog_prepare(struct catalog *catalog, struct version *draft,
+ * from inside, and the draft is the preparer's until then. A failure leaves the draft without a prepared form; after
+ * `wait_ms` (CATALOG_PREPARED: it is waited for) it is left as not looked at, and the settler hears of the form. */
+#define CATALOG_PREPARED INT64_MAX
+MUST_CHECK int catalog_prepare(struct catalog *catalog, struct version *draft, int64_t wait_ms,
                                void (*done)(void *arg), void *arg);
+/* For a version that serves as it is: only the settler hears of it. -errno: nobody does. */
+MUST_CHECK int catalog_prepare_beside(struct catalog *catalog, const struct version *version);
 
 /* Reads every function and version from the registry. Blocks: call it before the loop runs.
  * -EBADMSG if a row cannot be read: nothing is skipped silently. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * catalog_data: what catalog.c and change.c share. Not for others.
+ * catalog_data: what catalog.c, change.c and settle.c share. Not for others.
  */
 #ifndef LAMINA_FUNCTION_CATALOG_DATA_H
 #define LAMINA_FUNCTION_CATALOG_DATA_H
@@ -22,6 +22,7 @@ struct catalog {
     struct registry *registry; /* borrowed */
     struct catalog_listener listener;
     struct catalog_preparer preparer;
+    struct catalog_settler settler;
     struct function **functions; /* owned; sorted by name; those being created are among them */
     size_t n_functions;
     size_t capacity;

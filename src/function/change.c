@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "function/catalog_data.h"
+#include "function/settle.h"
 #include "meta/registry.h"
 
 struct change {
@@ -421,10 +422,20 @@ static bool change_warm(struct change *change)
     return catalog_replace(change->catalog, live, plan->latest, change_go_on, change);
 }
 
+/* Does what serves run the very code and configuration of the new $LATEST? */
+static bool is_same_execution(const struct change *change)
+{
+    const struct version *live = change->function->live;
+    return live && live->execution_id == change->plan.latest->execution_id;
+}
+
 static void change_prepared(void *arg)
 {
     struct change *change = arg;
     struct change_plan *plan = &change->plan;
+    /* Instances of it may run with the model as it is: never beside others with the form. */
+    if (version_prepared_is_usable(plan->latest) && is_same_execution(change))
+        version_renew_execution(plan->latest);
     /* A version that is published in the same step is the same code. */
     if (plan->publish)
         plan->publish->prepared = plan->latest->prepared;
@@ -432,13 +443,28 @@ static void change_prepared(void *arg)
         change_go_on(change);
 }
 
+/* How long the commit waits for the model's form. A published version never changes its bits, and an old version serves while
+ * its successor is prepared: as long as it takes. A new function with a large model serves it as it is (settle.h); what is
+ * waited for then is only whether the form is known already. */
+static int64_t prepare_wait_ms(const struct change *change)
+{
+    const struct version *latest = change->plan.latest;
+    uint64_t bytes = latest->model.has_tree
+                         ? latest->model.bytes
+                         : latest->code.tree_bytes + version_layers_bytes(latest);
+    if (change->plan.publish || change->function->live)
+        return CATALOG_PREPARED;
+    return bytes > SETTLE_BYTES ? SETTLE_LOOK_MS : SETTLE_WAIT_MS;
+}
+
 /* 1: the commit goes on when the model is prepared. */
 static int change_prepare(struct change *change)
 {
     struct version *latest = change->plan.latest;
-    if (!latest || latest->refs != 1)
+    if (!latest || latest->refs != 1 || (is_same_execution(change) && !change->plan.publish))
         return 0;
-    return catalog_prepare(change->catalog, latest, change_prepared, change);
+    return catalog_prepare(change->catalog, latest, prepare_wait_ms(change), change_prepared,
+                           change);
 }
 
 int change_commit(struct change *change, const struct change_plan *plan,

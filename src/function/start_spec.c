@@ -4,13 +4,27 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/str.h"
 #include "function/runtime.h"
 #include "function/version.h"
 
-#define MODEL_VARIABLES 5
+#define MODEL_VARIABLES 6
 #define MODEL_FD "4" /* SPAWN_MODEL_FD */
+
+/* Of the model file, where it is known without reading it: of several fetched files there is only the tree's. */
+static bool model_digest(const struct version *version, char hex[DIGEST_HEX_SIZE])
+{
+    const struct version_model *model = &version->model;
+    if (version->prepared.has_model)
+        digest_hex(&version->prepared.model, hex);
+    else if (model->has_tree && memcmp(model->digest, model->tree_id, DIGEST_BYTES) != 0)
+        hex_encode(model->digest, DIGEST_BYTES, hex);
+    else
+        return false;
+    return true;
+}
 
 /* The model and its prepared form, as lamina-model takes them (docs/prepared-models.md). */
 static size_t add_model(struct start_spec *start, const struct version *version, size_t n)
@@ -22,9 +36,11 @@ static size_t add_model(struct start_spec *start, const struct version *version,
             version_model_file(version) ? "LAMINA_MODEL_COPY" : "MODEL_PATH", start->model_path};
     else if (prepared->has_model)
         start->variables[n++] = (struct instance_variable){"MODEL_PATH", prepared->path};
-    if (!prepared->has_model)
+    /* Not settled yet (settle.h): packing weights would take longer than the load, for the seconds until it is. */
+    if (!prepared->is_looked && version_prepared_is_wanted(version))
+        start->variables[n++] = (struct instance_variable){"LAMINA_MODEL_PREPACK", "off"};
+    if (!model_digest(version, start->model_sha256))
         return n;
-    digest_hex(&prepared->model, start->model_sha256);
     start->variables[n++] = (struct instance_variable){"LAMINA_MODEL_SHA256", start->model_sha256};
     if (!version_prepared_is_usable(version) || version_has_own_engine(version))
         return n;

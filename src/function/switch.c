@@ -34,6 +34,7 @@ struct switchover {
     char revision_id[UUID_SIZE]; /* of $LATEST then */
     struct loop_timer timer;
     int64_t give_up_ms;
+    bool is_settling; /* the same model in another form: a refusal is the caller's to tell */
     bool is_warm;     /* provisioned: an instance is kept */
     bool is_stopped;  /* by switch_stop: nothing is committed any more */
     char *inputs;     /* of the draft's model, as JSON; owned */
@@ -165,7 +166,10 @@ static void refuse(struct switchover *switchover)
 {
     log_warn("switch.refused", "function=%s error=%s", switchover->draft->name,
              LOG_TEXT(switchover->why.text));
-    refusal_commit(switchover);
+    if (switchover->is_settling)
+        finish(switchover, -EINVAL);
+    else
+        refusal_commit(switchover);
 }
 
 /* ---- committed */
@@ -327,11 +331,12 @@ static void warm(void *arg)
 static void begin(void *arg)
 {
     struct switchover *switchover = arg;
-    if (catalog_prepare(switchover->switcher->catalog, switchover->draft, warm, switchover) == 0)
+    if (catalog_prepare(switchover->switcher->catalog, switchover->draft, CATALOG_PREPARED, warm,
+                        switchover) == 0)
         warm(switchover);
 }
 
-int switch_start(struct switcher *switcher, struct version *draft,
+static int start(struct switcher *switcher, struct version *draft, bool is_settling,
                  void (*done)(void *arg, const struct switch_result *result), void *arg)
 {
     const struct function *function = catalog_function(switcher->catalog, draft->name);
@@ -345,6 +350,7 @@ int switch_start(struct switcher *switcher, struct version *draft,
         return switcher->count < SWITCHES_MAX ? -ENOMEM : -EAGAIN;
     switchover->switcher = switcher;
     switchover->draft = draft;
+    switchover->is_settling = is_settling;
     switchover->old = version_ref(function->live);
     memcpy(switchover->revision_id, function->latest->revision_id, UUID_SIZE);
     switchover->done = done;
@@ -357,4 +363,16 @@ int switch_start(struct switcher *switcher, struct version *draft,
     list_add_last(&switcher->all, &switchover->link);
     switcher->count++;
     return 0;
+}
+
+int switch_start(struct switcher *switcher, struct version *draft,
+                 void (*done)(void *arg, const struct switch_result *result), void *arg)
+{
+    return start(switcher, draft, false, done, arg);
+}
+
+int switch_settle(struct switcher *switcher, struct version *draft,
+                  void (*done)(void *arg, const struct switch_result *result), void *arg)
+{
+    return start(switcher, draft, true, done, arg);
 }

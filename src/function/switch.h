@@ -48,6 +48,12 @@ struct switch_result {
 MUST_CHECK int switch_start(struct switcher *switcher, struct version *draft,
                             void (*done)(void *arg, const struct switch_result *result), void *arg);
 
+/* The same for a model that serves already and shall be used in another form (settle.h). What is refused changes nothing, and
+ * is told to `done` only: err.code is -EAGAIN or -ENOMEM if there was no room. */
+MUST_CHECK int switch_settle(struct switcher *switcher, struct version *draft,
+                             void (*done)(void *arg, const struct switch_result *result),
+                             void *arg);
+
 bool switch_is_running(const struct switcher *switcher, const char *name);
 
 /* The function's switch, if one runs, commits nothing any more and ends with -ECANCELED; one that is being committed goes

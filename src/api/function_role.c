@@ -103,12 +103,7 @@ int function_role_check_again(struct call *call, const struct version *draft, bo
 int function_role_check_destination(struct call *call, const struct version *version,
                                     struct str destination_arn)
 {
-    const struct role_asker asker = {.role = version->role};
-    struct role *role = roles_find(call->api->config.roles, str_of(version->role));
-    bool may = !role || roles_ask(call->api->config.roles, &asker, STR("lambda:InvokeFunction"),
-                                  destination_arn) == ROLE_ALLOWED;
-    role_unref(role);
-    if (may)
+    if (roles_may_deliver(call->api->config.roles, version->role, destination_arn))
         return 0;
     return aws_error_set(&call->error, AWS_INVALID_PARAMETER_VALUE,
                          "The function's execution role does not have permissions to call "

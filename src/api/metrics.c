@@ -290,6 +290,9 @@ static void append_events(struct api *api, struct buf *text)
             async.buried);
     counter(text, "lamina_events_dropped_total", "Events of functions that were deleted.",
             async.dropped);
+    counter(text, "lamina_events_undelivered_total",
+            "Records whose destination was gone, or not allowed to the function's role.",
+            async.undelivered);
     gauge(text, "lamina_events_running", "Events that are being tried.", async.running);
     gauge(text, "lamina_events_waiting", "Events in the queue, those being tried included.",
           queue.waiting);

@@ -15,6 +15,7 @@
 #include "function/scheduler.h"
 #include "loop/loop.h"
 #include "meta/queue.h"
+#include "role/roles.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -251,14 +252,43 @@ static void try_end(struct try *try, enum queue_fate fate)
     try_settle(try);
 }
 
+// Whose role decides: the version's that was called, else the function's.
+static bool may_call(const struct try *try, struct str arn)
+{
+    const struct async_config *config = &try->topic->async->config;
+    const struct version *version = try->version;
+    if (!version && catalog_find(config->catalog, try->topic->name, NULL, &version) == -ENOENT)
+        return false;
+    return roles_may_deliver(config->roles, version->role, arn);
+}
+
+// Why the destination is not called; NULL: it is. What held when it was set may not hold any more.
+static const char *obstacle_of(const struct try *try, struct str arn)
+{
+    char name[LIMIT_FUNCTION_NAME_MAX + 1];
+    struct str function, qualifier;
+    if (try->event.depth >= LIMIT_INVOKE_DEPTH)
+        return "functions lead to one another for too long";
+    if (!record_destination(arn, &function, &qualifier) || function.size >= sizeof(name))
+        return "it is no function";
+    snprintf(name, sizeof(name), STR_FORMAT, STR_ARGUMENTS(function));
+    if (!catalog_function(try->topic->async->config.catalog, name))
+        return "it was deleted";
+    return may_call(try, arn) ? NULL : "the function's role may not call it";
+}
+
 static void try_make_record(struct try *try, struct str destination, const char *condition,
                             bool is_error, struct str response)
 {
     if (try->is_payload_dropped) // the destination was set after this try began: from the next one on
         return;
-    if (try->event.depth >= LIMIT_INVOKE_DEPTH) { // destinations that lead back to where they began
-        log_warn("async.loop", "function=%s request=" STR_FORMAT " effect=%s", try->topic->name,
-                 STR_ARGUMENTS(try->event.request_id), LOG_TEXT("its destination is not called"));
+    const char *obstacle = obstacle_of(try, destination);
+    if (obstacle) {
+        log_warn("async.undelivered",
+                 "function=%s request=" STR_FORMAT " destination=" STR_FORMAT " reason=%s",
+                 try->topic->name, STR_ARGUMENTS(try->event.request_id), STR_ARGUMENTS(destination),
+                 LOG_TEXT(obstacle));
+        try->topic->async->stats.undelivered++;
         return;
     }
     AUTO_BUF struct buf text = BUF_INIT(RECORD_BYTES_MAX);

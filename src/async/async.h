@@ -17,6 +17,10 @@
 // At least once: a service that is killed in the middle of a try tries again after its start, with the
 // same request id. Events of a function that was deleted are dropped.
 //
+// A destination is called while the role of the function may call it, while it is there, and while no
+// more than LIMIT_INVOKE_DEPTH functions have called one another. Otherwise, as in AWS, its record is not
+// made, and counted (undelivered); an event that failed is buried then.
+//
 // Thread: the loop thread. Nothing blocks. Source of the times and the record's form: AWS Lambda
 // Developer Guide, "Asynchronous invocation".
 
@@ -34,6 +38,7 @@
 struct async;
 struct catalog;
 struct loop;
+struct roles;
 struct scheduler;
 
 #define ASYNC_RUNNING_MAX 16         // tries of one function at once
@@ -45,6 +50,7 @@ struct async_config {
     struct queue *queue;
     struct catalog *catalog;
     struct scheduler *scheduler;
+    struct roles *roles;
     int64_t retry_ms; // LAMINA_ASYNC_RETRY_MS; 0: the default
 };
 
@@ -82,7 +88,7 @@ int async_revive(struct async *async, struct str function, int64_t id, queue_cou
                  void *arg) MUST_CHECK;
 
 struct async_stats {
-    uint64_t accepted, succeeded, retried, returned, buried, dropped;
+    uint64_t accepted, succeeded, retried, returned, buried, dropped, undelivered;
     uint32_t running;
 };
 void async_stats(const struct async *async, struct async_stats *ret_stats);

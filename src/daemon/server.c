@@ -463,6 +463,7 @@ static int open_async(struct server *server, struct error *err)
                                        .queue = server->queue,
                                        .catalog = server->catalog,
                                        .scheduler = server->scheduler,
+                                       .roles = server->roles,
                                        .retry_ms = (int64_t) server->config->async_retry_ms};
     return async_new(&async, &server->async, err);
 }

@@ -98,7 +98,8 @@ typedef void queue_list_cb(void *arg, const struct error *err, const struct queu
                            size_t count);
 int queue_list_dead(struct queue *queue, struct str topic, int64_t after, size_t max,
                     queue_list_cb *cb, void *arg) MUST_CHECK;
-// One (id) or all (0) wait again from the beginning: due now, accepted now, no tries.
+// One (id) or all (0) wait again from the beginning: due now, accepted now, no tries; the depth stays, so that
+// functions that call one another do not begin anew by it.
 int queue_revive(struct queue *queue, struct str topic, int64_t id, int64_t now_ms,
                  queue_count_cb *cb, void *arg) MUST_CHECK;
 int queue_purge(struct queue *queue, struct str topic, int64_t id, queue_count_cb *cb,

@@ -24,16 +24,17 @@ static int rows_prepare(struct queue_rows *rows, struct error *err)
         {&rows->remove, "DELETE FROM event WHERE id = ?1"},
         {&rows->retry, "UPDATE event SET claimed = 0, due_ms = ?2, tries = ?3, returns = ?4 "
                        "WHERE id = ?1"},
-        {&rows->bury, "INSERT INTO dead SELECT id, " TEXTS ", accepted_ms, ?2, ?3, ?4, ?5, ?6 "
-                      "FROM event WHERE id = ?1"},
+        {&rows->bury,
+         "INSERT INTO dead SELECT id, " TEXTS ", accepted_ms, ?2, ?3, ?4, ?5, ?6, depth "
+         "FROM event WHERE id = ?1"},
         {&rows->prune, "DELETE FROM dead WHERE id IN (SELECT id FROM dead ORDER BY id "
                        "LIMIT max(0, (SELECT count(*) FROM dead) - ?1))"},
         {&rows->forget, "DELETE FROM event WHERE topic = ?1 AND claimed = 0"},
         {&rows->forget_dead, "DELETE FROM dead WHERE topic = ?1"},
         {&rows->list, "SELECT " TEXTS ", accepted_ms, tries, returns, id, 0, reason, response, "
                       "died_ms FROM dead WHERE topic = ?1 AND id > ?2 ORDER BY id LIMIT ?3"},
-        {&rows->revive, "INSERT INTO event (" TEXTS ", accepted_ms, due_ms, tries, returns) "
-                        "SELECT " TEXTS ", ?3, ?3, 0, 0 FROM dead "
+        {&rows->revive, "INSERT INTO event (" TEXTS ", accepted_ms, due_ms, tries, returns, depth) "
+                        "SELECT " TEXTS ", ?3, ?3, 0, 0, depth FROM dead "
                         "WHERE topic = ?1 AND (?2 = 0 OR id = ?2) ORDER BY id"},
         {&rows->purge, "DELETE FROM dead WHERE topic = ?1 AND (?2 = 0 OR id = ?2)"},
     };

@@ -226,6 +226,16 @@ bool roles_may_all(struct roles *roles, const struct role_asker *asker, const ch
     return may;
 }
 
+bool roles_may_deliver(struct roles *roles, const char *role, struct str destination_arn)
+{
+    const struct role_asker asker = {.role = role};
+    struct role *defined = roles_find(roles, str_of(role));
+    bool may = !defined || roles_ask(roles, &asker, STR("lambda:InvokeFunction"),
+                                     destination_arn) == ROLE_ALLOWED;
+    role_unref(defined);
+    return may;
+}
+
 // ---- life
 
 struct loading {

@@ -69,6 +69,11 @@ bool roles_may(struct roles *roles, const struct role_asker *asker, const char *
 bool roles_may_all(struct roles *roles, const struct role_asker *asker, const char *action,
                    const char *prefix) MUST_CHECK;
 
+// May the service call that function for one with this role, to tell it what came of an event? A role that
+// nobody defined may: who named the destination had the right to (docs/async.md).
+bool roles_may_deliver(struct roles *roles, const char *role,
+                       struct str destination_arn) MUST_CHECK;
+
 // Is it among the actions that a sandbox can do at all?
 bool roles_is_possible(struct str action) MUST_CHECK;
 

@@ -103,7 +103,7 @@ def test_destinations_that_lead_back_are_stopped(service):
         client.put_function_event_invoke_config(FunctionName=name, DestinationConfig={"OnSuccess": {
             "Destination": ARN + name}})
         assert client.invoke(FunctionName=name, InvocationType="Event", Payload=b"0")["StatusCode"] == 202
-        wait_for(lambda: "async.loop" in service.log(), "the end of the circle")
+        wait_for(lambda: "async.undelivered" in service.log(), "the end of the circle")
 
 
 JS_MODULES = Path(__file__).resolve().parents[2] / "build" / "deps" / "npm" / "aws-sdk" / "node_modules"

@@ -141,6 +141,58 @@ def test_destinations_are_called_with_the_record(client, events):
         assert dead_letters(events, bad) == []
 
 
+def test_a_right_that_was_taken_away_ends_the_delivery(client, events):
+    """A destination was allowed when it was set; at delivery the role may not call it any more, or it is gone."""
+    iam, role, good, bad, sink = events.client("iam"), fresh_name("role"), *(fresh_name() for _ in range(3))
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    allowed = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": ARN + sink}
+    arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))["Role"]["Arn"]
+
+    def allow():
+        iam.put_role_policy(RoleName=role, PolicyName="p", PolicyDocument=json.dumps({"Statement": [allowed]}))
+
+    allow()
+    with function(client, sink), function(client, good, Role=arn), \
+            function(client, bad, Role=arn, Code={"ZipFile": failing()}):
+        for name in (good, bad):
+            client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0, DestinationConfig={
+                "OnSuccess": {"Destination": ARN + sink}, "OnFailure": {"Destination": ARN + sink}})
+        iam.delete_role_policy(RoleName=role, PolicyName="p")
+        before = metric(events, "lamina_events_undelivered_total")
+        send(client, bad, b'{"kept":1}')
+        [letter] = wait_for(lambda: dead_letters(events, bad), "the dead letter")
+        assert letter["reason"] == "RetriesExhausted"
+        send(client, good)
+        wait_for(lambda: metric(events, "lamina_events_undelivered_total") == before + 2, "the success's record")
+        assert dead_letters(events, good) == []
+        assert starts(events, sink) == []
+        allow()
+        send(client, good)
+        wait_starts(events, sink, 1)
+        client.delete_function(FunctionName=sink)
+        send(client, bad)
+        wait_for(lambda: len(dead_letters(events, bad)) == 2, "the second dead letter")
+        with function(client, sink):
+            assert starts(events, sink) == []
+    wait_for(lambda: delete_role(iam, role), "the functions' instances to end")
+
+
+def delete_role(iam, name):
+    try:
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            iam.delete_role_policy(RoleName=name, PolicyName=policy)
+        iam.delete_role(RoleName=name)
+    except iam.exceptions.DeleteConflictException:
+        return False
+    return True
+
+
+def metric(service, name):
+    import urllib.request
+    with urllib.request.urlopen(service.endpoint + "/metrics", timeout=120) as answer:
+        return int(next(line for line in answer.read().decode().splitlines() if line.startswith(name + " ")).split()[1])
+
+
 def test_the_metrics_count_events(client, events):
     import urllib.request
     with urllib.request.urlopen(events.endpoint + "/metrics", timeout=120) as answer:

@@ -8,6 +8,7 @@
 #include "async/async.h"
 #include "async/record.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "function/catalog.h"
@@ -24,7 +25,7 @@ static struct error err;
 // ---- The catalog that the test plays
 
 static struct event_invoke settings;
-static bool has_function;
+static bool has_function, has_destination, may_deliver;
 static int find_code;
 static int64_t reserved; // -1: not set
 static struct version version_played = {.refs = 1};
@@ -39,7 +40,13 @@ int catalog_find(const struct catalog *catalog, const char *name, const char *qu
 
 struct function *catalog_function(const struct catalog *catalog, const char *name)
 {
-    return has_function ? (struct function *) (uintptr_t) 1 : NULL;
+    bool is_there = strcmp(name, "gone") == 0 ? has_destination : has_function;
+    return is_there ? (struct function *) (uintptr_t) 1 : NULL;
+}
+
+bool roles_may_deliver(struct roles *roles, const char *role, struct str destination_arn)
+{
+    return may_deliver;
 }
 
 void catalog_event_invoke(const struct catalog *catalog, const char *name, const char *qualifier,
@@ -73,6 +80,7 @@ void version_unref(const struct version *version)
 struct invocation {
     struct list link;
     char payload[64], request_id[64], arn[128];
+    unsigned depth;
     invocation_cb *cb;
     void *arg;
 };
@@ -96,6 +104,7 @@ struct invocation *invocation_start(struct scheduler *scheduler, const struct ve
     snprintf(invocation->arn, sizeof(invocation->arn), STR_FORMAT,
              STR_ARGUMENTS(spec->invoked_arn));
     buf_done(&spec->payload);
+    invocation->depth = spec->depth;
     invocation->cb = cb;
     invocation->arg = arg;
     list_add_last(&invocations, &invocation->link);
@@ -155,7 +164,7 @@ static int set_up(void **state)
     loop = loop_new();
     list_init(&invocations);
     settings = (struct event_invoke){.retries_max = 2, .age_s_max = 21600};
-    has_function = true;
+    has_function = has_destination = may_deliver = true;
     find_code = 0;
     reserved = -1;
     started = most_at_once = refused = 0;
@@ -179,10 +188,13 @@ static void on_accepted(void *arg, const struct error *error)
     *(int *) arg = error ? error->code : 1;
 }
 
+static unsigned depth; // of what is submitted
+
 static void submit_to(const char *function, const char *payload)
 {
     int accepted = 0;
     struct async_event event = {.function = str_of(function),
+                                .depth = depth,
                                 .qualifier = STR(""),
                                 .arn = STR("arn:aws:lambda:r:a:function:f"),
                                 .request_id = STR("00000000-0000-0000-0000-000000000001"),
@@ -364,6 +376,46 @@ static void test_destinations_get_their_records(void **state)
     assert_int_equal(stats().succeeded, 3);
 }
 
+// What held when the destination was set does not hold any more.
+static void expect_undelivered(uint64_t count)
+{
+    submit("1");
+    answer(next(), INVOCATION_ANSWERED, "{}");
+    submit("2");
+    answer(next(), INVOCATION_FUNCTION_ERROR, "{\"errorType\":\"E\"}");
+    wait_empty();
+    assert_string_equal(dead().text, "2 RetriesExhausted 1 {\"errorType\":\"E\"} ");
+    assert_int_equal(stats().undelivered, count);
+    assert_int_equal(started, 2);
+}
+
+static void test_a_destination_that_the_role_may_not_call_any_more_is_not_called(void **state)
+{
+    settings.on_success = settings.on_failure = STR("arn:aws:lambda:r:a:function:d");
+    settings.retries_max = 0;
+    may_deliver = false;
+    expect_undelivered(2);
+}
+
+static void test_a_destination_that_was_deleted_loses_no_event(void **state)
+{
+    settings.on_success = settings.on_failure = STR("arn:aws:lambda:r:a:function:gone");
+    settings.retries_max = 0;
+    has_destination = false;
+    expect_undelivered(2);
+}
+
+static void test_an_event_without_a_try_asks_the_functions_role(void **state)
+{
+    settings.on_failure = STR("arn:aws:lambda:r:a:function:d");
+    settings.age_s_max = 0;
+    may_deliver = false;
+    submit("1");
+    wait_empty();
+    assert_string_equal(dead().text, "1 EventAgeExceeded 0  ");
+    assert_int_equal(stats().undelivered, 1);
+}
+
 static void test_a_record_is_what_aws_documents(void **state)
 {
     AUTO_BUF struct buf text = BUF_INIT(1 << 20);
@@ -498,6 +550,24 @@ static void test_a_dead_letter_is_tried_again_when_told(void **state)
     assert_string_equal(dead().text, "");
 }
 
+static void test_a_dead_letter_keeps_how_deep_it_was(void **state)
+{
+    settings.retries_max = 0;
+    depth = LIMIT_INVOKE_DEPTH;
+    submit("1");
+    depth = 0;
+    answer(next(), INVOCATION_FUNCTION_ERROR, "{}");
+    wait_empty();
+    close_all();
+    open_all();
+    int64_t count = -1;
+    assert_int_equal(async_revive(async, STR("f"), 0, on_count, &count), 0);
+    struct invocation *invocation = next();
+    assert_int_equal(invocation->depth, LIMIT_INVOKE_DEPTH);
+    answer(invocation, INVOCATION_ANSWERED, "1");
+    wait_empty();
+}
+
 static void on_stopped(void *arg)
 {
     *(int *) arg += 1;
@@ -530,6 +600,9 @@ int main(void)
         TEST(test_events_of_a_deleted_function_are_dropped),
         TEST(test_reserved_zero_gives_up_at_once),
         TEST(test_destinations_get_their_records),
+        TEST(test_a_destination_that_the_role_may_not_call_any_more_is_not_called),
+        TEST(test_a_destination_that_was_deleted_loses_no_event),
+        TEST(test_an_event_without_a_try_asks_the_functions_role),
         TEST(test_a_record_is_what_aws_documents),
         TEST(test_one_function_runs_a_bounded_number_at_once),
         TEST(test_functions_with_a_backlog_do_not_starve_the_others),
@@ -537,6 +610,7 @@ int main(void)
         TEST(test_an_event_that_finds_no_memory_comes_again),
         TEST(test_after_a_restart_what_was_accepted_is_tried),
         TEST(test_a_dead_letter_is_tried_again_when_told),
+        TEST(test_a_dead_letter_keeps_how_deep_it_was),
         TEST(test_stopping_waits_for_what_runs_and_begins_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include "meta/queue_rows.h"
 #include "scratch.h"
 
+#include <sqlite3.h>
 #include <sys/wait.h>
 
 static struct loop *loop;
@@ -50,6 +51,7 @@ struct answer {
     int64_t next_due_ms;
     int64_t ids[64];
     size_t found;
+    uint32_t depth; // of the last
     char text[4096];
 };
 
@@ -73,6 +75,7 @@ static void on_list(void *arg, const struct error *error, const struct queue_eve
     size_t used = 0;
     for (size_t i = 0; i < count && i < 64; i++) {
         answer->ids[i] = events[i].id;
+        answer->depth = events[i].depth;
         struct str start = str_part(events[i].payload, 0, 20);
         used +=
             (size_t) snprintf(answer->text + used, sizeof(answer->text) - used,
@@ -284,6 +287,99 @@ static void test_dead_letters_are_listed_revived_and_purged(void **state)
     assert_int_equal(stats().waiting, 1);
 }
 
+// What the first and the second version made, word for word: it never changes.
+static const char schema_1[] = "CREATE TABLE event ("
+                               "id INTEGER PRIMARY KEY AUTOINCREMENT,"
+                               "topic TEXT NOT NULL,"
+                               "qualifier TEXT NOT NULL,"
+                               "request_id TEXT NOT NULL,"
+                               "arn TEXT NOT NULL,"
+                               "trace_id TEXT NOT NULL,"
+                               "context BLOB NOT NULL,"
+                               "payload BLOB NOT NULL,"
+                               "accepted_ms INTEGER NOT NULL,"
+                               "due_ms INTEGER NOT NULL,"
+                               "tries INTEGER NOT NULL,"
+                               "returns INTEGER NOT NULL,"
+                               "claimed INTEGER NOT NULL DEFAULT 0"
+                               ");"
+                               "CREATE INDEX event_due ON event (topic, claimed, due_ms, id);"
+                               "CREATE TABLE dead ("
+                               "id INTEGER PRIMARY KEY,"
+                               "topic TEXT NOT NULL,"
+                               "qualifier TEXT NOT NULL,"
+                               "request_id TEXT NOT NULL,"
+                               "arn TEXT NOT NULL,"
+                               "trace_id TEXT NOT NULL,"
+                               "context BLOB NOT NULL,"
+                               "payload BLOB NOT NULL,"
+                               "accepted_ms INTEGER NOT NULL,"
+                               "tries INTEGER NOT NULL,"
+                               "returns INTEGER NOT NULL,"
+                               "reason TEXT NOT NULL,"
+                               "response BLOB NOT NULL,"
+                               "died_ms INTEGER NOT NULL"
+                               ");"
+                               "CREATE INDEX dead_topic ON dead (topic, id);";
+static const char schema_2[] = "ALTER TABLE event ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;";
+
+static void make_earlier(int version)
+{
+    char path[4200], text[600];
+    sqlite3 *database;
+    queue_close(queue);
+    queue = NULL;
+    scratch_make();
+    snprintf(path, sizeof(path), "%s/queue.db", scratch_path);
+    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database, schema_1, NULL, NULL, NULL), SQLITE_OK);
+    if (version > 1)
+        assert_int_equal(sqlite3_exec(database, schema_2, NULL, NULL, NULL), SQLITE_OK);
+    snprintf(text, sizeof(text),
+             "INSERT INTO event VALUES (1,'f','','r','','','','waiting',5,5,1,2,1%s);"
+             "INSERT INTO dead VALUES (2,'f','','r','','','','dead',5,3,0,'why','',9);"
+             "PRAGMA user_version = %d",
+             version > 1 ? ",7" : "", version);
+    assert_int_equal(sqlite3_exec(database, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+}
+
+static void test_what_an_earlier_version_left_is_gone_on_with(void **state)
+{
+    for (int version = 1; version <= 2; version++) {
+        struct answer answer = {0};
+        make_earlier(version);
+        reopen();
+        assert_int_equal(stats().waiting, 1);
+        assert_int_equal(stats().dead, 1);
+        answer = claim("f", 10, 10);
+        assert_string_equal(answer.text, "waiting/1/2 ");
+        assert_int_equal(answer.depth, version > 1 ? 7 : 0);
+        assert_string_equal(dead("f").text, "dead/3/0why ");
+        answer = (struct answer){0};
+        assert_int_equal(queue_revive(queue, STR("f"), 0, 20, on_count, &answer), 0);
+        wait_for(&answer);
+        assert_string_equal(claim("f", 20, 10).text, "dead/0/0 ");
+        bury_one("new");
+    }
+}
+
+static void test_a_dead_letter_keeps_its_depth(void **state)
+{
+    struct queue_event event = event_of("f", "deep", 10);
+    struct answer answer = {0};
+    event.depth = 5;
+    assert_int_equal(queue_publish(queue, &event, on_plain, &answer), 0);
+    wait_for(&answer);
+    answer = claim("f", 10, 1);
+    event = (struct queue_event){.id = answer.ids[0], .tries = 3, .reason = STR("x")};
+    assert_int_equal(settle(QUEUE_BURY, event, NULL), 0);
+    answer = (struct answer){0};
+    assert_int_equal(queue_revive(queue, STR("f"), 0, 20, on_count, &answer), 0);
+    wait_for(&answer);
+    assert_int_equal(claim("f", 20, 1).depth, 5);
+}
+
 // The thread counts the rows: a purge that was written before the burial leaves nothing to be dropped.
 static void test_only_dead_letters_above_the_limit_are_dropped(void **state)
 {
@@ -440,6 +536,8 @@ int main(void)
         TEST(test_topics_are_known_at_start),
         TEST(test_a_record_is_published_in_the_same_step),
         TEST(test_dead_letters_are_listed_revived_and_purged),
+        TEST(test_what_an_earlier_version_left_is_gone_on_with),
+        TEST(test_a_dead_letter_keeps_its_depth),
         TEST(test_only_dead_letters_above_the_limit_are_dropped),
         TEST(test_forgetting_drops_what_is_not_claimed),
         TEST(test_a_claim_is_bounded_in_bytes),

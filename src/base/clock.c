@@ -23,6 +23,11 @@ int64_t clock_monotonic_ms(void)
     return read_clock(CLOCK_MONOTONIC) / CLOCK_NS_PER_MS;
 }
 
+int64_t clock_cpu_ns(void)
+{
+    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 int64_t clock_wall_ms(void)
 {
     return read_clock(CLOCK_REALTIME) / CLOCK_NS_PER_MS;

@@ -16,6 +16,8 @@
 
 int64_t clock_monotonic_ns(void); // CLOCK_MONOTONIC: does not run while the machine sleeps
 int64_t clock_monotonic_ms(void);
+int64_t clock_cpu_ns(
+    void); // CLOCK_PROCESS_CPUTIME_ID: what this process has used of the processors
 int64_t clock_wall_ms(void); // milliseconds since 1970, UTC
 int64_t clock_wall_s(void);
 

@@ -44,10 +44,12 @@ static void take_form(const struct prepare_result *result, struct version_prepar
     prepared->key = result->key;
     prepared->form = result->form;
     prepared->form_bytes = result->form_bytes;
+    prepared->is_measured = result->is_measured;
     prepared->is_packed = result->is_packed;
     prepared->cold_us = result->cold_us;
     prepared->warm_us = result->warm_us;
     prepared->private_bytes = result->private_bytes;
+    prepared->shared_bytes = result->shared_bytes;
 }
 
 /* A model that starts is hot: it is asked for, for those who come after. Packed weights are memory of their own: the file

@@ -194,7 +194,7 @@ static void call_end(struct prepare_call *call)
 
 static void call_fail(struct prepare_call *call, int code)
 {
-    call->result.has_form = false;
+    call->result.has_form = call->result.is_measured = false;
     say(&call->result, failure_text(code));
     call_end(call);
 }
@@ -227,7 +227,7 @@ static void link_done(void *arg, int status)
         call_seek(call);
     } else {
         if (call->code < 0) {
-            call->result.has_form = false;
+            call->result.has_form = call->result.is_measured = false;
             say(&call->result, call->code == -ESTALE ? failure_text(0) : call->err.text);
         }
         call_end(call);
@@ -256,7 +256,7 @@ static bool is_without_its_data(const struct prepare_call *call,
                                 const struct prepare_record *record)
 {
     const char *load = work_reason_text(WORK_REASON_PREPARE_LOAD);
-    return !call->has_tree && !record->has_form && call->found.beside_bytes > 0 &&
+    return !call->has_tree && !record->is_measured && call->found.beside_bytes > 0 &&
            strncmp(record->reason, load, strlen(load)) == 0;
 }
 
@@ -269,6 +269,9 @@ static void call_use(struct prepare_call *call, const struct prepare_record *rec
     }
     call->result.key = call->key;
     prepare_record_choose(record, &call->spec, &call->result);
+    if (call->result.is_measured)
+        call->result.shared_bytes =
+            record->has_form ? record->bytes : call->found.bytes + call->found.beside_bytes;
     if (call->result.has_form)
         call_link(call);
     else

@@ -71,8 +71,10 @@ struct prepare_result {
     struct digest key;                        // has_form
     struct digest form;                       // has_form: an object of the store
     uint64_t form_bytes;                      // has_form
-    bool is_packed;                           // has_form: what was chosen
-    uint64_t cold_us, warm_us, private_bytes; // has_form: as measured, with one thread
+    bool is_measured;                         // the form, or the model as it is if there is none:
+    bool is_packed;                           // what was chosen
+    uint64_t cold_us, warm_us, private_bytes; // as measured, with one thread
+    uint64_t shared_bytes;                    // of files that are mapped
     char reason[PREPARE_REASON_MAX];          // of the choice, or why there is no form
 };
 
@@ -84,7 +86,7 @@ struct prepare_config {
     const char
         *library; // path of the engine's library as laminad sees it; borrowed during prepare_new
     // For tests; 0 and NULL: as told in prepare_making.h.
-    uint64_t share_ms, time_limit_ms;
+    uint64_t share_ms, time_limit_ms, form_bytes_max;
     const char *meminfo;
 };
 

@@ -43,6 +43,7 @@ struct reading {
     bool has_report, is_model;
     struct store_file *file; // owned: the form, under way or finished
     bool is_finished;
+    bool has_no_form; // nor is to have one
     uint64_t form_bytes_max;
     int64_t end_ms; // monotonic: it is killed then
     struct work_stream stream;
@@ -64,8 +65,8 @@ static int sink_file(void *arg, struct str path, bool is_executable, int64_t mti
         bool is_it = str_equal_text(path, WORK_PREPARED_REPORT) && size == sizeof(reading->report);
         return is_it ? 0 : broken(reading);
     }
-    if (!str_equal_text(path, WORK_PREPARED_MODEL) || reading->file || size == 0 ||
-        size > reading->form_bytes_max)
+    if (reading->has_no_form || !str_equal_text(path, WORK_PREPARED_MODEL) || reading->file ||
+        size == 0 || size > reading->form_bytes_max)
         return broken(reading);
     reading->is_model = true;
     return store_file_new(reading->job->store, &reading->file, &reading->err);
@@ -141,7 +142,8 @@ static int run_worker(struct reading *reading, int input, uint64_t bytes)
         .kind = WORK_KIND_PREPARE,
         .arguments = {[WORK_PREPARE_BYTES_MAX] = reading->form_bytes_max,
                       [WORK_PREPARE_TIME_MS] = WORK_TIME_MS,
-                      [WORK_PREPARE_HAS_TREE] = job->has_tree},
+                      [WORK_PREPARE_HAS_TREE] = job->has_tree,
+                      [WORK_PREPARE_NO_FORM] = reading->has_no_form},
         .input = input,
         .tree_id = job->has_tree ? job->tree_id.bytes : NULL,
         .flags = SPAWN_WORK_ENGINE,
@@ -201,10 +203,15 @@ static int keep_form(struct reading *reading, struct prepare_record *record,
     record->has_form = true;
     record->form = store_file_digest(reading->file);
     record->bytes = store_file_bytes(reading->file);
+    return store_stage_take(reading->job->store, TAKE_PTR(reading->file), ret_pin, err);
+}
+
+static void take_report(const struct reading *reading, struct prepare_record *record)
+{
+    record->is_measured = true;
     record->checked = reading->report.checked;
     record->off = take_measured(&reading->report.off);
     record->on = take_measured(&reading->report.on);
-    return store_stage_take(reading->job->store, TAKE_PTR(reading->file), ret_pin, err);
 }
 
 static int finish(struct reading *reading, struct prepare_record *record,
@@ -216,9 +223,10 @@ static int finish(struct reading *reading, struct prepare_record *record,
         take_reason(&reading->stream, record);
         return 0;
     }
-    if (!reading->is_finished)
+    if (reading->has_no_form ? !reading->has_report : !reading->is_finished)
         return error_set(err, -EPROTO, "lamina-work broke the protocol");
-    return keep_form(reading, record, ret_pin, err);
+    take_report(reading, record);
+    return reading->has_no_form ? 0 : keep_form(reading, record, ret_pin, err);
 }
 
 int prepare_job_run(const struct prepare_job *job, struct prepare_record *ret_record,
@@ -236,6 +244,8 @@ int prepare_job_run(const struct prepare_job *job, struct prepare_record *ret_re
     bytes += job->has_tree ? job->beside_bytes : 0;
     if (bytes > WORK_BYTES_MAX)
         return error_set(err, -EFBIG, "the model is too large to be prepared");
+    reading->has_no_form =
+        bytes >= (job->form_bytes_max ? job->form_bytes_max : PREPARE_FORM_BYTES_MAX);
     reading->form_bytes_max = FORM_BYTES_MAX(bytes);
     work_stream_init(&reading->stream, &sink, reading);
     struct prepare_record record = {.model = job->model};

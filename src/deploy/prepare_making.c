@@ -72,6 +72,7 @@ static void making_run(void *arg)
                                     .model = making->wish.found.digest,
                                     .has_tree = making->wish.has_tree,
                                     .beside_bytes = making->wish.found.beside_bytes,
+                                    .form_bytes_max = config->form_bytes_max,
                                     .time_limit_ms = config->time_limit_ms};
     struct error err = {0};
     making->code = prepare_job_run(&job, &making->record, &making->pin, &making->err);

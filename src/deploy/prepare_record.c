@@ -12,6 +12,7 @@
 #define FORMAT 1
 #define WARM_CALLS 20
 // What an instance needs beside the model's private memory.
+#define AS_IT_IS "it is too large for a form; as it is, "
 #define INSTANCE_BYTES (UINT64_C(64) * 1024 * 1024)
 
 // ---- text
@@ -30,9 +31,11 @@ void prepare_record_append(struct buf *out, const struct prepare_record *record)
 {
     char model[DIGEST_HEX_SIZE], form[DIGEST_HEX_SIZE];
     buf_printf(out, "{\"Format\":%d,\"Model\":\"%s\"", FORMAT, digest_hex(&record->model, model));
-    if (record->has_form) {
-        buf_printf(out, ",\"Form\":\"%s\",\"Bytes\":%" PRIu64 ",\"Checked\":%" PRIu32,
-                   digest_hex(&record->form, form), record->bytes, record->checked);
+    if (record->has_form)
+        buf_printf(out, ",\"Form\":\"%s\",\"Bytes\":%" PRIu64, digest_hex(&record->form, form),
+                   record->bytes);
+    if (record->is_measured) {
+        buf_printf(out, ",\"Checked\":%" PRIu32, record->checked);
         append_measured(out, "Off", &record->off);
         append_measured(out, "On", &record->on);
     } else {
@@ -74,19 +77,24 @@ static int read_measured(yyjson_val *object, const char *name,
 
 static int read_form(yyjson_val *root, struct prepare_record *record)
 {
-    uint64_t checked = 0;
     int r = read_digest(root, "Form", &record->form);
     if (r == 0)
         r = read_number(root, "Bytes", &record->bytes);
-    if (r == 0)
-        r = read_number(root, "Checked", &checked);
+    record->has_form = true;
+    return r == 0 && record->bytes == 0 ? -EBADMSG : r;
+}
+
+static int read_both_measured(yyjson_val *root, struct prepare_record *record)
+{
+    uint64_t checked = 0;
+    int r = read_number(root, "Checked", &checked);
     if (r == 0)
         r = read_measured(root, "Off", &record->off);
     if (r == 0)
         r = read_measured(root, "On", &record->on);
     record->checked = (uint32_t) checked;
-    record->has_form = true;
-    return r == 0 && (checked > UINT32_MAX || record->bytes == 0) ? -EBADMSG : r;
+    record->is_measured = true;
+    return r == 0 && checked > UINT32_MAX ? -EBADMSG : r;
 }
 
 static int read_reason(yyjson_val *root, struct prepare_record *record)
@@ -112,7 +120,10 @@ int prepare_record_read(struct str text, struct prepare_record *ret_record)
     if (r == 0)
         r = read_digest(root, "Model", &record.model);
     if (r == 0)
-        r = json_member(root, "Form") ? read_form(root, &record) : read_reason(root, &record);
+        r = json_member(root, "Form") ? read_form(root, &record) : 0;
+    if (r == 0)
+        r = record.has_form || json_member(root, "Checked") ? read_both_measured(root, &record)
+                                                            : read_reason(root, &record);
     if (r < 0)
         return -EBADMSG;
     *ret_record = record;
@@ -133,13 +144,13 @@ static void say(struct prepare_result *result, const char *why)
 
 static void say_measured(const struct prepare_record *record, struct prepare_result *result)
 {
-    (void) snprintf(result->reason, sizeof(result->reason),
-                    "a cold start and %d calls take %.1f ms with pre-packed weights (%.1f MB "
-                    "private), %.1f ms without (%.1f MB)",
-                    WARM_CALLS, (double) weight(&record->on) / 1e3,
-                    (double) record->on.private_bytes / 1048576.0,
-                    (double) weight(&record->off) / 1e3,
-                    (double) record->off.private_bytes / 1048576.0);
+    (void) snprintf(
+        result->reason, sizeof(result->reason),
+        "%sa cold start and %d calls take %.1f ms with pre-packed weights (%.1f MB "
+        "private), %.1f ms without (%.1f MB)",
+        record->has_form ? "" : AS_IT_IS, WARM_CALLS, (double) weight(&record->on) / 1e3,
+        (double) record->on.private_bytes / 1048576.0, (double) weight(&record->off) / 1e3,
+        (double) record->off.private_bytes / 1048576.0);
 }
 
 static bool choose_packed(const struct prepare_record *record, const struct prepare_spec *spec,
@@ -161,7 +172,7 @@ static bool choose_packed(const struct prepare_record *record, const struct prep
 void prepare_record_choose(const struct prepare_record *record, const struct prepare_spec *spec,
                            struct prepare_result *result)
 {
-    if (!record->has_form) {
+    if (!record->is_measured) {
         say(result, record->reason);
         return;
     }
@@ -172,7 +183,8 @@ void prepare_record_choose(const struct prepare_record *record, const struct pre
                               : "without pre-packed weights (LAMINA_PREPACK) it answers otherwise");
         return;
     }
-    result->has_form = true;
+    result->is_measured = true;
+    result->has_form = record->has_form;
     result->is_packed = is_packed;
     result->form = record->form;
     result->form_bytes = record->bytes;

@@ -5,7 +5,8 @@
 //
 //     {"Format":1,"Model":"<hex>","Form":"<hex>","Bytes":n,"Checked":8,
 //      "Off":{"ColdUs":n,"WarmUs":n,"PrivateBytes":n,"IsEqual":true},"On":{...}}
-//     {"Format":1,"Model":"<hex>","Reason":"..."}            it cannot be prepared
+//     {"Format":1,"Model":"<hex>","Checked":8,"Off":{...},"On":{...}}     too large for a form: as it is
+//     {"Format":1,"Model":"<hex>","Reason":"..."}                         it cannot be prepared
 //
 // Pure functions; any thread. Internal to deploy/.
 
@@ -33,9 +34,10 @@ struct prepare_record {
     bool has_form;
     struct digest form; // has_form
     uint64_t bytes;     // has_form
-    uint32_t checked;   // has_form
+    bool is_measured;   // of the form, or of the model as it is:
+    uint32_t checked;
     struct prepare_packing_measured off, on;
-    char reason[PREPARE_REASON_MAX]; // !has_form
+    char reason[PREPARE_REASON_MAX]; // !is_measured
 };
 
 void prepare_record_append(struct buf *out, const struct prepare_record *record);

@@ -42,15 +42,17 @@ static size_t add_model(struct start_spec *start, const struct version *version,
     if (!model_digest(version, start->model_sha256))
         return n;
     start->variables[n++] = (struct instance_variable){"LAMINA_MODEL_SHA256", start->model_sha256};
-    if (!version_prepared_is_usable(version) || version_has_own_engine(version))
+    if (!version_prepared_is_chosen(version) || version_has_own_engine(version))
+        return n;
+    start->variables[n++] =
+        (struct instance_variable){"LAMINA_MODEL_PREPACK", prepared->is_packed ? "on" : "off"};
+    if (!version_prepared_is_usable(version))
         return n;
     (void) snprintf(start->prepared_path, sizeof(start->prepared_path),
                     VERSION_MODELS_ROOT "/%s/prepared-%.16s/model.ort", start->model_sha256,
                     digest_hex(&prepared->key, key));
     start->variables[n++] =
         (struct instance_variable){"LAMINA_MODEL_PREPARED", start->prepared_path};
-    start->variables[n++] =
-        (struct instance_variable){"LAMINA_MODEL_PREPACK", prepared->is_packed ? "on" : "off"};
     start->model_fd = version_prepared_fd(version);
     if (start->model_fd > 0)
         start->variables[n++] = (struct instance_variable){"LAMINA_MODEL_FD", MODEL_FD};

@@ -139,11 +139,16 @@ void version_prepared_set_platform(const struct digest *platform)
     this_platform = *platform;
 }
 
-bool version_prepared_is_usable(const struct version *version)
+bool version_prepared_is_chosen(const struct version *version)
 {
     const struct version_prepared *prepared = &version->prepared;
-    return prepared->is_looked && prepared->has_form &&
+    return prepared->is_looked && prepared->is_measured &&
            memcmp(&prepared->platform, &this_platform, sizeof(this_platform)) == 0;
+}
+
+bool version_prepared_is_usable(const struct version *version)
+{
+    return version->prepared.has_form && version_prepared_is_chosen(version);
 }
 
 void version_prepared_set_holder(const struct version_prepared_holder *holder)
@@ -184,12 +189,14 @@ void version_prepared_append(struct buf *out, const struct version_prepared *pre
     if (prepared->has_form) {
         append_digest(out, "Key", &prepared->key);
         append_digest(out, "Form", &prepared->form);
-        buf_printf(out,
-                   ",\"FormBytes\":%" PRIu64 ",\"IsPacked\":%s,\"ColdUs\":%" PRIu64
-                   ",\"WarmUs\":%" PRIu64 ",\"PrivateBytes\":%" PRIu64,
-                   prepared->form_bytes, prepared->is_packed ? "true" : "false", prepared->cold_us,
-                   prepared->warm_us, prepared->private_bytes);
+        buf_printf(out, ",\"FormBytes\":%" PRIu64, prepared->form_bytes);
     }
+    if (prepared->is_measured)
+        buf_printf(out,
+                   ",\"IsPacked\":%s,\"ColdUs\":%" PRIu64 ",\"WarmUs\":%" PRIu64
+                   ",\"PrivateBytes\":%" PRIu64 ",\"SharedBytes\":%" PRIu64,
+                   prepared->is_packed ? "true" : "false", prepared->cold_us, prepared->warm_us,
+                   prepared->private_bytes, prepared->shared_bytes);
     buf_append_byte(out, '}');
 }
 
@@ -223,11 +230,21 @@ static int read_form(yyjson_val *object, struct version_prepared *prepared)
     prepared->has_form = true;
     if (read_digest(object, "Key", &prepared->key) < 0 ||
         read_digest(object, "Form", &prepared->form) < 0 ||
-        read_number(object, "FormBytes", &prepared->form_bytes) < 0 ||
-        json_member_bool(object, "IsPacked", &prepared->is_packed) < 0 ||
+        read_number(object, "FormBytes", &prepared->form_bytes) < 0)
+        return -EBADMSG;
+    return 0;
+}
+
+static int read_measured(yyjson_val *object, struct version_prepared *prepared)
+{
+    prepared->is_measured = true;
+    prepared->shared_bytes = prepared->form_bytes;
+    if (json_member_bool(object, "IsPacked", &prepared->is_packed) < 0 ||
         read_number(object, "ColdUs", &prepared->cold_us) < 0 ||
         read_number(object, "WarmUs", &prepared->warm_us) < 0 ||
-        read_number(object, "PrivateBytes", &prepared->private_bytes) < 0)
+        read_number(object, "PrivateBytes", &prepared->private_bytes) < 0 ||
+        (json_member(object, "SharedBytes") && /* not in what 0.1.0 wrote first */
+         read_number(object, "SharedBytes", &prepared->shared_bytes) < 0))
         return -EBADMSG;
     return 0;
 }
@@ -247,7 +264,10 @@ int version_prepared_read(yyjson_val *object, struct version_prepared *ret_prepa
         return -EBADMSG;
     if (json_member(object, "Form") && read_form(object, &prepared) < 0)
         return -EBADMSG;
-    if (prepared.has_form && !prepared.has_model)
+    if ((prepared.has_form || json_member(object, "IsPacked")) &&
+        read_measured(object, &prepared) < 0)
+        return -EBADMSG;
+    if (prepared.is_measured && !prepared.has_model)
         return -EBADMSG;
     *ret_prepared = prepared;
     return 0;

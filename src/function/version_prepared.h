@@ -38,8 +38,10 @@ struct version_prepared {
     bool has_form; /* and a form that is used in its place: */
     struct digest key, form;
     uint64_t form_bytes;
-    bool is_packed; /* instances pack the weights anew, into memory of their own */
+    bool is_measured; /* the form, or the model as it is if it is too large for one: */
+    bool is_packed;   /* instances pack the weights anew, into memory of their own */
     uint64_t cold_us, warm_us, private_bytes; /* as measured, with one thread */
+    uint64_t shared_bytes;                    /* of files that are mapped */
     char reason[VERSION_PREPARED_REASON_MAX]; /* of the choice, or why there is no form */
 };
 
@@ -63,6 +65,8 @@ MUST_CHECK bool version_prepared_is_wanted(const struct version *version);
 
 /* Of this service: set once, at start. All zero before. */
 void version_prepared_set_platform(const struct digest *platform);
+/* Was it measured on this platform? Then it is packed as was chosen, whether it has a form or not. */
+MUST_CHECK bool version_prepared_is_chosen(const struct version *version);
 /* Does it have a form that was made for this platform? */
 MUST_CHECK bool version_prepared_is_usable(const struct version *version);
 

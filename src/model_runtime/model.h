@@ -29,6 +29,11 @@ struct model_options {
     const char *prepared_path;
     // The same bytes as a sealed memfd, which beats the path; borrowed during the load. 0: none.
     int prepared_fd;
+    // Written on the way, created or cut: the model's prepared form, what the engine makes of it at each
+    // start, optimised for this processor, in the format whose weights are used where they lie. Only
+    // lamina-work asks for it, on strangers' models. NULL: nothing is written, nor by an engine that
+    // uses its files where they lie.
+    const char *form_path;
 };
 
 struct model {

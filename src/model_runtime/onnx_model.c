@@ -59,6 +59,16 @@ static int set_options(const OrtApi *api, OrtSessionOptions *session,
     return onnx_status(api, status, err);
 }
 
+// Without pre-packed weights or with them, the same is written.
+static int set_form(const OrtApi *api, OrtSessionOptions *session, const char *form_path,
+                    struct error *err)
+{
+    OrtStatus *status = api->SetOptimizedModelFilePath(session, form_path);
+    if (status == NULL)
+        status = api->AddSessionConfigEntry(session, "session.save_model_format", "ORT");
+    return onnx_status(api, status, err);
+}
+
 static bool is_ort_format(const char *path)
 {
     size_t size = strlen(path);
@@ -99,6 +109,8 @@ static int create_session(struct onnx_model *onnx, const char *path,
     if (r < 0)
         return r;
     r = set_options(api, session_options, options, err);
+    if (r == 0 && options->form_path != NULL)
+        r = set_form(api, session_options, options->form_path, err);
     if (r == 0 && onnx->mapping.data != NULL)
         r = create_from_mapping(onnx, session_options, err);
     else if (r == 0) // by path, so that external data is found beside it

@@ -260,6 +260,9 @@ int cgroup_limit(const struct cgroups *groups, uint32_t slot, const struct cgrou
     }
     if (r == 0 && limits->pids_max > 0)
         r = write_number(groups, CGROUP_PIDS, slot, manager->pids_max, limits->pids_max);
+    if (r == 0 && limits->is_background)
+        r = cgroup_write(groups, CGROUP_CPU, slot, manager->cpu_share,
+                         manager->cpu_share_background);
     return r;
 }
 

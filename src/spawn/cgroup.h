@@ -24,6 +24,7 @@
 struct cgroup_limits {
     uint64_t memory_bytes; // 0: none
     uint32_t pids_max;     // 0: none
+    bool is_background;    // a tenth of a processor's share, where somebody else wants it
 };
 
 struct cgroup_usage {
@@ -91,6 +92,7 @@ struct cgroup_manager {
     int version;
     // The files, each in the directory of its controller.
     const char *memory_max, *memory_now, *memory_peak, *memory_events, *pids_max;
+    const char *cpu_share, *cpu_share_background;
     const char *frozen, *frozen_yes, *frozen_no;
     const char *entrance;
     int (*open)(struct cgroups *groups, struct error *err);

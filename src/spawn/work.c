@@ -56,7 +56,10 @@ static int make(struct monitor *monitor, struct sandbox *sandbox, const struct s
     (void) snprintf(texts[0], sizeof(texts[0]), "%" PRIu32, work->kind);
     for (int i = 0; i < 4; i++)
         (void) snprintf(texts[i + 1], sizeof(texts[i + 1]), "%" PRIu64, work->arg[i]);
-    const struct cgroup_limits limits = {.memory_bytes = work->memory_bytes, .pids_max = 8};
+    // Preparing a model takes seconds, beside functions that serve.
+    const struct cgroup_limits limits = {.memory_bytes = work->memory_bytes,
+                                         .pids_max = 8,
+                                         .is_background = work->flags == SPAWN_WORK_ENGINE};
     const struct sandbox_order order = {
         .kind = CHILD_WORK,
         .slot = sandbox->slot,

@@ -24,7 +24,8 @@
 // Anything else, in any other order, is -EPROTO: the worker is broken or was taken over.
 //
 // PREPARE takes a model for the package and answers with two files: WORK_PREPARED_REPORT, one struct
-// work_prepared, and WORK_PREPARED_MODEL, the prepared form; or REFUSED with one of the PREPARE_
+// work_prepared, and WORK_PREPARED_MODEL, the prepared form (of NO_FORM only the report, of the model
+// as it is); or REFUSED with one of the PREPARE_
 // reasons and, as the path, words of the engine. The reader shows the report and believes the form
 // for this model alone: whoever takes over the worker was that model.
 
@@ -51,7 +52,7 @@ enum work_prepare_argument {
     WORK_PREPARE_BYTES_MAX = 0, // of the prepared form; 0: no limit
     WORK_PREPARE_TIME_MS = 1,   // for looking and measuring, beside loading; more is not begun
     WORK_PREPARE_HAS_TREE = 2,  // 1: the model is a file of /var/task, where its external data is
-    WORK_PREPARE_RESERVED_3 = 3,
+    WORK_PREPARE_NO_FORM = 3, // 1: it would be too large; only how the model is loaded is measured
 };
 
 #define WORK_PREPARE_TIME_MS_MAX UINT64_C(600000)

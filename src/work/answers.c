@@ -34,8 +34,62 @@ void answers_done(struct answers *answers)
 {
     if (answers->model != NULL)
         model_outputs_done(answers->model, answers->outputs, answers->count);
+    for (size_t i = 0; answers->model == NULL && i < answers->count; i++) {
+        free(answers->outputs[i].data);
+        free(answers->outputs[i].strings);
+    }
     free(answers->outputs);
     *answers = (struct answers){0};
+}
+
+static int copy_strings(const struct tensor *tensor, struct tensor *copy)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < tensor->count; i++)
+        size += tensor->strings[i].size;
+    char *at = copy->data = malloc(size + 1);
+    copy->strings = calloc(tensor->count + 1, sizeof(copy->strings[0]));
+    if (copy->data == NULL || copy->strings == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < tensor->count; i++) {
+        const struct str *string = &tensor->strings[i];
+        if (string->size > 0)
+            memcpy(at, string->data, string->size);
+        copy->strings[i] = str_of_data(at, string->size);
+        at += string->size;
+    }
+    return 0;
+}
+
+static int copy_tensor(const struct tensor *tensor, struct tensor *copy)
+{
+    *copy = *tensor;
+    copy->name = (struct str){0}; // the model's
+    copy->handle = copy->data = copy->strings = NULL;
+    if (tensor->datatype == DATATYPE_BYTES)
+        return copy_strings(tensor, copy);
+    copy->data = malloc(tensor->size + 1);
+    if (copy->data == NULL)
+        return -ENOMEM;
+    if (tensor->size > 0)
+        memcpy(copy->data, tensor->data, tensor->size);
+    return 0;
+}
+
+int answers_copy(const struct answers *answers, struct answers *ret_copy, struct error *err)
+{
+    struct answers copy = {.outputs = calloc(answers->count + 1, sizeof(struct tensor))};
+    int r = copy.outputs == NULL ? -ENOMEM : 0;
+    while (r == 0 && copy.count < answers->count) {
+        r = copy_tensor(&answers->outputs[copy.count], &copy.outputs[copy.count]);
+        copy.count++;
+    }
+    if (r < 0) {
+        answers_done(&copy);
+        return error_set(err, r, "no memory for answers");
+    }
+    *ret_copy = copy;
+    return 0;
 }
 
 // ---- comparing

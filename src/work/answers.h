@@ -15,7 +15,7 @@
 #define ANSWERS_FLOOR 1e-2
 
 struct answers {
-    struct model *model; // borrowed: lives longer
+    struct model *model; // borrowed: lives longer; NULL: a copy, which needs none
     struct tensor *outputs;
     size_t count;
 };
@@ -24,6 +24,9 @@ struct answers {
 int answers_take(struct model *model, const struct inputs *inputs, struct answers *ret_answers,
                  struct error *err) MUST_CHECK;
 void answers_done(struct answers *answers);
+// What stays when the model goes.
+int answers_copy(const struct answers *answers, struct answers *ret_copy,
+                 struct error *err) MUST_CHECK;
 
 // The largest relative difference; INFINITY for other shapes, types, or values that are no numbers in
 // one of them only.

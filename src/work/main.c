@@ -50,7 +50,7 @@ static int unzip(const uint64_t numbers[WORK_NUMBERS], uint64_t size)
 static int prepare(const uint64_t numbers[WORK_NUMBERS])
 {
     if (numbers[WORK_PREPARE_TIME_MS] > WORK_PREPARE_TIME_MS_MAX ||
-        numbers[WORK_PREPARE_HAS_TREE] > 1)
+        numbers[WORK_PREPARE_HAS_TREE] > 1 || numbers[WORK_PREPARE_NO_FORM] > 1)
         return 2;
     if (confine_engine() < 0)
         return 3;
@@ -58,6 +58,7 @@ static int prepare(const uint64_t numbers[WORK_NUMBERS])
         .bytes_max = numbers[WORK_PREPARE_BYTES_MAX],
         .time_ms = numbers[WORK_PREPARE_TIME_MS],
         .has_tree = numbers[WORK_PREPARE_HAS_TREE] == 1,
+        .has_no_form = numbers[WORK_PREPARE_NO_FORM] == 1,
     };
     return prepare_run(&order, STDOUT_FILENO) < 0 ? 1 : 0;
 }

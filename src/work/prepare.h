@@ -2,8 +2,11 @@
 //
 // The prepare job: a model in (descriptor 0), its prepared form out (the stream of wire/work.h).
 //
-//     optimise and write -> find inputs that it runs on -> measure without and with packed weights
-//     -> compare both with the original on PREPARE_CHECKS inputs -> report, form
+//     load as an instance would, and write the form on the way -> find inputs that it runs on
+//     -> its answers to TRIAL_CHECKS of them are what is expected -> load the form without and with
+//     packed weights: measure, compare -> report, form
+//
+// A model that is too large for a form is loaded as it is, both ways, and only reported.
 //
 // 0 when the stream is complete, whether it ends with END or REFUSED; -errno when it could not be
 // written. Memory, processor time and patience are its starter's to limit: the engine is a large
@@ -18,13 +21,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PREPARE_CHECKS 8      // inputs whose answers are compared, at least
-#define PREPARE_WARM_CALLS 20 // that a cold start is weighed against
-
 struct prepare_order {
     uint64_t bytes_max; // of the form; 0: any
     uint64_t time_ms;   // WORK_PREPARE_TIME_MS
     bool has_tree;      // WORK_PREPARE_HAS_TREE
+    bool has_no_form;   // WORK_PREPARE_NO_FORM
 };
 
 int prepare_run(const struct prepare_order *order, int output) MUST_CHECK;

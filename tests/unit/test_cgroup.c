@@ -35,6 +35,8 @@ static const char *const files[] = {"memory.limit_in_bytes",
                                     "memory.oom_control",
                                     "pids.max",
                                     "cpu.cfs_quota_us",
+                                    "cpu.shares",
+                                    "cpu.weight",
                                     "cpu.cfs_period_us",
                                     "freezer.state",
                                     "tasks",
@@ -99,6 +101,7 @@ static void expect(struct fake *fake, const char *name, const char *text)
 }
 
 static const struct cgroup_limits limits = {.memory_bytes = 134217728, .pids_max = 1025};
+static const struct cgroup_limits background = {.is_background = true};
 
 static void test_v1_limits(void **state)
 {
@@ -110,6 +113,9 @@ static void test_v1_limits(void **state)
     expect(fake, "memory.limit_in_bytes", "134217728");
     expect(fake, "memory.memsw.limit_in_bytes", "134217728");
     expect(fake, "pids.max", "1025");
+    expect(fake, "cpu.shares", "");
+    assert_int_equal(cgroup_limit(&fake->groups, 7, &background), 0);
+    expect(fake, "cpu.shares", "102");
     assert_int_equal(cgroup_limit_cpu(&fake->groups, 7, 72), 0);
     expect(fake, "cpu.cfs_quota_us", "1440");
     assert_int_equal(cgroup_limit_cpu(&fake->groups, 7, 1), 0);
@@ -130,6 +136,9 @@ static void test_v2_limits(void **state)
     expect(fake, "memory.max", "134217728");
     expect(fake, "memory.swap.max", "0");
     expect(fake, "pids.max", "1025");
+    expect(fake, "cpu.weight", "");
+    assert_int_equal(cgroup_limit(&fake->groups, 7, &background), 0);
+    expect(fake, "cpu.weight", "10");
     assert_int_equal(cgroup_limit_cpu(&fake->groups, 7, 2500), 0);
     expect(fake, "cpu.max", "50000 20000");
     assert_int_equal(cgroup_limit_cpu(&fake->groups, 7, 0), 0);

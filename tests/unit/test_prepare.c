@@ -363,6 +363,18 @@ static void test_known_again_after_a_start_without_a_worker(void **state)
     assert_memory_equal(&first.form, &second.form, sizeof(first.form));
 }
 
+static void test_a_model_that_is_too_large_for_a_form_is_only_measured(void **state)
+{
+    prepare_free(prepare);
+    open_with((struct prepare_config){.form_bytes_max = 1});
+    struct prepare_result result = run("no-form"); // which is broken otherwise
+    assert_true(result.is_measured && !result.has_form && !result.is_packed);
+    assert_int_equal(result.private_bytes, 10);
+    assert_int_equal(result.shared_bytes, result.model_bytes);
+    assert_int_equal(count_in("prepared"), 1);
+    assert_string_equal(run("two-forms").reason, "the process that prepared it answered nonsense");
+}
+
 // Records of models that no engine loads, as many as are kept.
 static void write_refusals(void)
 {
@@ -496,6 +508,7 @@ int main(void)
         TEST(test_only_what_answers_alike_is_used),
         TEST(test_another_engine_has_forms_of_its_own),
         TEST(test_known_again_after_a_start_without_a_worker),
+        TEST(test_a_model_that_is_too_large_for_a_form_is_only_measured),
         TEST(test_models_that_do_not_load_never_fill_the_table_for_others),
         TEST(test_one_worker_for_all_who_ask_at_once),
         TEST(test_a_worker_that_sleeps_or_dribbles_is_ended),

@@ -13,6 +13,7 @@ static struct prepare_record measured(void)
     return (struct prepare_record){
         .model = {{1, 2, 3}},
         .has_form = true,
+        .is_measured = true,
         .form = {{4, 5, 6}},
         .bytes = 420 << 20,
         .checked = 8,
@@ -94,6 +95,18 @@ static void test_a_refusal_is_only_a_reason(void **state)
     assert_string_equal(result.reason, record.reason);
 }
 
+static void test_a_model_without_a_form_is_packed_as_was_measured(void **state)
+{
+    (void) state;
+    struct prepare_record record = measured();
+    record.has_form = false;
+    struct prepare_result result = chosen(&record, &roomy);
+    assert_true(result.is_measured && !result.has_form && !result.is_packed);
+    assert_non_null(strstr(result.reason, "it is too large for a form; as it is, a cold start"));
+    record.on.warm_us = 1000;
+    assert_true(chosen(&record, &roomy).is_packed);
+}
+
 static void check_same(const struct prepare_record *record)
 {
     AUTO_BUF struct buf text = BUF_INIT(PREPARE_RECORD_MAX);
@@ -114,7 +127,10 @@ static void test_text_and_back_and_every_cut(void **state)
     (void) state;
     const struct prepare_record full = measured();
     const struct prepare_record refused = {.reason = "a \"reason\" \x01"};
+    struct prepare_record as_it_is = measured();
+    as_it_is.has_form = false;
     check_same(&full);
+    check_same(&as_it_is);
     check_same(&refused);
 }
 
@@ -141,6 +157,7 @@ int main(void)
         cmocka_unit_test(test_packed_weights_must_fit_the_functions_memory),
         cmocka_unit_test(test_what_answers_otherwise_is_not_chosen),
         cmocka_unit_test(test_the_owner_decides_but_not_against_the_answers),
+        cmocka_unit_test(test_a_model_without_a_form_is_packed_as_was_measured),
         cmocka_unit_test(test_a_refusal_is_only_a_reason),
         cmocka_unit_test(test_text_and_back_and_every_cut),
         cmocka_unit_test(test_bad_texts),

@@ -134,16 +134,26 @@ void prepared_models_join(struct prepare *prepare, struct held_forms *held, stru
     catalog_set_preparer(catalog, &preparer);
 }
 
+/* Held ahead of the first call, as it was before the restart: nothing waits for it, and a template that begins meanwhile maps the
+ * file. */
+static void hold_again(const struct version_prepared *prepared)
+{
+    if (!prepared->is_packed)
+        (void) held_want(joined.held, &prepared->form, prepared->form_bytes, NULL, NULL);
+}
+
 void prepared_models_check(struct prepare *prepare, const struct version *version)
 {
     const struct version_prepared *prepared = &version->prepared;
     struct digest set = version_models_set(version);
     struct error err = {0};
-    if (!version_prepared_is_usable(version) ||
-        prepare_link(prepare, &set, &prepared->model, &prepared->key, &prepared->form, &err) == 0)
+    if (!version_prepared_is_usable(version))
         return;
-    log_warn("prepare.form_gone", "function=%s version=%s error=%s", version->name,
-             version->qualifier, LOG_TEXT(err.text));
+    if (prepare_link(prepare, &set, &prepared->model, &prepared->key, &prepared->form, &err) == 0)
+        hold_again(prepared);
+    else
+        log_warn("prepare.form_gone", "function=%s version=%s error=%s", version->name,
+                 version->qualifier, LOG_TEXT(err.text));
 }
 
 /* ---- collection */

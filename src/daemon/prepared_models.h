@@ -16,8 +16,8 @@
 void prepared_models_join(struct prepare *prepare, struct held_forms *held,
                           struct catalog *catalog);
 
-/* At start: the version's form is linked again where its instances look. A form that is gone is no error of the version's:
- * its instances load the model the ordinary way. Blocks. */
+/* At start: the version's form is linked again where its instances look, and asked to be held in sealed memory again. A form
+ * that is gone is no error of the version's: its instances load the model the ordinary way. Blocks. */
 void prepared_models_check(struct prepare *prepare, const struct version *version);
 
 /* For a collection: the forms that versions of the catalog use stay. */

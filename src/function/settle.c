@@ -85,8 +85,8 @@ static struct version *draft_of(const struct settling *settling, const struct fu
     if (!draft)
         return NULL;
     draft->prepared = settling->prepared;
-    if (version_prepared_is_usable(draft) && !version_has_own_engine(draft))
-        version_renew_execution(draft); /* instances with and without the form never mix */
+    if (version_prepared_is_chosen(draft) && !version_has_own_engine(draft))
+        version_renew_execution(draft); /* instances packed otherwise, or without the form, never mix */
     return draft;
 }
 

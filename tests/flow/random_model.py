@@ -44,6 +44,25 @@ def mlp(size, width=1024, seed=1, batch="n"):
                       outputs=[onnx.value("y", onnx.FLOAT, [batch, width])], initializers=initializers)
 
 
+def external_mlp(folder, size, width=1024, seed=1):
+    """The path of such a model whose weights lie in another file, as those above 2 GB have them: large.onnx, weights.bin.
+    Its output is the last layer's, y<layers - 1>."""
+    layers = max(1, round(size / (width * width * 4)))
+    nodes, initializers, last = [], [], "x"
+    some = [weights(seed + i, width, width) for i in range(min(layers, 8))]
+    with open(folder / "weights.bin", "wb") as file:
+        for i in range(layers):
+            file.write(some[i % 8])
+            initializers.append(onnx.external("w%d" % i, onnx.FLOAT, [width, width], "weights.bin", 4 * i * width * width,
+                                              4 * width * width))
+            nodes.append(onnx.node("MatMul", [last, "w%d" % i], ["y%d" % i]))
+            last = "y%d" % i
+    (folder / "large.onnx").write_bytes(onnx.model(nodes, [onnx.value("x", onnx.FLOAT, ["n", width])],
+                                                   [onnx.value(last, onnx.FLOAT, ["n", width])],
+                                                   initializers=initializers))
+    return folder / "large.onnx"
+
+
 def some_input(width=1024, seed=7):
     source = random.Random(seed)
     return [struct.unpack("<f", struct.pack("<f", source.uniform(-1, 1)))[0] for _ in range(width)]

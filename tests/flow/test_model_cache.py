@@ -71,6 +71,18 @@ def test_instances_of_a_hot_model_map_sealed_memory(fresh_service, folder):  # n
     assert "cache.held" in fresh_service.log()
 
 
+def test_after_a_restart_it_is_held_before_anybody_calls(fresh_service, folder):  # noqa: F811
+    deploy(fresh_service, model(folder, "again.onnx", 6), "again")
+    values = random_model.some_input(WIDTH)
+    first, _ = first_call(fresh_service, "again", values, WIDTH)
+    before = len(loads(fresh_service, "again"))
+    fresh_service.stop()
+    fresh_service.start()
+    wait_for(lambda: status(fresh_service)["cached_models"] == 1, "the model to be held again")
+    second, log = first_call(fresh_service, "again", values, WIDTH, before)
+    assert "prepared=yes sealed=yes" in log and second == first
+
+
 def test_a_cold_stop_leaves_nothing_of_it_in_memory(fresh_service, folder):  # noqa: F811
     deploy(fresh_service, model(folder, "cold.onnx", 4), "cold")
     values = random_model.some_input(WIDTH)

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Models are prepared once, mapped by all who run them, and never the reason that a deployment fails."""
+import contextlib
 import json
 import pathlib
+import re
 import shutil
+import sqlite3
 import struct
 import subprocess
 
@@ -239,6 +242,43 @@ def test_a_link_that_is_gone_is_made_again(fresh_service, folder):
     assert "prepared=yes" in first_call(fresh_service, "linked", random_model.some_input(WIDTH), before=before)[1]
 
 
+def move_to_another_machine(service):
+    """As if all that a stopped service has were made on another processor: what it noted of itself then is another."""
+    with contextlib.closing(sqlite3.connect(service.data_dir / "registry.db")) as database, database:
+        rows = database.execute("SELECT kind, key, value FROM registry WHERE kind NOT LIKE 'user%'").fetchall()
+        for kind, key, value in rows:
+            text = value.decode() if isinstance(value, bytes) else value
+            moved = re.sub(r'"(Platform|Wish)":"[0-9a-f]{64}"', r'"\1":"%s"' % (64 * "a"), text)
+            if moved != text:
+                database.execute("UPDATE registry SET value = ? WHERE kind = ? AND key = ?",
+                                 (moved.encode() if isinstance(value, bytes) else moved, kind, key))
+    for record in records(service):
+        record.rename(record.with_name(record.name[::-1]))
+
+
+def test_what_another_processor_made_is_not_used_and_made_anew(fresh_service, folder):
+    """$LATEST is prepared again beside what serves; a published version, whose bits stay what they are, is loaded as it is."""
+    client = fresh_service.client("lambda")
+    deploy(fresh_service, small(folder), "moved")
+    client.publish_version(FunctionName="moved")
+    values = random_model.some_input(WIDTH)
+    expected, _ = first_call(fresh_service, "moved", values)
+    fresh_service.stop()
+    [record] = records(fresh_service)
+    move_to_another_machine(fresh_service)
+    [old] = {form.parent.name for form in forms(fresh_service)}
+    fresh_service.start()
+    wait_for(lambda: describe(fresh_service, "moved")["prepared"], "the form to be made anew")
+    assert fresh_service.log().count("prepare.done") == 2
+    assert record.exists()  # the key of this machine
+    assert call(fresh_service, "moved", values) == expected
+    assert not [line for line in loads(fresh_service, "moved") if old in line]
+    published = json.loads(client.invoke(FunctionName="moved", Qualifier="1", Payload=json.dumps(
+        {"inputs": [tensor("x", "FP32", [1, WIDTH], values)]}))["Payload"].read())
+    assert_close(published["outputs"][0]["data"], expected, 1e-3)
+    assert any("prepared=no" in line for line in loads(fresh_service, "moved"))
+
+
 def test_a_record_that_was_cut_short_is_made_anew(fresh_service, folder):
     path = small(folder)
     deploy(fresh_service, path, "first")
@@ -271,10 +311,10 @@ def test_one_thread_and_no_file_of_its_making(build, folder, tmp_path):
     assert list(home.rglob("*")) == []
 
 
-def prepare(build, path):
-    """What lamina-work makes of it, outside of its sandbox: the form's bytes."""
+def work(build, path, no_form="0"):
+    """What lamina-work makes of it, outside of its sandbox: its files."""
     with open(path, "rb") as model:
-        done = subprocess.run([build / "lamina-work", "2", "0", "8000", "0", "0"], stdin=model, stdout=subprocess.PIPE,
+        done = subprocess.run([build / "lamina-work", "2", "0", "8000", "0", no_form], stdin=model, stdout=subprocess.PIPE,
                               env={"LAMINA_ONNXRUNTIME": str(LIBRARY)}, check=True)
     files, at, name = {}, 8, None
     while at < len(done.stdout):
@@ -287,7 +327,39 @@ def prepare(build, path):
             files[name] = b""
         elif kind == 3:
             files[name] += data
-    return files["model.ort"]
+    return files
+
+
+def prepare(build, path):
+    return work(build, path)["model.ort"]
+
+
+def anonymous_mb(pid):
+    text = pathlib.Path("/proc", str(pid), "smaps_rollup").read_text()
+    return int(re.search(r"^Anonymous: +(\d+) kB", text, re.M).group(1)) / 1024
+
+
+def test_too_large_for_a_form_it_is_measured_as_it_is(build, folder):
+    files = work(build, small(folder, layers=64), no_form="1")
+    assert list(files) == ["report"]
+    _, _, off_private, off_differs, _, _, on_private, on_differs, checked, _ = struct.unpack("<QQQdQQQdII", files["report"])
+    assert (on_differs, checked) == (0, 8) and off_differs <= 1e-3
+    assert on_private > 16 << 20  # 16 MB of weights, packed
+    assert off_private > 0
+
+
+def test_external_data_is_mapped_unless_it_is_packed(build, tmp_path):
+    """32 MB of weights in a file of their own: without packed weights no process has a copy."""
+    path = random_model.external_mlp(tmp_path, 32 << 20)
+    private = {}
+    answers = []
+    for prepack in ("on", "off"):
+        with model_function(build, path, LAMINA_MODEL_PREPACK=prepack) as api:
+            answers.append(infer(api, tensor("x", "FP32", [1, 1024], random_model.some_input()))["y7"]["data"])
+            private[prepack] = anonymous_mb(api.process.pid)
+            assert "weights.bin" in pathlib.Path("/proc", str(api.process.pid), "maps").read_text() or prepack == "on"
+    assert private["off"] < 16 and private["on"] > private["off"] + 24, private
+    assert_close(answers[1], answers[0], 1e-3)
 
 
 @pytest.mark.parametrize("prepack", ["on", "off"])

@@ -97,6 +97,12 @@ static const char *const engine_allowed[] = {
 // lamina-cache: takes descriptors of files, gives descriptors of memory.
 static const char *const cache_allowed[] = {"memfd_create", "ftruncate", "recvmsg", "sendmsg"};
 
+// lamina-init where it runs nothing: the first process of a fork's sandbox.
+static const char *const holder_allowed[] = {
+    "execveat", "prctl",   "fcntl",           "rt_sigprocmask", "signalfd4",
+    "write",    "recvmsg", "close",           "recvfrom",       "read",
+    "ppoll",    "wait4",   "restart_syscall", "exit_group"};
+
 static const char *const refused[] = {
     // other file systems and namespaces
     "mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "open_tree", "move_mount",
@@ -251,6 +257,11 @@ int main(void)
     add_names(work, SCMP_ACT_ALLOW, engine_allowed, ARRAY_SIZE(engine_allowed));
     filter_print(work, "engine");
     seccomp_release(work);
+
+    scmp_filter_ctx holder = filter_new();
+    add_names(holder, SCMP_ACT_ALLOW, holder_allowed, ARRAY_SIZE(holder_allowed));
+    filter_print(holder, "holder");
+    seccomp_release(holder);
 
     scmp_filter_ctx cache = filter_new();
     add_names(cache, SCMP_ACT_ALLOW, work_allowed, ARRAY_SIZE(work_allowed));

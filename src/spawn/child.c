@@ -106,6 +106,13 @@ static void surroundings(const struct child_plan *plan, const struct cgroups *gr
     close(listeners[1]);
 }
 
+static enum seccomp_filter filter_of(const struct child_plan *plan)
+{
+    if (plan->kind != CHILD_WORK)
+        return plan->kind == CHILD_SEAT ? SECCOMP_HOLDER : SECCOMP_FUNCTION;
+    return plan->is_cache ? SECCOMP_CACHE : plan->has_engine ? SECCOMP_ENGINE : SECCOMP_WORK;
+}
+
 // What no cgroup counts. Files as in Lambda; no core files, no priorities.
 int child_limit(uint32_t cpu_seconds)
 {
@@ -190,10 +197,7 @@ void child_run(const struct child_plan *plan)
     r = plan->kind == CHILD_SEAT ? leave_outer(plan->uid) : privilege_drop(plan->uid, plan->uid);
     if (r < 0)
         fail(SPAWN_STEP_USER, r);
-    if ((r = seccomp_install(plan->kind != CHILD_WORK ? SECCOMP_FUNCTION
-                             : plan->is_cache         ? SECCOMP_CACHE
-                             : plan->has_engine       ? SECCOMP_ENGINE
-                                                      : SECCOMP_WORK)) < 0)
+    if ((r = seccomp_install(filter_of(plan))) < 0)
         fail(SPAWN_STEP_SECCOMP, r);
     char *environment[] = {NULL};
     syscall(SYS_execveat, CHILD_FD_PROGRAM, "", plan->arguments, environment, AT_EMPTY_PATH);

@@ -78,9 +78,13 @@ static int obey(struct keeper *keeper, const struct keeper_order *order, int tem
         stats_read(keeper->tools, order->slot, &answer.stats);
         answer.stats.head.id = order->id;
     }
-    const int fds[KEEPER_FDS] = {parts.pid_fd, parts.control_fd, parts.log_fd, parts.peak_fd,
-                                 parts.occupant_log_fd};
-    const size_t fd_count = parts.pid_fd < 0 ? 0 : order->type == KEEPER_SEAT ? 5 : 4;
+    int fds[KEEPER_FDS] = {parts.pid_fd, parts.control_fd, parts.log_fd, parts.peak_fd,
+                           parts.occupant_log_fd};
+    size_t fd_count = parts.pid_fd < 0             ? 0
+                      : order->type == KEEPER_SEAT ? KEEPER_FDS_SEAT
+                                                   : KEEPER_FDS_MADE;
+    for (int i = 0; fd_count >= KEEPER_FDS_SEAT && i < CGROUP_DIRS && parts.entrances[i] >= 0; i++)
+        fds[fd_count++] = parts.entrances[i];
     int r = fd_send_packet(keeper->fd, &answer, sizeof(answer), fds, fd_count);
     sandbox_parts_close(&parts);
     return r;

@@ -31,8 +31,8 @@ struct keeper_order {
 };
 
 // Keeper -> main process, one for each order. MAKE and SEAT come with pid_fd, control_fd, log_fd, peak_fd and, SEAT,
-// occupant_log_fd.
-enum { KEEPER_FDS = 5 };
+// occupant_log_fd and as many entrances as there are.
+enum { KEEPER_FDS_MADE = 4, KEEPER_FDS_SEAT = 5, KEEPER_FDS = KEEPER_FDS_SEAT + CGROUP_DIRS };
 
 struct keeper_answer {
     uint32_t type, slot;

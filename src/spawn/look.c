@@ -244,17 +244,19 @@ void look_at_template(const struct sandbox_tools *tools, uint32_t slot, pid_t pi
 
 // ---- a fork -------------------------------------------------------------------------------------
 
-static bool is_same_namespace(const struct sandbox_tools *tools, pid_t left, pid_t right,
-                              const char *name)
+// All namespaces are of one file system, and no two that live have the same inode.
+int look_at_seat(const struct sandbox_tools *tools, pid_t holder, uint64_t ret_names[SANDBOX_NAMES])
 {
-    char path[48];
-    struct stat one, other;
-    (void) snprintf(path, sizeof(path), "%d/ns/%s", left, name);
-    if (fstatat(tools->proc_fd, path, &one, 0) < 0)
-        return false;
-    (void) snprintf(path, sizeof(path), "%d/ns/%s", right, name);
-    return fstatat(tools->proc_fd, path, &other, 0) == 0 && one.st_ino == other.st_ino &&
-           one.st_dev == other.st_dev;
+    static const char *const kinds[SANDBOX_NAMES] = {"pid", "user", "mnt", "net", "ipc"};
+    for (size_t i = 0; i < SANDBOX_NAMES; i++) {
+        char path[48];
+        struct stat stat;
+        (void) snprintf(path, sizeof(path), "%d/ns/%s", holder, kinds[i]);
+        if (fstatat(tools->proc_fd, path, &stat, 0) < 0)
+            return -errno;
+        ret_names[i] = stat.st_ino;
+    }
+    return 0;
 }
 
 // A line of /proc/PID/status.
@@ -301,7 +303,7 @@ static bool is_in_groups(const struct sandbox_tools *tools, uint32_t slot, pid_t
     return is_seen;
 }
 
-int look_at_fork(const struct sandbox_tools *tools, uint32_t slot, pid_t pid, pid_t holder)
+int look_at_fork(const struct sandbox_tools *tools, const struct sandbox *seat, pid_t pid)
 {
     // Ours, and not reaped yet: the number cannot become somebody else's while we look.
     siginfo_t info = {0};
@@ -309,11 +311,11 @@ int look_at_fork(const struct sandbox_tools *tools, uint32_t slot, pid_t pid, pi
         return -errno;
     if (info.si_pid != 0)
         return -ESRCH;
-    static const char *const namespaces[] = {"pid", "user", "mnt", "net", "ipc"};
-    for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++)
-        if (!is_same_namespace(tools, pid, holder, namespaces[i]))
-            return -EPERM;
-    return is_powerless(tools, pid, tools->uid_first + slot) && is_in_groups(tools, slot, pid)
+    uint64_t names[SANDBOX_NAMES];
+    if (look_at_seat(tools, pid, names) < 0 || memcmp(names, seat->names, sizeof(names)) != 0)
+        return -EPERM;
+    return is_powerless(tools, pid, tools->uid_first + seat->slot) &&
+                   is_in_groups(tools, seat->slot, pid)
                ? 0
                : -EPERM;
 }

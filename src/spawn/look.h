@@ -24,9 +24,13 @@ struct look {
 void look_at_template(const struct sandbox_tools *tools, uint32_t slot, pid_t pid, pid_t holder,
                       struct look *ret_look);
 
-// Is this process a child of ours, in the sandbox whose first process is `holder` and in its cgroups, under
-// that sandbox's user, with no capability and both filters? 0, -EPERM if not, or -errno.
-int look_at_fork(const struct sandbox_tools *tools, uint32_t slot, pid_t pid,
-                 pid_t holder) MUST_CHECK;
+// Where the fork of a seat has to be: the namespaces of its first process, once that is settled in them.
+int look_at_seat(const struct sandbox_tools *tools, pid_t holder,
+                 uint64_t ret_names[SANDBOX_NAMES]) MUST_CHECK;
+
+// Is this process a child of ours, in the seat whose namespaces these are and in its cgroups, under its user, with no
+// capability and both filters? 0, -EPERM if not, or -errno.
+int look_at_fork(const struct sandbox_tools *tools, const struct sandbox *seat,
+                 pid_t pid) MUST_CHECK;
 
 #endif

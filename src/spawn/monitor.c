@@ -21,6 +21,10 @@
 
 enum { MONITOR_EVENTS_MAX = 64, MONITOR_WORDS_A_TURN = 32, MONITOR_END_DEADLINE_MS = 30000 };
 
+// A SIGCHLD names one child; those that ended while it was pending are looked for that much later. The kernel finds "any
+// child" by going through all of them, which with a thousand instances is too much for each of their helpers.
+#define REAP_ALL_AFTER_NS (10 * CLOCK_NS_PER_MS)
+
 // ---- the table ----------------------------------------------------------------------------------
 
 struct sandbox *monitor_take_slot(struct monitor *monitor)
@@ -37,7 +41,7 @@ struct sandbox *monitor_take_slot(struct monitor *monitor)
             .parts = SANDBOX_NO_PARTS,
             .listeners = {-1, -1},
             .status_fd = -1,
-            .occupant = {.pid_fd = -1, .control_fd = -1},
+            .occupant = {.pid_fd = -1, .control_fd = -1, .fork_fd = -1},
         };
         return sandbox;
     }
@@ -107,6 +111,7 @@ void monitor_discard(struct monitor *monitor, struct sandbox *sandbox)
     sandbox->status_fd = fd_close(sandbox->status_fd);
     sandbox->occupant.pid_fd = fd_close(sandbox->occupant.pid_fd);
     sandbox->occupant.control_fd = fd_close(sandbox->occupant.control_fd);
+    sandbox->occupant.fork_fd = fd_close(sandbox->occupant.fork_fd);
     sandbox->occupant.pid = 0;
     free(sandbox->run);
     sandbox->run = NULL;
@@ -184,28 +189,37 @@ static void sandbox_ended(struct monitor *monitor, struct sandbox *sandbox, int 
     monitor_discard(monitor, sandbox);
 }
 
-static void reap(struct monitor *monitor)
+// A child that has ended; -1: any.
+static bool reap(struct monitor *monitor, pid_t which)
 {
     int status;
     struct rusage usage;
-    pid_t pid;
-    while ((pid = wait4(-1, &status, WNOHANG | __WALL, &usage)) > 0) {
-        struct sandbox *sandbox = find_pid(monitor, pid);
-        if (sandbox && sandbox->occupant.pid == pid) {
-            template_occupant_ended(monitor, sandbox, status, &usage);
-        } else if (sandbox) {
-            sandbox_ended(monitor, sandbox, status, &usage);
-        } else if (pid == monitor->laminad_pid) {
-            monitor->is_laminad_gone = monitor->is_over = true;
-            monitor->laminad_status = status;
-        } else if (pid == monitor->keeper_pid) {
-            log_error("spawn.keeper", "status=%d", status);
-            monitor->keeper_pid = -1;
-            monitor->is_over = true;
-        }
-        // Else a sandbox of which the keeper has not told yet (its pidfd will say that it is gone), a helper
-        // that has made a seat or a fork, or what a template made unasked.
+    const pid_t pid = wait4(which, &status, WNOHANG | __WALL, &usage);
+    if (pid <= 0)
+        return false;
+    struct sandbox *sandbox = find_pid(monitor, pid);
+    if (sandbox && sandbox->occupant.pid == pid) {
+        template_occupant_ended(monitor, sandbox, status, &usage);
+    } else if (sandbox) {
+        sandbox_ended(monitor, sandbox, status, &usage);
+    } else if (pid == monitor->laminad_pid) {
+        monitor->is_laminad_gone = monitor->is_over = true;
+        monitor->laminad_status = status;
+    } else if (pid == monitor->keeper_pid) {
+        log_error("spawn.keeper", "status=%d", status);
+        monitor->keeper_pid = -1;
+        monitor->is_over = true;
     }
+    // Else a sandbox of which the keeper has not told yet (its pidfd will say that it is gone), a helper
+    // that has made a seat or a fork, or what a template made unasked.
+    return true;
+}
+
+static void reap_all(struct monitor *monitor)
+{
+    monitor->reap_ns = 0;
+    while (reap(monitor, -1))
+        continue;
 }
 
 static void read_signals(struct monitor *monitor)
@@ -213,6 +227,11 @@ static void read_signals(struct monitor *monitor)
     struct signalfd_siginfo info;
     while (read(monitor->signal_fd, &info, sizeof(info)) == sizeof(info)) {
         // From a terminal laminad has had its own copy, and takes a second one for impatience.
+        if (info.ssi_signo == SIGCHLD) {
+            (void) reap(monitor, (pid_t) info.ssi_pid);
+            if (monitor->reap_ns == 0)
+                monitor->reap_ns = clock_monotonic_ns() + REAP_ALL_AFTER_NS;
+        }
         if (info.ssi_signo == SIGCHLD || info.ssi_code == SI_KERNEL)
             continue;
         log_info("spawn.signal", "signal=%u", info.ssi_signo);
@@ -223,7 +242,19 @@ static void read_signals(struct monitor *monitor)
         if (!monitor->is_laminad_gone)
             (void) kill(monitor->laminad_pid, passed_on);
     }
-    reap(monitor);
+}
+
+// How long nothing needs to be looked at; -1: no end.
+static int timeout_ms(const struct monitor *monitor, int64_t now_ns)
+{
+    if (monitor->freezing_count > 0)
+        return 1;
+    const int pool_ms = pool_timeout_ms(monitor, now_ns);
+    if (monitor->reap_ns == 0)
+        return pool_ms;
+    const int64_t left_ns = monitor->reap_ns - now_ns;
+    const int reap_ms = left_ns <= 0 ? 0 : (int) (left_ns / CLOCK_NS_PER_MS) + 1;
+    return pool_ms < 0 || reap_ms < pool_ms ? reap_ms : pool_ms;
 }
 
 static void keeper_made(struct monitor *monitor, struct sandbox *sandbox,
@@ -235,6 +266,7 @@ static void keeper_made(struct monitor *monitor, struct sandbox *sandbox,
                                             .log_fd = fds[2],
                                             .peak_fd = fds[3],
                                             .occupant_log_fd = fds[4]};
+    memcpy(sandbox->parts.entrances, fds + KEEPER_FDS_SEAT, sizeof(sandbox->parts.entrances));
     bool has_worked = answer->error == 0 && sandbox->parts.control_fd >= 0 &&
                       fd_set_nonblocking(sandbox->parts.control_fd, true) == 0 &&
                       // It may have ended, and been reaped, before we knew whose it was.
@@ -361,6 +393,7 @@ static void wait_for_laminad(struct monitor *monitor)
         struct pollfd polled = {.fd = monitor->signal_fd, .events = POLLIN};
         (void) poll(&polled, 1, 1000);
         read_signals(monitor);
+        reap_all(monitor);
     }
 }
 
@@ -407,8 +440,10 @@ int monitor_run(struct monitor *monitor)
         pool_refill(monitor, now_ns); // and template_refill
         instance_check_freezing(monitor);
         struct epoll_event events[MONITOR_EVENTS_MAX];
-        const int timeout_ms = monitor->freezing_count > 0 ? 1 : pool_timeout_ms(monitor, now_ns);
-        int count = epoll_wait(monitor->epoll_fd, events, MONITOR_EVENTS_MAX, timeout_ms);
+        if (monitor->reap_ns && now_ns >= monitor->reap_ns)
+            reap_all(monitor);
+        int count =
+            epoll_wait(monitor->epoll_fd, events, MONITOR_EVENTS_MAX, timeout_ms(monitor, now_ns));
         for (int i = 0; i < count && !monitor->is_over; i++)
             handle(monitor, &events[i]);
     }

@@ -51,6 +51,7 @@ struct monitor {
     struct filesystems filesystems;
     int epoll_fd, signal_fd, channel_fd, work_fd, keeper_fd;
     pid_t laminad_pid, keeper_pid;
+    int64_t reap_ns; // when to look for all children that have ended; 0: none can be left
     int laminad_status;
     bool is_laminad_gone, is_over;
 };

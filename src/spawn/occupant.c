@@ -166,38 +166,40 @@ pid_t occupant_start(const struct sandbox_tools *tools, const struct sandbox *sa
 
 // ---- forks --------------------------------------------------------------------------------------
 
-int occupant_order_fork(const struct sandbox_tools *tools, const struct sandbox *template,
-                        struct sandbox *seat, bool is_spare)
+int occupant_prepare_fork(struct sandbox *seat)
 {
-    int pair[2], fds[TEMPLATE_FORK_FDS_MAX];
+    int pair[2];
     const int yes = 1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    AUTO_FD int ours = pair[0];
-    AUTO_FD int theirs = pair[1];
-    int r = fd_set_nonblocking(ours, true);
-    if (r == 0 && setsockopt(ours, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0)
-        r = -errno;
-    if (r < 0)
-        return r;
-    const int count = cgroup_open_entrances(&tools->groups, seat->slot, fds + TEMPLATE_FORK_GROUPS);
-    if (count < 0)
-        return count;
+    seat->occupant.control_fd = pair[0];
+    seat->occupant.fork_fd = pair[1];
+    if (setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0)
+        return -errno;
+    return fd_set_nonblocking(pair[0], true);
+}
+
+int occupant_order_fork(const struct sandbox_tools *tools, const struct sandbox *template,
+                        struct sandbox *seat, bool is_spare)
+{
+    int fds[TEMPLATE_FORK_FDS_MAX];
+    size_t count = TEMPLATE_FORK_GROUPS;
+    for (int i = 0; i < CGROUP_DIRS && seat->parts.entrances[i] >= 0; i++)
+        fds[count++] = seat->parts.entrances[i];
     fds[TEMPLATE_FORK_SANDBOX] = seat->parts.pid_fd;
-    fds[TEMPLATE_FORK_CONTROL] = theirs;
+    fds[TEMPLATE_FORK_CONTROL] = seat->occupant.fork_fd;
     fds[TEMPLATE_FORK_LOG] = seat->parts.occupant_log_fd;
     const struct template_fork order = {.type = TEMPLATE_FORK,
                                         .number = seat->slot,
                                         .user = tools->uid_first + seat->slot,
                                         .flags = is_spare ? (uint32_t) TEMPLATE_FORK_SPARE : 0};
-    r = fd_send_packet(template->occupant.control_fd, &order, sizeof(order), fds,
-                       (size_t) (TEMPLATE_FORK_GROUPS + count));
-    for (int i = 0; i < count; i++)
-        fd_close(fds[TEMPLATE_FORK_GROUPS + i]);
+    int r = fd_send_packet(template->occupant.control_fd, &order, sizeof(order), fds, count);
     if (r < 0)
         return r;
-    // The last copy outside: end of file says that the fork is gone.
+    for (int i = 0; i < CGROUP_DIRS; i++)
+        seat->parts.entrances[i] = fd_close(seat->parts.entrances[i]);
+    // The last copies outside: end of file says that the fork is gone.
+    seat->occupant.fork_fd = fd_close(seat->occupant.fork_fd);
     seat->parts.occupant_log_fd = fd_close(seat->parts.occupant_log_fd);
-    seat->occupant.control_fd = TAKE_FD(ours);
     return 0;
 }

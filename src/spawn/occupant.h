@@ -17,8 +17,11 @@
 pid_t occupant_start(const struct sandbox_tools *tools, const struct sandbox *sandbox,
                      int control_fd, int *ret_pid_fd) MUST_CHECK;
 
-// Tells the template to make a fork in that seat. Opens seat->occupant.control_fd, on which it will say FORKED with its
-// credentials, as the kernel sees them.
+// Opens seat->occupant.control_fd, on which the fork will say FORKED with its credentials, as the kernel sees them, and
+// the other end. Ahead, as all that a seat needs.
+int occupant_prepare_fork(struct sandbox *seat) MUST_CHECK;
+
+// Tells the template to make a fork in that seat.
 int occupant_order_fork(const struct sandbox_tools *tools, const struct sandbox *template,
                         struct sandbox *seat, bool is_spare) MUST_CHECK;
 

@@ -84,17 +84,16 @@ static int clone_seat(const struct sandbox_tools *tools, const struct sandbox_or
                       const struct child_plan *plan, int group_fd, struct sandbox_parts *parts)
 {
     struct child_plan own = *plan;
-    int r = cgroup_open_entrances(&tools->groups, order->slot, own.entrances);
+    int r = cgroup_open_entrances(&tools->groups, order->slot, parts->entrances);
     if (r < 0)
         return r;
     own.entrance_count = r;
+    memcpy(own.entrances, parts->entrances, sizeof(own.entrances));
     const struct seat_order seat = {.plan = &own,
                                     .template_fd = order->template_fd,
                                     .template_uid = order->template_uid,
                                     .group_fd = group_fd};
     parts->pid = seat_clone(tools->proc_fd, &seat, &parts->pid_fd);
-    for (int i = 0; i < own.entrance_count; i++)
-        fd_close(own.entrances[i]);
     return parts->pid < 0 ? parts->pid : seat_map_outer(tools->proc_fd, parts->pid, plan->uid);
 }
 
@@ -224,4 +223,6 @@ void sandbox_parts_close(struct sandbox_parts *parts)
     parts->log_fd = fd_close(parts->log_fd);
     parts->peak_fd = fd_close(parts->peak_fd);
     parts->occupant_log_fd = fd_close(parts->occupant_log_fd);
+    for (int i = 0; i < CGROUP_DIRS; i++)
+        parts->entrances[i] = fd_close(parts->entrances[i]);
 }

@@ -65,14 +65,17 @@ struct sandbox_tools {
 struct sandbox_parts {
     pid_t pid;
     int pid_fd, control_fd, log_fd, peak_fd; // -1: not there
-    int occupant_log_fd;                     // a seat's: the pipe's other end, for the fork
+    // A seat's, for the fork: the pipe's other end, and the entrances of its cgroups (from the front).
+    int occupant_log_fd, entrances[CGROUP_DIRS];
 };
 
+// clang-format off
 #define SANDBOX_NO_PARTS                                                                           \
     {                                                                                              \
         .pid = -1, .pid_fd = -1, .control_fd = -1, .log_fd = -1, .peak_fd = -1,                    \
-        .occupant_log_fd = -1                                                                      \
+        .occupant_log_fd = -1, .entrances = {-1, -1, -1, -1}                                       \
     }
+// clang-format on
 
 struct template_run;
 struct parked_start;
@@ -85,11 +88,15 @@ struct sandbox_shape {
     uint32_t cpu_millis, pids_max;
 };
 
+// The namespaces of a seat's first process, by their inodes: where its fork has to be.
+enum { SANDBOX_NAMES = 5 };
+
 // A template or a fork: a process that was brought into a sandbox which another one holds.
 struct occupant {
     pid_t pid;      // 0: not there (yet)
     int pid_fd;     // -1: not there
     int control_fd; // our end of its socket (wire/template.h)
+    int fork_fd;    // a fork's end, until FORK takes it; -1
     uint32_t stray_words;
     bool has_ended; // then these:
     int status;
@@ -121,12 +128,14 @@ struct sandbox {
     struct sandbox *template;    // of a seat: its template's
     struct parked_start *parked; // of an instance that waits for its file system; owned
     uint32_t mounter; // of its file system, from 1; 0: it has none, or one whose mounter is gone
-    struct template_run *run; // of a fork that has an id but is not there yet; owned
-    int64_t forking_ns;       // when FORK was sent to make it; of a template, when it has made one
-    bool is_frozen;           // a template: it is asked for nothing
-    bool is_killed;           // KILL was asked for
-    uint32_t stats_asked;     // STATS that the keeper has not answered
-    int64_t freezing_ns;      // since when FREEZE waits, 0: it does not
+    struct template_run *run;      // of a fork that has an id but is not there yet; owned
+    uint64_t names[SANDBOX_NAMES]; // of a seat
+    // Of a seat: since when it waits for its process (ROOTING), or since FORK was sent; of a template: when it has made one.
+    int64_t forking_ns;
+    bool is_frozen;       // a template: it is asked for nothing
+    bool is_killed;       // KILL was asked for
+    uint32_t stats_asked; // STATS that the keeper has not answered
+    int64_t freezing_ns;  // since when FREEZE waits, 0: it does not
     // What it said before its end.
     bool has_failed, has_exit;
     uint32_t failed_step, failed_error;

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct job {
@@ -137,6 +138,12 @@ int seat_map_inner(int proc_fd, pid_t pid, uid_t uid)
         return -errno;
     struct map_job job = {
         .proc_fd = proc_fd, .outer_fd = outer, .result = -ECHILD, .pid = pid, .uid = uid};
-    const int flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD;
-    return clone(map_run, stack + sizeof(stack), flags, &job) < 0 ? -errno : job.result;
+    // Without a signal at its end: it is waited for here.
+    const pid_t helper =
+        clone(map_run, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_FILES, &job);
+    if (helper < 0)
+        return -errno;
+    while (waitpid(helper, NULL, __WALL) < 0 && errno == EINTR)
+        continue;
+    return job.result;
 }

@@ -9,6 +9,7 @@
 
 enum seccomp_filter {
     SECCOMP_FUNCTION,
+    SECCOMP_HOLDER, // of a seat: a fork brings its template's filter along
     SECCOMP_TEMPLATE,
     SECCOMP_WORK,
     SECCOMP_ENGINE,

@@ -30,6 +30,12 @@
 // A template that was asked for forks and has made none for this long is stuck.
 #define FORK_DEADLINE_NS (5 * CLOCK_NS_PER_S)
 
+// A seat's process makes its mounts meanwhile.
+#define SEAT_DEADLINE_NS (20 * CLOCK_NS_PER_S)
+
+// Whatever the number of templates: slots that no instance has are for what is made ahead, removed, and worked on, too.
+#define SEATS_AHEAD_MAX (SANDBOX_SLOTS_SPARE / 2)
+
 // What is read of one socket in a turn: somebody who writes all the time must not keep the loop.
 #define WORDS_A_TURN 32
 
@@ -207,6 +213,7 @@ void template_seat_made(struct monitor *monitor, struct sandbox *seat, bool has_
     int r = has_worked ? sandbox_send_root(&seat->parts, &seat->shape, NULL, -1) : -EIO;
     if (has_worked)
         seat->state = SANDBOX_ROOTING;
+    seat->forking_ns = clock_monotonic_ns();
     if (has_worked &&
         (r < 0 || seat->is_killed || !seat->template || seat->template->phase != TEMPLATE_LIVE))
         seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, r < 0 ? r : -ESRCH);
@@ -221,8 +228,6 @@ void template_seat_made(struct monitor *monitor, struct sandbox *seat, bool has_
 static void fork_order(struct monitor *monitor, struct sandbox *seat, bool is_spare)
 {
     int r = occupant_order_fork(&monitor->tools, seat->template, seat, is_spare);
-    if (r == 0)
-        r = monitor_watch(monitor, seat->occupant.control_fd, EPOLLIN, SOURCE_OCCUPANT, seat->slot);
     seat->state = SANDBOX_FORKING;
     seat->forking_ns = clock_monotonic_ns();
     if (r < 0)
@@ -261,9 +266,16 @@ void template_seat_ready(struct monitor *monitor, struct sandbox *seat)
 {
     if (seat->listeners[0] < 0)
         return;
+    int r = look_at_seat(&monitor->tools, seat->parts.pid, seat->names);
+    if (r == 0)
+        r = occupant_prepare_fork(seat);
+    if (r == 0)
+        r = monitor_watch(monitor, seat->occupant.control_fd, EPOLLIN, SOURCE_OCCUPANT, seat->slot);
+    if (r == 0 && (!seat->template || seat->template->phase != TEMPLATE_LIVE))
+        r = -ESRCH;
     seat->state = SANDBOX_SEAT;
-    if (!seat->template || seat->template->phase != TEMPLATE_LIVE)
-        seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, -ESRCH);
+    if (r < 0)
+        seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, r);
     else if (seat->id != 0)
         orders_send(monitor, seat->template);
     else
@@ -383,7 +395,7 @@ static void fork_word(struct monitor *monitor, struct sandbox *fork,
     }
     int r = word->type == TEMPLATE_FORKED && fork->state == SANDBOX_FORKING && sender ? 0 : -EPROTO;
     if (r == 0)
-        r = look_at_fork(&monitor->tools, fork->slot, sender->pid, fork->parts.pid);
+        r = look_at_fork(&monitor->tools, fork, sender->pid);
     if (r == 0) {
         fork->occupant.pid_fd = (int) syscall(SYS_pidfd_open, sender->pid, 0);
         r = fork->occupant.pid_fd < 0 ? -errno : 0;
@@ -522,17 +534,35 @@ void template_sandbox_ended(struct monitor *monitor, struct sandbox *sandbox)
         holder_kill(template);
 }
 
-static void refill_one(struct monitor *monitor, struct sandbox *template, int64_t now_ns)
+// It has been asked for forks, and has made none for long: a new one may be better.
+static bool is_stuck(struct monitor *monitor, const struct sandbox *template, int64_t now_ns)
+{
+    struct sandbox *seat;
+    for (uint32_t at = 0; (seat = next_seat(monitor, template, &at));)
+        if (seat->state == SANDBOX_FORKING && now_ns - seat->forking_ns > FORK_DEADLINE_NS &&
+            now_ns - template->forking_ns > FORK_DEADLINE_NS)
+            return true;
+    return false;
+}
+
+static void check_deadlines(struct monitor *monitor, struct sandbox *template, int64_t now_ns)
+{
+    const bool is_over = is_stuck(monitor, template, now_ns);
+    struct sandbox *seat;
+    for (uint32_t at = 0; (seat = next_seat(monitor, template, &at));)
+        if (seat->state == SANDBOX_FORKING
+                ? is_over
+                : seat->state == SANDBOX_ROOTING && now_ns - seat->forking_ns > SEAT_DEADLINE_NS)
+            seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, -ETIMEDOUT);
+    if (is_over)
+        monitor_kill(monitor, template);
+}
+
+static void refill_one(struct monitor *monitor, struct sandbox *template, uint32_t *ahead)
 {
     uint32_t spares = 0, seats = 0;
     struct sandbox *seat;
     for (uint32_t at = 0; (seat = next_seat(monitor, template, &at));) {
-        const int64_t since_ns =
-            seat->forking_ns > template->forking_ns ? seat->forking_ns : template->forking_ns;
-        if (seat->state == SANDBOX_FORKING && now_ns - since_ns > FORK_DEADLINE_NS) {
-            seat_failed(monitor, seat, SPAWN_STEP_TEMPLATE, -ETIMEDOUT);
-            monitor_kill(monitor, template); // it is stuck: a new one may be better
-        }
         if (seat->id != 0 || seat->has_failed)
             continue;
         spares += seat->state == SANDBOX_SPARE || seat->state == SANDBOX_FORKING;
@@ -544,8 +574,9 @@ static void refill_one(struct monitor *monitor, struct sandbox *template, int64_
             seats += seat->state == SANDBOX_SEAT;
         }
     }
-    while (seats + spares < TEMPLATE_SEATS + TEMPLATE_SPARES &&
-           seat_order(monitor, template, &template->shape))
+    for (; seats + spares < TEMPLATE_SEATS + TEMPLATE_SPARES && *ahead < SEATS_AHEAD_MAX &&
+           seat_order(monitor, template, &template->shape);
+         (*ahead)++)
         seats++;
 }
 
@@ -553,8 +584,13 @@ void template_refill(struct monitor *monitor, int64_t now_ns)
 {
     if (monitor->template_count == 0)
         return;
+    uint32_t ahead = 0;
     for (uint32_t i = 0; i < monitor->slot_count; i++)
-        if (monitor->sandboxes[i].phase == TEMPLATE_LIVE && !monitor->sandboxes[i].is_frozen)
-            refill_one(monitor, &monitor->sandboxes[i], now_ns);
+        ahead += monitor->sandboxes[i].state != SANDBOX_FREE && monitor->sandboxes[i].id == 0;
+    for (uint32_t i = 0; i < monitor->slot_count; i++)
+        if (monitor->sandboxes[i].phase == TEMPLATE_LIVE && !monitor->sandboxes[i].is_frozen) {
+            check_deadlines(monitor, &monitor->sandboxes[i], now_ns);
+            refill_one(monitor, &monitor->sandboxes[i], &ahead);
+        }
     pool_touch(monitor, 1000);
 }

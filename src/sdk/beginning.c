@@ -147,35 +147,44 @@ static bool holds(const char *environment, size_t size, const char *name, size_t
     return false;
 }
 
-int beginning_environment(const char *environment, size_t size)
+int beginning_environment(char *environment, size_t size)
 {
-    // The platform's that this fork was not given are the template's: keys, its log stream.
-    for (char **at = environ; *at != NULL;) {
-        char name[256];
-        const char *equals = strchr(*at, '=');
-        size_t name_size = equals != NULL ? (size_t) (equals - *at) : 0;
-        if (name_size == 0 || name_size >= sizeof name || !is_platforms(*at) ||
-            holds(environment, size, *at, name_size)) {
-            at++;
-            continue;
-        }
-        memcpy(name, *at, name_size);
-        name[name_size] = '\0';
-        if (unsetenv(name) < 0) // moves the next one here
-            return -errno;
-    }
+    static char *variables[BEGINNING_VARIABLES_MAX + 1];
+    size_t count = 0;
     for (size_t at = 0; at < size; at += strlen(environment + at) + 1) {
-        char name[256];
         const char *equals = strchr(environment + at, '=');
-        size_t name_size = equals != NULL ? (size_t) (equals - environment) - at : 0;
-        if (name_size == 0 || name_size >= sizeof name)
+        if (equals == NULL || equals == environment + at)
             continue;
-        memcpy(name, environment + at, name_size);
-        name[name_size] = '\0';
-        if (setenv(name, equals + 1, 1) < 0)
-            return -errno;
+        if (count == BEGINNING_VARIABLES_MAX)
+            return -E2BIG;
+        variables[count++] = environment + at;
     }
+    // The platform's that this fork was not given are the template's: its log stream, and so on.
+    for (char **at = environ; *at != NULL; at++) {
+        const char *equals = strchr(*at, '=');
+        if (equals == NULL || is_platforms(*at) ||
+            holds(environment, size, *at, (size_t) (equals - *at)))
+            continue;
+        if (count == BEGINNING_VARIABLES_MAX)
+            return -E2BIG;
+        variables[count++] = *at;
+    }
+    variables[count] = NULL;
+    environ = variables;
     return 0;
+}
+
+void beginning_forget_keys(void)
+{
+    static const char *const keys[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+                                       "AWS_SESSION_TOKEN"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        char *value = getenv(keys[i]);
+        if (value == NULL)
+            continue;
+        explicit_bzero(value, strlen(value));
+        (void) unsetenv(keys[i]); // cannot fail: it is a name
+    }
 }
 
 // ---- the stack guard

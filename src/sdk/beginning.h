@@ -16,7 +16,9 @@
 //   directory    the working directory is entered again, in the fork's own mounts
 //   beginning_environment
 //                the variables given are set over those there are; the platform's own that are not
-//                among them go
+//                among them go. Nothing is allocated: each page that a fork writes to is copied
+//
+// beginning_forget_keys() is for the template: its own credentials are in no fork's memory.
 //
 // Not renewed, as nothing can: addresses, and the hash seeds of language runtimes.
 //
@@ -31,6 +33,7 @@
 #define BEGINNING_FILES_MAX 64
 #define BEGINNING_PATH_BYTES 512
 #define BEGINNING_TEXT_BYTES 160
+#define BEGINNING_VARIABLES_MAX 4096
 
 struct beginning_file {
     int fd;
@@ -53,8 +56,12 @@ int beginning_record(struct beginning *beginning, char ret_reason[BEGINNING_TEXT
 
 // A negative errno: the fork must end.
 int beginning_apply(const struct beginning *beginning);
-// NAME=value\0NAME=value\0; `size` counts all NULs.
-int beginning_environment(const char *environment, size_t size);
+// NAME=value\0NAME=value\0; `size` counts all NULs. It becomes part of the environment: it must stay. -E2BIG: more than
+// BEGINNING_VARIABLES_MAX variables in all.
+int beginning_environment(char *environment, size_t size);
+
+// Takes the credentials out of the environment, and wipes them where they were.
+void beginning_forget_keys(void);
 
 // Calls run(arg) under a new stack guard, and ends the process with what it returns.
 _Noreturn void beginning_enter(int (*run)(void *), void *arg);

@@ -14,24 +14,12 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-enum { FILES_MAX = 64, DESCRIPTORS_MAX = 1024 };
-
-// Files that the template holds open. A fork opens them anew: else the place up to which one has read, and its locks,
-// would be everybody's.
-static struct {
-    int count;
-    struct {
-        int fd, flags;
-    } all[FILES_MAX];
-} files;
 
 struct order {
     struct template_fork fork;
@@ -217,39 +205,6 @@ static int take_files(const struct order *order)
     return 0;
 }
 
-static void list_files(void)
-{
-    struct stat stat;
-    files.count = 0;
-    // Not the three that each fork is given its own of.
-    for (int fd = STDERR_FILENO + 1; fd < DESCRIPTORS_MAX && files.count < FILES_MAX; fd++)
-        if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode)) {
-            files.all[files.count].flags = fcntl(fd, F_GETFD);
-            files.all[files.count++].fd = fd;
-        }
-}
-
-static int open_files_anew(void)
-{
-    for (int i = 0; i < files.count; i++) {
-        const int fd = files.all[i].fd;
-        char path[32] = "/proc/self/fd/", digits[12];
-        size_t at = strlen(path), count = 0;
-        for (int left = fd; left > 0 || count == 0; left /= 10)
-            digits[count++] = (char) ('0' + left % 10);
-        while (count > 0)
-            path[at++] = digits[--count];
-        path[at] = '\0';
-        const off_t place = lseek(fd, 0, SEEK_CUR);
-        const int again = open(path, O_RDONLY | O_CLOEXEC);
-        if (again < 0 || lseek(again, place, SEEK_SET) < 0 ||
-            dup3(again, fd, files.all[i].flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
-            return -errno;
-        (void) close(again);
-    }
-    return 0;
-}
-
 // In the fork: gives up the template's place and every right, in the order that each still needs them.
 static void settle(const struct order *order, int template_fd, struct forking *ret_fork)
 {
@@ -268,8 +223,6 @@ static void settle(const struct order *order, int template_fd, struct forking *r
         step = TEMPLATE_STEP_FILES;
         r = take_files(order);
     }
-    if (r == 0)
-        r = open_files_anew();
     const int control = order->fds[TEMPLATE_FORK_CONTROL];
     if (r < 0) {
         (void) say(control, TEMPLATE_FAILED, order->fork.number, step, r);
@@ -286,7 +239,6 @@ int forking_serve(int control_fd, struct forking *ret_fork)
 {
     ret_fork->control_fd = -1;
     ret_fork->is_spare = false;
-    list_files();
     int r = say(control_fd, TEMPLATE_READY, 0, 0, 0);
     struct order order;
     while (r == 0 && (r = order_receive(control_fd, &order)) > 0) {
@@ -302,16 +254,18 @@ int forking_serve(int control_fd, struct forking *ret_fork)
     return r;
 }
 
+int forking_stand(const struct forking *fork)
+{
+    return say(fork->control_fd, TEMPLATE_FORKED, 0, 0, 0);
+}
+
 int forking_run(struct forking *fork, struct template_run *ret_run)
 {
-    int r = say(fork->control_fd, TEMPLATE_FORKED, 0, 0, 0);
-    if (r < 0)
-        return r;
     ssize_t size;
     do
         size = recv(fork->control_fd, ret_run, sizeof(*ret_run), 0);
     while (size < 0 && errno == EINTR);
-    r = size < 0 ? -errno : 0;
+    int r = size < 0 ? -errno : 0;
     const size_t fixed = offsetof(struct template_run, env);
     if (r == 0 && ((size_t) size < fixed || ret_run->type != TEMPLATE_RUN ||
                    (size_t) size != fixed + ret_run->env_size ||

@@ -7,9 +7,10 @@
 //     ... load, warm up, close what cannot be shared ...
 //     struct forking fork;
 //     forking_serve(fd, &fork);                  // returns in each fork; the template stays inside
-//     ... begin again: random state, time, whatever must not be the same twice ...
+//     ... begin again (beginning.h): random state, open files, whatever must not be the same twice ...
 //     if (fork.is_spare) warm up what is copied on the first write
-//     forking_run(&fork, &run);                  // "here I am"; waits for the call that needs it
+//     forking_stand(&fork);                      // "here I am": what follows is done while lamina-spawn looks
+//     forking_run(&fork, &run);                  // waits for the call that needs it
 //     ... replace the environment by run.env, be an instance ...
 //
 // The template must have one thread, and no descriptor beyond 0, 1, 2, its control socket and regular files.
@@ -34,9 +35,13 @@ int forking_fd(void);
 // any more (0: end of file; -errno: the socket broke) and then `ret_fork->control_fd` is -1. In a fork it
 // returns 0 with the fork's socket: by then that process is in its sandbox, alone, under its own user,
 // without capabilities, its stdout and stderr its own log, in /var/task, signals as the template had them.
+// Its other files are still those of the template.
 int forking_serve(int control_fd, struct forking *ret_fork);
 
-// In a fork: says FORKED and waits for RUN; closes the socket. 0, or -errno: end the process then.
+// In a fork: says FORKED. 0, or -errno: end the process then.
+int forking_stand(const struct forking *fork);
+
+// In a fork that stands: waits for RUN; closes the socket. 0, or -errno: end the process then.
 int forking_run(struct forking *fork, struct template_run *ret_run);
 
 #endif

@@ -4,6 +4,7 @@
 #include "sdk/forking.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,10 +44,16 @@ static int be_an_instance(void *arg)
     int r = beginning_apply(&state.beginning);
     if (r < 0)
         return failed("begin again", r);
-    if (state.snapshot.forked != NULL)
-        state.snapshot.forked(state.snapshot.arg, state.fork.is_spare);
+    // A spare stands when it is warm. Who is waited for says so at once, and does the rest while it is looked at.
     const bool is_spare = state.fork.is_spare;
-    r = forking_run(&state.fork, &state.run);
+    if (!is_spare)
+        r = forking_stand(&state.fork);
+    if (r == 0 && state.snapshot.forked != NULL)
+        state.snapshot.forked(state.snapshot.arg, is_spare);
+    if (r == 0 && is_spare)
+        r = forking_stand(&state.fork);
+    if (r == 0)
+        r = forking_run(&state.fork, &state.run);
     if (r < 0)
         return r == -EPROTO ? 0 : failed("wait for work", r); // a spare that nobody needed any more
     if (is_spare)
@@ -71,11 +78,16 @@ int snapshot_serve(const struct snapshot *snapshot, char ret_reason[BEGINNING_TE
 {
     state.snapshot = *snapshot;
     close_model();
+    beginning_forget_keys();
     (void) fflush(
         NULL); // or each fork would write it again; an error is the stream's, told at its use
     int r = beginning_record(&state.beginning, ret_reason);
     if (r < 0)
         return r;
+#ifdef __GLIBC__
+    // What is free lies together then: a fork's first allocations would take, and copy, a page here and a page there.
+    (void) malloc_trim(0);
+#endif
     r = forking_serve(forking_fd(), &state.fork);
     if (state.fork.control_fd < 0)
         return r;

@@ -3,6 +3,7 @@
 // A template for tests/hostile/test_template.py, honest or not: LIE in its environment says how it lies. Its forks do
 // what DO in theirs says.
 
+#include "sdk/beginning.h"
 #include "sdk/forking.h"
 
 #include <errno.h>
@@ -352,9 +353,12 @@ int main(void)
     fflush(stdout);
     static struct forking fork;
     static struct template_run run;
+    static struct beginning beginning;
+    char reason[BEGINNING_TEXT_BYTES];
+    (void) beginning_record(&beginning, reason); // what it refuses is found from outside here
     if (forking_serve(fd, &fork) < 0 || fork.control_fd < 0)
         return 4;
-    if (forking_run(&fork, &run) < 0)
+    if (beginning_apply(&beginning) < 0 || forking_stand(&fork) < 0 || forking_run(&fork, &run) < 0)
         return 5;
     fork_run(&run);
     return 7;

@@ -41,7 +41,7 @@ static int record(void)
 }
 
 // The exit status of a fork that begins again and then runs `run`.
-static int in_fork(const char *environment, size_t size, int (*run)(void *), void *arg)
+static int in_fork(char *environment, size_t size, int (*run)(void *), void *arg)
 {
     int status;
     pid_t pid = fork();
@@ -156,7 +156,7 @@ static int note_environment(void *arg)
 
 static void the_environment_is_the_forks(void **state)
 {
-    static const char environment[] = "AWS_ACCESS_KEY_ID=new\0GIVEN=yes\0=odd\0odd";
+    static char environment[] = "AWS_ACCESS_KEY_ID=new\0GIVEN=yes\0=odd\0odd";
     setenv("AWS_ACCESS_KEY_ID", "old", 1);
     setenv("AWS_SESSION_TOKEN", "old", 1); // the fork has none
     setenv("OWN", "kept", 1);              // set by the function as it initialised
@@ -167,6 +167,19 @@ static void the_environment_is_the_forks(void **state)
     assert_int_equal(told->numbers[2], -1);
     assert_int_equal(told->numbers[3], 'y');
     assert_string_equal(getenv("AWS_ACCESS_KEY_ID"), "old");
+}
+
+static void credentials_are_wiped_where_they_were(void **state)
+{
+    setenv("AWS_SECRET_ACCESS_KEY", "a secret", 1);
+    setenv("AWS_REGION", "here", 1);
+    const char *place = getenv("AWS_SECRET_ACCESS_KEY"); // libc never frees it
+    beginning_forget_keys();
+    assert_null(getenv("AWS_SECRET_ACCESS_KEY"));
+    assert_string_equal(getenv("AWS_REGION"), "here");
+    for (size_t i = 0; i < sizeof "a secret"; i++)
+        assert_int_equal(place[i], 0);
+    beginning_forget_keys(); // there are none
 }
 
 static int note_mask(void *arg)
@@ -202,6 +215,7 @@ int main(void)
         cmocka_unit_test(open_files_keep_their_place_and_share_none),
         cmocka_unit_test(what_cannot_be_opened_again_is_refused_by_name),
         cmocka_unit_test(the_environment_is_the_forks),
+        cmocka_unit_test(credentials_are_wiped_where_they_were),
         cmocka_unit_test(the_signal_mask_is_what_it_was),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -8,6 +8,7 @@
 
 #include "api/call.h"
 #include "api/code_location.h"
+#include "api/efs.h"
 #include "api/health.h"
 #include "api/layer_follow.h"
 #include "api/model_watch.h"
@@ -345,6 +346,8 @@ static int route_call(struct call *call)
         table = sts_routes;
     else if (call->ticket.service == AUTH_SERVICE_IAM && !call->identity)
         table = iam_routes;
+    else if (call->ticket.service == AUTH_SERVICE_EFS && !call->identity)
+        table = efs_routes;
     else if (call->identity && call->ticket.service != AUTH_SERVICE_LAMBDA)
         return aws_error_set(&call->error, AWS_ACCESS_DENIED,
                              "This function's role allows no operation of that service");

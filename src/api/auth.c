@@ -18,6 +18,7 @@ static const struct {
     {"sts", AUTH_SERVICE_STS},
     {"iam", AUTH_SERVICE_IAM},
     {"s3", AUTH_SERVICE_S3},
+    {"elasticfilesystem", AUTH_SERVICE_EFS},
     {"sagemaker", AUTH_SERVICE_SAGEMAKER},
 };
 

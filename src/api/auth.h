@@ -52,6 +52,7 @@ enum auth_service {
     AUTH_SERVICE_STS,
     AUTH_SERVICE_IAM,
     AUTH_SERVICE_S3,
+    AUTH_SERVICE_EFS, // `elasticfilesystem`
     AUTH_SERVICE_SAGEMAKER, // a known name whose API is not built: the router answers that
 };
 

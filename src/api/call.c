@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/efs.h"
 #include "api/query.h"
 #include "api/validation.h"
 #include "base/base64.h"
@@ -169,6 +170,9 @@ void call_fail(struct call *call)
         return;
     case AUTH_SERVICE_S3:
         fail_xml(call);
+        return;
+    case AUTH_SERVICE_EFS:
+        efs_fail(call, NULL);
         return;
     case AUTH_SERVICE_LAMBDA:
     case AUTH_SERVICE_SAGEMAKER:

@@ -2,6 +2,7 @@
 
 #include "api/rights.h"
 
+#include "api/efs.h"
 #include "api/layer_name.h"
 #include "api/users.h"
 #include "aws/arn.h"
@@ -77,7 +78,9 @@ void rights_identity(const struct call *call, char ret_arn[RIGHTS_ARN_BYTES],
 static void action_of(const struct call *call, char action[ACTION_BYTES])
 {
     const char *operation = call->route->operation;
-    if (strcmp(operation, "Invoke") == 0 || strcmp(operation, "InvokeWithResponseStream") == 0)
+    if (call->ticket.service == AUTH_SERVICE_EFS)
+        (void) snprintf(action, ACTION_BYTES, "elasticfilesystem:%s", operation);
+    else if (strcmp(operation, "Invoke") == 0 || strcmp(operation, "InvokeWithResponseStream") == 0)
         (void) snprintf(action, ACTION_BYTES, "lambda:InvokeFunction");
     else if (strcmp(operation, "GetLayerVersionByArn") ==
              0) // one right for both ways to say it, as in IAM
@@ -150,6 +153,10 @@ static int name_resource(struct resource *resource, struct call *call)
     struct function_name name;
     struct arn_function arn;
     struct str text;
+    if (call->ticket.service == AUTH_SERVICE_EFS) {
+        efs_name_resource(call, &resource->arn);
+        return 0;
+    }
     if (strstr(path, "{FunctionName}")) {
         int r = call_function_name(call, FUNCTION_NAME_NAMESPACED, &name);
         // A qualifier that the operation would ignore must not decide whether it is allowed.

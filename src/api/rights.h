@@ -4,7 +4,8 @@
 //
 // The service's own key may do everything. A user may do what its policy allows: the action is
 // "lambda:" and the operation's name (Invoke and InvokeWithResponseStream are
-// lambda:InvokeFunction, as in IAM), "lamina:" and the name for Lamina's own operations; the
+// lambda:InvokeFunction, as in IAM), "lamina:" and the name for Lamina's own operations, "elasticfilesystem:" and
+// the name for EFS's; the
 // resource is the function's or the layer's ARN, or "*" where there is none. Where the operation is done to one
 // version or alias (route.h: is_qualified) the ARN has the qualifier that the request names, and what
 // is denied for the function is denied for each of its qualifiers. However a request spells the

@@ -97,6 +97,18 @@
     X(AWS_IAM_LIMIT_EXCEEDED, "LimitExceeded", 409)                                                \
     X(AWS_IAM_DELETE_CONFLICT, "DeleteConflict", 409)                                              \
     X(AWS_IAM_CONCURRENT_MODIFICATION, "ConcurrentModification", 409)                              \
+    /* EFS */                                                                                      \
+    X(AWS_EFS_BAD_REQUEST, "BadRequest", 400)                                                      \
+    X(AWS_EFS_ACCESS_POINT_LIMIT_EXCEEDED, "AccessPointLimitExceeded", 403)                        \
+    X(AWS_EFS_ACCESS_POINT_NOT_FOUND, "AccessPointNotFound", 404)                                  \
+    X(AWS_EFS_FILE_SYSTEM_NOT_FOUND, "FileSystemNotFound", 404)                                    \
+    X(AWS_EFS_MOUNT_TARGET_NOT_FOUND, "MountTargetNotFound", 404)                                  \
+    X(AWS_EFS_POLICY_NOT_FOUND, "PolicyNotFound", 404)                                             \
+    X(AWS_EFS_REPLICATION_NOT_FOUND, "ReplicationNotFound", 404)                                   \
+    X(AWS_EFS_ACCESS_POINT_ALREADY_EXISTS, "AccessPointAlreadyExists", 409)                        \
+    X(AWS_EFS_MOUNT_TARGET_CONFLICT, "MountTargetConflict", 409)                                   \
+    X(AWS_EFS_THROTTLING, "ThrottlingException", 429)                                              \
+    X(AWS_EFS_INTERNAL, "InternalServerError", 500)                                                \
     /* Authentication, all JSON services */                                                        \
     X(AWS_MISSING_AUTHENTICATION_TOKEN, "MissingAuthenticationTokenException", 403)                \
     X(AWS_INCOMPLETE_SIGNATURE, "IncompleteSignatureException", 400)                               \

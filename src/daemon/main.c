@@ -21,7 +21,7 @@
 #include "wire/spawn.h"
 
 #define EXIT_USAGE 2
-#define SPAWN_ARGUMENTS_MAX 10
+#define SPAWN_ARGUMENTS_MAX 12
 
 /* lamina-spawn --data-dir DIR [--user U] [--sandbox-uids A-B] -- every setting as a flag. laminad, started again, must not
  * need the configuration file: it may be root's alone. */
@@ -43,6 +43,8 @@ static int exec_spawn(const struct config *config, struct error *err)
         arguments[count++] = "--sandbox-uids";
         arguments[count++] = config->sandbox_uids;
     }
+    arguments[count++] = "--filesystems-file";
+    arguments[count++] = config->filesystems_file;
     arguments[count++] = "--";
     r = config_flags(config, flags, &flag_count);
     if (r < 0)

@@ -2,6 +2,7 @@
 
 #include "filesystem/filesystems.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "meta/registry.h"

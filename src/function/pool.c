@@ -650,6 +650,7 @@ static void on_ended(void *arg, struct instance *instance, const struct instance
     struct pool *pool = worker->pool;
     struct scheduler *scheduler = pool->scheduler;
     bool counts = end->is_init_failure && !worker->is_stopping;
+    bool is_spare = worker->is_spare;
     uint64_t template_id = worker->template_id;
     worker_forget(worker);
     pool->is_scheduling = true; /* it must outlive what the callbacks below set off */
@@ -657,7 +658,10 @@ static void on_ended(void *arg, struct instance *instance, const struct instance
         pool_template_fork_crashed(pool, template_id);
     if (template_id && counts && end->is_sandbox_fault)
         pool_template_fork_fault(pool, end->failure->text);
-    if (counts)
+    if (counts && is_spare)
+        pool->has_failed =
+            true; /* nobody's: who waited for it gets another, and no more are made ahead */
+    else if (counts)
         pool_fail_first(pool, instance, end, template_id != 0);
     pool->is_scheduling = false;
     free(worker);

@@ -432,9 +432,10 @@ static void on_ended(void *arg, struct template *template)
     struct pool_template *own = &pool->template;
     own->alive--;
     stopped_check(own);
-    if (template == own->next)
+    if (template == own->next) {
+        need_settle(pool);
         own->next = NULL; /* the one that it was to replace goes on */
-    else if (template == own->current)
+    } else if (template == own->current)
         current_failed(pool, template);
     pool_schedule(pool);
 }
@@ -471,20 +472,28 @@ void pool_template_fork_crashed(struct pool *pool, uint64_t template_id)
 {
     struct pool_template *own = &pool->template;
     struct template *current = pool_template_ready(pool);
+    int64_t now = loop_now_ms(pool->scheduler->loop);
     if (!current || instance_id(current->instance) != template_id ||
         !template_fork_crashed(current) || own->next || pool->is_retired)
         return;
+    if (now - own->replaced_ms >= POOL_TEMPLATE_RETRY_MAX_MS)
+        own->replacements = 0;
+    if (own->replacements < POOL_TEMPLATE_REPLACEMENTS_MAX && !need_take(pool))
+        return; /* there is no memory for two of them: at the next crash */
+    own->replaced_ms = now;
     if (++own->replacements > POOL_TEMPLATE_REPLACEMENTS_MAX) {
         log_warn("template.given_up", "function=%s version=%s reason=crashes then=processes",
                  pool->version->name, pool->version->qualifier);
         current_drop(pool, "its forks crash again and again");
-        own->retry_ms = loop_now_ms(pool->scheduler->loop) + POOL_TEMPLATE_RETRY_MAX_MS;
+        own->retry_ms = now + POOL_TEMPLATE_RETRY_MAX_MS;
         own->replacements = 0;
         return;
     }
     log_warn("template.replaced", "function=%s version=%s reason=crashes", pool->version->name,
              pool->version->qualifier);
     own->next = template_ask(pool);
+    if (!own->next)
+        need_settle(pool);
 }
 
 unsigned pool_template_stop(struct pool *pool, struct stopping *stopping)
@@ -506,9 +515,8 @@ void pool_template_retire(struct pool *pool)
     if (own->next)
         template_retire(own->next);
     own->next = NULL;
-    if (own->current) {
-        need_settle(pool);
+    need_settle(pool);
+    if (own->current)
         current_drop(pool, "");
-    }
     waits_answer(pool);
 }

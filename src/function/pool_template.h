@@ -32,7 +32,7 @@
 /* Forks in a row whose sandbox could not be made: the template is given up. So many templates in a row of which no fork
  * stood: instances start as processes for a while. */
 #define POOL_TEMPLATE_FAULTS_MAX 3
-/* Replaced so often for crashes, and instances start as processes for POOL_TEMPLATE_RETRY_MAX_MS. */
+/* Replaced so often for crashes, with less than POOL_TEMPLATE_RETRY_MAX_MS between them, and instances start as processes for POOL_TEMPLATE_RETRY_MAX_MS. */
 #define POOL_TEMPLATE_REPLACEMENTS_MAX 3
 
 struct pool;
@@ -44,11 +44,13 @@ struct pool_template {
     unsigned alive;            /* with those that were retired: the pool outlives them */
     struct stopping *stopping; /* who waits until `stopped` of them are gone; borrowed */
     unsigned stopped;
-    uint64_t need;         /* memory taken off until the one that is coming is measured */
-    unsigned failures;     /* in a row */
-    unsigned replacements; /* for crashes */
-    unsigned fork_faults;  /* in a row */
-    unsigned barren;       /* in a row: READY, and gone before a fork of it stood */
+    uint64_t need;     /* memory taken off until the one that is coming (either) is measured */
+    unsigned failures; /* in a row */
+    unsigned
+        replacements; /* for crashes; none within POOL_TEMPLATE_RETRY_MAX_MS, and they begin anew */
+    int64_t replaced_ms;  /* the last of them */
+    unsigned fork_faults; /* in a row */
+    unsigned barren;      /* in a row: READY, and gone before a fork of it stood */
     bool is_refused;
     struct loop_timer timer; /* when the pause of its calls is to be thought about */
     bool is_awaited;         /* gone for now; the timer makes it again, ahead of the next call */

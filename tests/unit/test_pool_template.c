@@ -642,6 +642,33 @@ static void a_hook_that_fails_is_the_caller_s_error(void **state)
     assert_string_equal(fixture->calls[0].error, "Runtime.AfterRestoreError: gone");
 }
 
+static void a_spare_whose_hook_fails_fails_no_call(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scheduler_limits limits = generous;
+    limits.spares = 1;
+    use(fixture, limits);
+    snap_start(fixture);
+    start(fixture, 0, fixture->f);
+    template_up(fixture, 0, 1 << 20);
+    box_next(box_up(fixture, 1, false, &fixture->boxes[0]));
+    struct fake_box *spare = box_up(fixture, 2, false, &fixture->boxes[0]);
+    start(fixture, 1, fixture->f); /* it will be there sooner than another */
+    assert_int_equal(fake_box_call(spare, "POST /2018-06-01/runtime/restore/error HTTP/1.1\r\n"
+                                          "Host: x\r\nContent-Length: 23\r\n"
+                                          "Lambda-Runtime-Function-Error-Type: "
+                                          "Runtime.AfterRestoreError\r\n\r\n"
+                                          "{\"errorMessage\":\"gone\"}"),
+                     202);
+    fake_box_exit(spare, 64 << 8, 0, 0);
+    box_next(box_up(fixture, 3, false, &fixture->boxes[0]));
+    box_serve(&fixture->boxes[3], "1");
+    wait_done(fixture, &fixture->calls[1]);
+    assert_int_equal(fixture->calls[1].outcome, INVOCATION_ANSWERED);
+    box_serve(&fixture->boxes[1], "0");
+    wait_done(fixture, &fixture->calls[0]);
+}
+
 static void without_snap_start_there_is_no_restore(void **state)
 {
     struct fixture *fixture = *state;
@@ -750,6 +777,7 @@ int main(void)
         TEST(one_that_was_asked_for_stays),
         TEST(without_templates_nothing_changes),
         TEST(snap_start_is_for_published_versions),
+        TEST(a_spare_whose_hook_fails_fails_no_call),
         TEST(a_restored_instance_may_run_its_hooks),
         TEST(a_hook_that_fails_is_the_caller_s_error),
         TEST(without_snap_start_there_is_no_restore),

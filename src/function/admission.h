@@ -7,7 +7,8 @@
  * what it will need is taken off until it is ready: what its function's instances needed before, or a guess.
  * The limit of each instance is the sandbox's business (its cgroup).
  *
- * Thread: loop only. /proc is the kernel's memory: reading it does not block; at most once in ADMISSION_AGE_MS.
+ * Thread: loop only. /proc is the kernel's memory: reading it does not block, but takes 60 us, which a call that waits for
+ * a fork would feel: it is read at most once in ADMISSION_AGE_MS, and where memory is ample in ADMISSION_AGE_AMPLE_MS.
  */
 #ifndef LAMINA_FUNCTION_ADMISSION_H
 #define LAMINA_FUNCTION_ADMISSION_H
@@ -16,6 +17,8 @@
 #include <stdint.h>
 
 #define ADMISSION_AGE_MS 20
+/* All that was taken since it was read would fit twice. */
+#define ADMISSION_AGE_AMPLE_MS 2000
 /* What a function is thought to need that never ran here; less if its limit is less. */
 #define ADMISSION_GUESS_BYTES (UINT64_C(32) << 20)
 
@@ -27,6 +30,7 @@ struct admission {
     uint64_t reserve;
     uint64_t pending; /* of instances that are being started */
     uint64_t available;
+    uint64_t taken; /* since that was read, settled or not */
     int64_t read_ms;
     bool is_known; /* false: the file could not be read, everything is admitted */
 };

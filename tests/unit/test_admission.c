@@ -38,6 +38,25 @@ static void what_is_pending_counts(void **state)
     loop_free(loop);
 }
 
+static void ample_memory_is_looked_at_seldom(void **state)
+{
+    struct loop *loop = loop_new();
+    struct admission admission;
+    meminfo("MemAvailable: 102400 kB\n"); /* 100 MiB */
+    admission_init(&admission, loop, 10 * MIB);
+    admission.path = path;
+    assert_true(admission_take(&admission, 10 * MIB));
+    unlink(path); /* looked at again, it would not be known */
+    admission_settle(&admission, 10 * MIB);
+    admission.read_ms -= 100;
+    assert_true(admission_take(&admission, 10 * MIB));
+    assert_true(admission.is_known);
+    assert_true(
+        admission_take(&admission, 30 * MIB)); /* with what was taken before: more than half */
+    assert_false(admission.is_known);
+    loop_free(loop);
+}
+
 static void without_the_file_everything_is_admitted(void **state)
 {
     static const char *const texts[] = {"", "MemFree: 1 kB\n", "MemAvailable: many kB\n"};
@@ -65,6 +84,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_pending_counts),
+        cmocka_unit_test(ample_memory_is_looked_at_seldom),
         cmocka_unit_test(without_the_file_everything_is_admitted),
         cmocka_unit_test(the_need_is_the_peak_or_a_guess_within_the_limit),
     };

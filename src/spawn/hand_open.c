@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -213,6 +214,9 @@ void hand_act_as_root(void)
 {
     (void) setfsuid(0);
     (void) setfsgid(0);
+    // A change of the fsuid makes a process undumpable, and its children: then nobody without CAP_SYS_PTRACE opens their
+    // namespaces, and no mount could be mapped any more after the first file.
+    (void) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 }
 
 int hand_open_file(int root_fd, const char *path)

@@ -120,8 +120,7 @@ static const struct layer_version *newest(const struct follower *follower,
         if (version->number <= now->number)
             return NULL;
         if (names(version->runtimes_json, draft->runtime) &&
-            names(version->architectures_json, "x86_64") &&
-            !was_refused(now, version))
+            names(version->architectures_json, "x86_64") && !was_refused(now, version))
             return version;
     }
     return NULL;

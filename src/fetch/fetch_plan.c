@@ -31,7 +31,8 @@ int fetch_plan_init_place(struct fetch_plan *plan, const struct file_place *plac
 {
     char key[FILE_KEY_SIZE];
     file_place_key(place, key);
-    *plan = (struct fetch_plan){.uri = mem_copy_text(key), .place = mem_copy(place, sizeof(*place))};
+    *plan =
+        (struct fetch_plan){.uri = mem_copy_text(key), .place = mem_copy(place, sizeof(*place))};
     if (plan->uri && plan->place)
         return 0;
     fetch_plan_done(plan);

@@ -360,8 +360,8 @@ static void look_again(void *arg)
 static bool look_waits(struct look *look)
 {
     atomic_store(&look->has_begun, false);
-    return loop_timer_start(look->fetcher->config.loop, &look->timer,
-                            look->plan.question.again_ms, look_again, look) == 0;
+    return loop_timer_start(look->fetcher->config.loop, &look->timer, look->plan.question.again_ms,
+                            look_again, look) == 0;
 }
 
 // The service ends: those that wait for a timer have no job that would be cancelled.

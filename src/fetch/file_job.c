@@ -82,14 +82,15 @@ static bool is_ending(const struct file_job *job)
     return job->channel->is_ending && atomic_load(job->channel->is_ending);
 }
 
-static int job_wait(const struct file_job *job, int fd)
+// Until one of them has something; 0: the first has, 1: only the second. -1 for none.
+static int job_wait(const struct file_job *job, int first, int second)
 {
     int64_t give_up_ms = clock_monotonic_ms() + FILE_JOB_STALL_S * 1000;
     for (;;) {
-        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-        int n = poll(&poll_fd, 1, SLICE_MS);
+        struct pollfd fds[] = {{.fd = first, .events = POLLIN}, {.fd = second, .events = POLLIN}};
+        int n = poll(fds, 2, SLICE_MS);
         if (n > 0)
-            return 0;
+            return fds[0].revents ? 0 : 1;
         if (n < 0 && errno != EINTR)
             return -errno;
         if (is_ending(job))
@@ -106,7 +107,7 @@ static int job_answer(const struct file_job *job, uint32_t type, void *packet, s
     size_t fd_count = 0;
     int fds[1];
     const struct spawn_head *head = packet;
-    int r = job_wait(job, job->status);
+    int r = job_wait(job, job->status, -1);
     if (r < 0)
         return job_fail(job, r, err);
     ssize_t n = fd_receive_packet(job->status, packet, size, fds, 0, &fd_count);
@@ -157,7 +158,9 @@ static int job_copy(struct file_job *job,
     if (!data)
         return error_set(err, -ENOMEM, "no memory to read a file");
     for (;;) {
-        int r = job_wait(job, job->output);
+        int r = job_wait(job, job->output, job->status);
+        if (r == 1) // who reads hangs, with the pipe in its hands: FILE_END says so
+            return 0;
         ssize_t n = r < 0 ? r : read(job->output, data, READ_BYTES);
         if (n < 0)
             return job_fail(job, r < 0 ? r : -errno, err);

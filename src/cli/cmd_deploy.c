@@ -25,6 +25,18 @@ static const struct option_spec options[] = {
      .metavar = "STRATEGY",
      .choices = "package|layer|image|s3|endpoint|filesystem",
      .help = "where the model lives (default: package)"},
+    {.name = "filesystem",
+     .kind = OPTION_TEXT,
+     .metavar = "NAME|ID|ARN|DIR",
+     .help = "filesystem: where the model is copied to (default: models)"},
+    {.name = "destination",
+     .kind = OPTION_TEXT,
+     .metavar = "PATH",
+     .help = "filesystem: its path there (default: NAME/FILE)"},
+    {.name = "filesystems-file",
+     .kind = OPTION_TEXT,
+     .metavar = "FILE",
+     .help = "filesystem: as of lamina filesystem"},
     {.name = "memory",
      .kind = OPTION_NUMBER,
      .metavar = "MB",
@@ -178,6 +190,8 @@ static int prepare(struct deploy_job *job, const struct package_options *runtime
         r = deploy_take_name(job, err);
     if (r == 0 && job->strategy == STRATEGY_S3)
         r = deploy_take_uri(job, err);
+    if (r == 0 && job->strategy == STRATEGY_FILESYSTEM)
+        r = deploy_take_filesystem(job, err);
     if (r == 0)
         r = deploy_measure(job, runtime, err);
     if (r < 0)
@@ -278,7 +292,10 @@ const struct command cmd_deploy = {
         "store first. A new object under that key takes the old one's place: MODEL_REFRESH_S.\n\n"
         "--strategy layer publishes the model as a layer, which has the model's name, and makes a\n"
         "function of the runtime alone that has it; the layer's newest version is used again when\n"
-        "it is the same model.",
+        "it is the same model.\n\n"
+        "--strategy filesystem leaves a model where it is if that is in a file system of functions\n"
+        "(lamina filesystem list), and copies it into one otherwise, as root. Another file renamed\n"
+        "into its place is taken up within two seconds (MODEL_REFRESH_S).",
     .options = options,
     .operands_min = 1,
     .operands_max = 1,

@@ -18,8 +18,6 @@
 #include <string.h>
 #include <time.h>
 
-#define TAKEN_WITHIN_MS 15000
-#define LOOK_EVERY_MS 20
 #define ACCOUNT_DEFAULT "000000000000"
 
 static const struct option_spec options[] = {
@@ -125,20 +123,12 @@ static int wait_taken(struct job *job, const char *point_id, bool is_wanted, str
 // A service that does not run, or is not this user's to ask, will see the file all the same.
 static int tell(struct job *job, const char *point_id, bool is_wanted, struct error *err)
 {
-    struct error why = {0};
-    int r = filesystems_tell(job->target.data_dir, &why);
+    const struct filesystems_told told = {.target = &job->cli->target,
+                                          .data_dir = job->target.data_dir,
+                                          .file_path = job->file_path,
+                                          .is_quiet = job->cli->is_quiet};
 
-    if (r == -ENOENT) {
-        output_note(job->cli->is_quiet, "%s: it will know when it is started", why.text);
-        return 0;
-    }
-    if (r < 0)
-        return error_set(err, r, "'%s' is changed, but the service was not told: %s",
-                         job->file_path, why.text);
-    r = wait_taken(job, point_id, is_wanted, &why);
-    return r < 0 ? error_set(err, r, "'%s' is changed, and the service was told, but: %s",
-                             job->file_path, why.text)
-                 : 0;
+    return filesystems_take_effect(&told, point_id, is_wanted, err);
 }
 
 // ---- create

@@ -7,9 +7,15 @@
 #define LAMINA_CLI_DEPLOY_JOB_H
 
 #include "cli/deployment.h"
+#include "cli/filesystem_target.h"
 #include "cli/output.h"
 #include "client/lambda.h"
 #include "client/service.h"
+#include "client/target.h"
+#include "wire/filesystems_file.h"
+
+#define DEPLOY_MOUNT "/mnt/models"
+#define DEPLOY_REFRESH_S "2"
 
 struct deploy_job {
     const struct cli *cli;
@@ -29,6 +35,13 @@ struct deploy_job {
     char variable_names[OPTION_LIST_MAX][260];
     char role[128];
     char model_uri[2200]; // STRATEGY_S3
+    struct {              // STRATEGY_FILESYSTEM
+        struct filesystem_target target;
+        char arn[200];
+        char path[SPAWN_FILE_PATH_SIZE]; // of the model beneath the target's root
+        char model_path[SPAWN_FILE_PATH_SIZE + sizeof DEPLOY_MOUNT];
+        bool is_copied;
+    } filesystem;
     struct progress progress;
     struct lambda_function function;
     const char *action;
@@ -58,6 +71,11 @@ MUST_CHECK int deploy_send_layer(struct deploy_job *job, struct error *err);
 bool deploy_is_uri(const struct deploy_job *job);
 MUST_CHECK int deploy_take_uri(struct deploy_job *job, struct error *err);
 MUST_CHECK int deploy_send_model(struct deploy_job *job, struct error *err);
+
+// deploy_filesystem.c: MODEL_PATH and FileSystemConfigs, after deploy_take_name; the copy of a model that lies elsewhere,
+// and a file system when there is none for it; then the ARN.
+MUST_CHECK int deploy_take_filesystem(struct deploy_job *job, struct error *err);
+MUST_CHECK int deploy_send_filesystem(struct deploy_job *job, struct error *err);
 
 // deploy_send.c: creates the function or updates it, and waits until it is ready. exists: whether
 // job->function is what the service has.

@@ -11,11 +11,17 @@
 #include <errno.h>
 #include <string.h>
 
+// The model is neither in the function's zip nor in a layer's.
+static bool is_apart(const struct deploy_job *job)
+{
+    return job->strategy == STRATEGY_S3 || job->strategy == STRATEGY_FILESYSTEM;
+}
+
 int deploy_measure(struct deploy_job *job, const struct package_options *runtime, struct error *err)
 {
     struct package_options part = *runtime;
 
-    part.part = job->strategy == STRATEGY_S3 ? PACKAGE_RUNTIME : PACKAGE_WHOLE;
+    part.part = is_apart(job) ? PACKAGE_RUNTIME : PACKAGE_WHOLE;
     if (job->strategy != STRATEGY_LAYER)
         return package_measure(job->path, &part, &job->package, err);
     part.part = PACKAGE_LAYER;
@@ -37,7 +43,7 @@ int deploy_build(struct deploy_job *job, const struct package_options *runtime, 
 {
     struct package_options part = *runtime;
 
-    part.part = job->strategy == STRATEGY_S3 ? PACKAGE_RUNTIME : PACKAGE_WHOLE;
+    part.part = is_apart(job) ? PACKAGE_RUNTIME : PACKAGE_WHOLE;
     if (job->strategy != STRATEGY_LAYER)
         return package_build(job->path, &part, &job->package, err);
     part.part = PACKAGE_LAYER;

@@ -54,7 +54,8 @@ static bool are_settings_new(const struct deploy_job *job)
            to->role != NULL || to->description != NULL || to->has_variables ||
            is_other(to->runtime, is->runtime) || is_other(to->handler, is->handler) ||
            (to->layer_count > 0 &&
-            (is->layer_count != 1 || strcmp(to->layers[0], is->layers[0]) != 0));
+            (is->layer_count != 1 || strcmp(to->layers[0], is->layers[0]) != 0)) ||
+           is_other(to->filesystem_arn, is->filesystem_arn);
 }
 
 static int wait_until_ready(struct deploy_job *job, struct error *err)
@@ -104,6 +105,8 @@ int deploy_send(struct deploy_job *job, bool exists, struct error *err)
     int sent = deploy_send_layer(job, err);
     if (sent == 0)
         sent = deploy_send_model(job, err);
+    if (sent == 0)
+        sent = deploy_send_filesystem(job, err);
     if (sent < 0)
         return sent;
     if (!exists)

@@ -49,13 +49,14 @@ int deploy_take_strategy(struct deploy_job *job, struct error *err)
     if (deploy_is_uri(job) && job->strategy != STRATEGY_S3)
         return error_set(err, -EINVAL, "'%.80s' is deployed by the strategy s3", job->path);
     if (job->strategy == STRATEGY_PACKAGE || job->strategy == STRATEGY_LAYER ||
-        job->strategy == STRATEGY_S3)
+        job->strategy == STRATEGY_S3 || job->strategy == STRATEGY_FILESYSTEM)
         return 0;
-    return error_set(err, -ENOTSUP,
-                     "the strategy '%s' is not built yet: this version deploys by 'package' (the "
-                     "model in the function's zip), 'layer' (the model in a layer) and 's3' (the "
-                     "model in an object store)",
-                     name);
+    return error_set(
+        err, -ENOTSUP,
+        "the strategy '%s' is not built yet: this version deploys by 'package' (the "
+        "model in the function's zip), 'layer' (the model in a layer), 's3' (the model "
+        "in an object store) and 'filesystem' (the model on a mounted file system)",
+        name);
 }
 
 void deploy_take_settings(struct deploy_job *job)

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "client/target.h"
 #include "wire/filesystems_file.h"
 
 #include <stdbool.h>
@@ -59,6 +60,15 @@ void filesystems_edit_end(struct filesystems_edit *edit); // also of one that di
 
 // Tells the running service of data_dir to read its file again. -ENOENT: none runs.
 MUST_CHECK int filesystems_tell(const char *data_dir, struct error *err);
+
+// The same, and waits until it knows the access point (or no more of it). One that does not run is only told of.
+struct filesystems_told {
+    const struct target_options *target;
+    const char *data_dir, *file_path;
+    bool is_quiet;
+};
+MUST_CHECK int filesystems_take_effect(const struct filesystems_told *told, const char *point_id,
+                                       bool is_wanted, struct error *err);
 
 // The file system whose directory holds this absolute path, the deepest of them; NULL: none.
 const struct filesystem_line *filesystems_around(const struct filesystems_file *file,

@@ -95,6 +95,8 @@ void lambda_read_function(yyjson_val *from, struct lambda_function *ret)
     ret->memory_mb = (unsigned) lambda_take_number(from, "MemorySize");
     ret->timeout_s = (unsigned) lambda_take_number(from, "Timeout");
     take_layers(from, ret);
+    lambda_take_text(yyjson_arr_get_first(json_member(from, "FileSystemConfigs")), "Arn",
+                     ret->filesystem_arn, sizeof ret->filesystem_arn);
 
     bool is_update = strcmp(ret->update_status, "Failed") == 0;
     lambda_take_text(from, is_update ? "LastUpdateStatusReason" : "StateReason", ret->reason,
@@ -139,6 +141,16 @@ static void add_layers(yyjson_mut_doc *doc, yyjson_mut_val *object,
         yyjson_mut_arr_add_strcpy(doc, list, settings->layers[i]);
 }
 
+static void add_filesystem(yyjson_mut_doc *doc, yyjson_mut_val *object,
+                           const struct lambda_settings *settings)
+{
+    yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, object, "FileSystemConfigs");
+    yyjson_mut_val *config = yyjson_mut_arr_add_obj(doc, list);
+
+    yyjson_mut_obj_add_strcpy(doc, config, "Arn", settings->filesystem_arn);
+    yyjson_mut_obj_add_strcpy(doc, config, "LocalMountPath", settings->filesystem_path);
+}
+
 static void add_variables(yyjson_mut_doc *doc, yyjson_mut_val *object,
                           const struct lambda_settings *settings)
 {
@@ -175,6 +187,8 @@ static int write_settings(const struct lambda_settings *settings, const char *na
         add_variables(doc, root, settings);
     if (settings->layer_count > 0)
         add_layers(doc, root, settings);
+    if (settings->filesystem_arn != NULL)
+        add_filesystem(doc, root, settings);
     int r = json_append_doc(out, doc);
     return r < 0 ? error_set_errno(err, r, "write the function's settings as JSON") : 0;
 }

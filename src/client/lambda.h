@@ -35,6 +35,8 @@ struct lambda_settings {
     size_t variable_count;
     const char *layers[LAMBDA_LAYERS_MAX]; // ARNs of layer versions, which replace all layers
     size_t layer_count;                    // 0: not said
+    const char *filesystem_arn;            // of an access point; NULL: not said
+    const char *filesystem_path;           // where it is mounted
 };
 
 // A zip in a seekable file, from its start.
@@ -64,6 +66,7 @@ struct lambda_function {
     unsigned timeout_s;
     unsigned layer_count;
     char layers[LAMBDA_LAYERS_MAX][256]; // ARNs of the layer versions
+    char filesystem_arn[256];            // of the access point; empty: none
 };
 
 struct lambda_layer {

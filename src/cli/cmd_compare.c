@@ -3,16 +3,20 @@
 // lamina compare MODEL: measures the strategies and prints one row for each.
 #include "cli/deployment.h"
 #include "cli/event_file.h"
+#include "cli/filesystem_target.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "client/service.h"
 #include "compare/compare.h"
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct option_spec options[] = {
     {.name = "event",
@@ -42,6 +46,14 @@ static const struct option_spec options[] = {
     {.name = "quick",
      .kind = OPTION_FLAG,
      .help = "5 cold starts of each kind and short loads: a first look, not a measurement"},
+    {.name = "filesystem",
+     .kind = OPTION_TEXT,
+     .metavar = "NAME|ID|ARN|DIR",
+     .help = "where the model is copied to for the strategy filesystem (default: models)"},
+    {.name = "filesystems-file",
+     .kind = OPTION_TEXT,
+     .metavar = "FILE",
+     .help = "as of lamina filesystem"},
     {0},
 };
 
@@ -307,15 +319,53 @@ static void on_progress(void *arg, const char *what, unsigned done, unsigned tot
     progress_move(&bar->progress, done);
 }
 
+static int take_filesystem(struct cli *cli, struct filesystem_target *target, struct error *err)
+{
+    AUTO_FREE struct filesystems_file *file = mem_new(struct filesystems_file);
+    int r = file != NULL ? filesystem_target_read(target, cli, file, err) : -ENOMEM;
+
+    if (r == 0)
+        r = filesystem_target_find(target, file, err);
+    if (r < 0 || !target->is_new)
+        return r;
+    if (!option_is_given(&cli->options, "filesystem"))
+        snprintf(target->root, sizeof target->root, "/srv/lamina-compare-%d", (int) getpid());
+    return filesystem_target_make(target, false, err);
+}
+
+// Without one the row says why, and the others are measured. One that was made for it is `is_new`.
+static void find_filesystem(struct cli *cli, const struct target *target,
+                            struct filesystem_target *place, struct compare_filesystem *ret)
+{
+    struct error err = {0};
+    struct client *client = NULL;
+    struct service_limits limits = {0};
+
+    int r = client_new(target, &client, &err);
+    if (r == 0)
+        r = service_limits(client, &limits, &err);
+    client_free(client);
+    if (r == 0)
+        r = take_filesystem(cli, place, &err);
+    if (r < 0) {
+        snprintf(ret->reason, sizeof ret->reason, "%s", err.text);
+        return;
+    }
+    snprintf(ret->directory, sizeof ret->directory, "%s", place->root);
+    snprintf(ret->arn, sizeof ret->arn, "arn:aws:elasticfilesystem:%s:%s:access-point/%s",
+             target->region, limits.account_id, place->point_id);
+}
+
 static int run(struct cli *cli, const struct package_options *runtime, const struct buf *event,
                struct compare_report *report, struct error *err)
 {
     const struct option_set *set = &cli->options;
     const struct effort *effort = option_is_given(set, "quick") ? &quick : &whole;
     struct bar bar = {.is_quiet = cli->is_quiet};
+    struct filesystem_target place = {0};
     struct target target;
 
-    const struct compare_options plan = {
+    struct compare_options plan = {
         .path = set->operands[0],
         .runtime = *runtime,
         .event = option_is_given(set, "event") ? event->data : NULL,
@@ -331,8 +381,14 @@ static int run(struct cli *cli, const struct package_options *runtime, const str
         .progress_arg = &bar,
     };
     int r = target_resolve(&cli->target, &target, err);
-    if (r == 0)
-        r = compare_run(&target, &plan, report, err);
+    if (r < 0)
+        return r;
+    find_filesystem(cli, &target, &place, &plan.filesystem);
+    r = compare_run(&target, &plan, report, err);
+    if (place.is_new && place.id[0] != '\0') {
+        int removed = filesystem_target_unmake(&place, r == 0 ? err : NULL);
+        r = r == 0 ? removed : r;
+    }
     progress_end(&bar.progress);
     return r;
 }

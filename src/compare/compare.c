@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct variant *const variants[] = {&variant_package, &variant_layer, &variant_s3};
+static const struct variant *const variants[] = {&variant_package, &variant_layer, &variant_s3,
+                                                 &variant_filesystem};
 
 // ---- Gates
 

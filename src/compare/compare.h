@@ -3,7 +3,7 @@
 // The measuring engine of `lamina compare`: which of the six strategies suits a model.
 //
 // Each strategy that is feasible and built is deployed under a temporary name, measured and
-// deleted, also when the measuring fails or is interrupted. This version builds `package` and `layer`
+// deleted, also when the measuring fails or is interrupted. This version builds `package`, `layer`, `s3` and `filesystem`
 // (variant.h); the other rows say not_built, or infeasible when a limit of AWS excludes them already.
 //
 //   gates ─► deploy ─► cold starts, node cold and node warm in turn ─► warm calls, memory
@@ -34,6 +34,13 @@ extern const char
 // What is going on, for a progress bar. done <= total.
 typedef void (*compare_progress)(void *arg, const char *what, unsigned done, unsigned total);
 
+// Where the strategy filesystem puts the model.
+struct compare_filesystem {
+    char arn[200];        // of an access point at its root
+    char directory[1024]; // on this machine, and to be written to; empty: none, for this reason
+    char reason[ERROR_TEXT_MAX];
+};
+
 struct compare_options {
     const char *path;               // the model, or a directory
     struct package_options runtime; // the built-in runtime
@@ -45,6 +52,7 @@ struct compare_options {
     unsigned warm_calls;  // at most; ended by time as well
     unsigned load_ms;     // of each throughput measurement
     unsigned updates;
+    struct compare_filesystem filesystem;
     const volatile int *interrupt;
     compare_progress progress;
     void *progress_arg;

@@ -18,7 +18,7 @@ struct session {
     char name[65];                         // of the function
     struct package package;                // what variant.build made: the function's code
     struct package layer;                  // and, of the strategy layer, the layer's
-    char marker[72];                       // of the strategy s3: what makes the model another one
+    char marker[72];                       // of s3 and filesystem: what makes the model another one
     struct buf event;
     unsigned done, total; // steps, for the progress bar
 };

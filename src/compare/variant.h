@@ -5,7 +5,7 @@
 //
 //   build ─► create ─► (measured) ─► update, update, ... ─► remove
 //
-// One file a strategy: variant_package.c, variant_layer.c, variant_s3.c. compare.c goes through the table below.
+// One file a strategy: variant_package.c, variant_layer.c, variant_s3.c, variant_filesystem.c. compare.c goes through the table below.
 // Internal to compare/.
 #ifndef LAMINA_COMPARE_VARIANT_H
 #define LAMINA_COMPARE_VARIANT_H
@@ -32,6 +32,17 @@ struct variant {
 extern const struct variant variant_package;
 extern const struct variant variant_layer;
 extern const struct variant variant_s3;
+extern const struct variant variant_filesystem;
+
+// model_switch.c: of those whose model lies beside the function, in one file. build makes the runtime's package and keeps
+// the marker; its bytes behind an ONNX file make another digest and the same model.
+const char *variant_file_name(const struct session *session);
+MUST_CHECK int variant_build_runtime(struct session *session, const char *marker,
+                                     struct strategy_size *ret_size, struct error *err);
+#define VARIANT_MARKER_MAX 80
+size_t variant_marker_bytes(const struct session *session, char bytes[VARIANT_MARKER_MAX]);
+// Until the service says that the function answers with the model of this digest.
+MUST_CHECK int variant_wait_serving(struct session *session, const char *hex, struct error *err);
 
 void variant_done(struct session *session); // what build made
 

@@ -9,14 +9,12 @@
 #include "cli/output.h"
 #include "client/service.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ACCOUNT_DEFAULT "000000000000"
 
@@ -79,46 +77,6 @@ static void find_account(struct job *job)
 }
 
 // ---- telling the service
-
-// 1: it knows it (or knows no more of it), 0: not yet; an error that time does not heal.
-static int has_taken(struct client *client, const char *point_id, bool is_wanted, struct error *err)
-{
-    struct client_answer answer;
-    char path[96];
-
-    snprintf(path, sizeof path, "/2015-02-01/access-points");
-    char query[64];
-    snprintf(query, sizeof query, "AccessPointId=%s", point_id);
-    const struct client_request request = {
-        .method = "GET", .path = path, .query = query, .service = "elasticfilesystem"};
-    int r = client_perform(client, &request, &answer, err);
-    if (r == 0 && (answer.status == 200 || answer.status == 404))
-        r = (answer.status == 200) == is_wanted;
-    else if (r == 0)
-        r = client_check(&answer, client_target(client), "look for the access point", err);
-    client_answer_done(&answer);
-    return r;
-}
-
-static int wait_taken(struct job *job, const char *point_id, bool is_wanted, struct error *err)
-{
-    const struct timespec pause = {.tv_nsec = LOOK_EVERY_MS * 1000000L};
-    int64_t deadline_ms = clock_monotonic_ms() + TAKEN_WITHIN_MS;
-    struct client *client = NULL;
-    struct target target;
-
-    int r = target_resolve(&job->cli->target, &target, err);
-    if (r == 0)
-        r = client_new(&target, &client, err);
-    while (r == 0 && (r = has_taken(client, point_id, is_wanted, err)) == 0) {
-        if (clock_monotonic_ms() > deadline_ms)
-            r = error_set(err, -ETIMEDOUT, "the service has not taken it up: its log says why");
-        else
-            nanosleep(&pause, NULL);
-    }
-    client_free(client);
-    return r < 0 ? r : 0;
-}
 
 // A service that does not run, or is not this user's to ask, will see the file all the same.
 static int tell(struct job *job, const char *point_id, bool is_wanted, struct error *err)

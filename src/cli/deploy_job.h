@@ -11,8 +11,6 @@
 #include "cli/output.h"
 #include "client/lambda.h"
 #include "client/service.h"
-#include "client/target.h"
-#include "wire/filesystems_file.h"
 
 #define DEPLOY_MOUNT "/mnt/models"
 #define DEPLOY_REFRESH_S "2"

@@ -25,6 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import fetch  # noqa: E402
+import filesystems  # noqa: E402
 import keepalive  # noqa: E402
 import layers  # noqa: E402
 import models  # noqa: E402
@@ -342,6 +343,9 @@ AREAS = {
     "fetch": lambda build, rows, smoke: fetch.measure(build, rows, Row, smoke),
     "keepalive": lambda build, rows, smoke: keepalive.measure(build, rows, Row, smoke),
     "layers": lambda build, rows, smoke: layers.measure(build, rows, Row, smoke),
+    "strategies": lambda build, rows, smoke: filesystems.strategies(build, rows, Row, smoke),
+    "filesystem_renames": lambda build, rows, smoke: filesystems.renames(build, rows, Row, smoke),
+    "filesystem_throughput": lambda build, rows, smoke: filesystems.throughput(build, rows, Row, smoke),
 }
 
 

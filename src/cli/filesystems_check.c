@@ -41,6 +41,16 @@ static int check_machine(const char *path, struct error *err)
     return 0;
 }
 
+// Who has what is around it has it.
+static int check_around(const char *path, const char *other, const char *what, struct error *err)
+{
+    char resolved[PATH_MAX];
+
+    if (realpath(other, resolved) == NULL || !is_beneath(resolved, path))
+        return 0; // it is not there, or elsewhere
+    return error_set(err, -EINVAL, "'%s' holds %s of the service, '%s'", path, what, resolved);
+}
+
 // Neither within it, nor around it: its objects, its credentials and its functions' data are in there.
 static int check_apart(const char *path, const char *other, const char *what, struct error *err)
 {
@@ -48,12 +58,9 @@ static int check_apart(const char *path, const char *other, const char *what, st
 
     if (other == NULL || realpath(other, resolved) == NULL)
         return 0; // it is not there
-    if (is_beneath(path, resolved))
-        return error_set(err, -EINVAL, "'%s' is %s of the service%s", path, what,
-                         strcmp(path, resolved) == 0 ? "" : ", or in it");
-    if (is_beneath(resolved, path))
-        return error_set(err, -EINVAL, "'%s' holds %s of the service, '%s'", path, what, resolved);
-    return 0;
+    if (is_beneath(path, resolved) && strcmp(path, resolved) != 0)
+        return error_set(err, -EINVAL, "'%s' is in %s of the service", path, what);
+    return check_around(path, other, what, err);
 }
 
 // Who may write to a directory above it could put another in its place.
@@ -112,7 +119,7 @@ int filesystems_check_directory(const char *path, const char *data_dir, const ch
     int r = check_machine(path, err);
     if (r == 0)
         r = check_apart(path, data_dir, "the data directory", err);
-    if (r == 0)
-        r = check_apart(path, file_directory, "the configuration", err);
+    if (r == 0) // a directory beside the file is not what the file is in
+        r = check_around(path, file_directory, "the configuration", err);
     return r < 0 ? r : check_all_above(path, &its, uid, err);
 }

@@ -434,7 +434,7 @@ static void change_prepared(void *arg)
     struct change *change = arg;
     struct change_plan *plan = &change->plan;
     /* Instances of it may run with the model as it is: never beside others with the form. */
-    if (version_prepared_is_usable(plan->latest) && is_same_execution(change))
+    if (version_prepared_is_chosen(plan->latest) && is_same_execution(change))
         version_renew_execution(plan->latest);
     /* A version that is published in the same step is the same code. */
     if (plan->publish)

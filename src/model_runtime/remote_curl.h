@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// libcurl by dlopen: the few functions that remote_model needs. Internal to remote_model.c.
+// libcurl by dlopen: the few functions that remote_model needs. Internal to remote_model (remote.h).
 
 #ifndef LAMINA_MODEL_RUNTIME_REMOTE_CURL_H
 #define LAMINA_MODEL_RUNTIME_REMOTE_CURL_H

@@ -117,16 +117,18 @@ static int insert(struct users *users, struct user *user)
     return 0;
 }
 
-static void remove_user(struct users *users, struct str name)
+// The user is the caller's from now on, and its key is refused; NULL if there is none.
+static struct user *take_user(struct users *users, struct str name)
 {
     bool is_there;
     size_t i = place_of(users, name, &is_there);
     if (!is_there)
-        return;
-    auth_remove_key(users->auth, users->list[i]->access_key);
-    user_free(users->list[i]);
+        return NULL;
+    struct user *user = users->list[i];
+    auth_remove_key(users->auth, user->access_key);
     users->count--;
     memmove(users->list + i, users->list + i + 1, (users->count - i) * sizeof(struct user *));
+    return user;
 }
 
 // ---- rows
@@ -248,6 +250,16 @@ static int apply_put(struct pending *pending)
     return r;
 }
 
+// It is still on the disk: without this it could not be deleted again, and would be back after the next start.
+static void restore_deleted(struct pending *pending)
+{
+    struct users *users = pending->users;
+    if (pending->user && !users_by_name(users, str_of(pending->name)) &&
+        auth_add_key(users->auth, pending->user->access_key, pending->secret) == 0 &&
+        insert(users, pending->user) == 0)
+        pending->user = NULL;
+}
+
 static void committed(void *arg, const struct registry_result *result)
 {
     struct pending *pending = arg;
@@ -255,7 +267,7 @@ static void committed(void *arg, const struct registry_result *result)
     const struct error *told = result->err;
     if (pending->is_addition)
         pending->users->adding--;
-    if (!told && pending->user) {
+    if (!told && pending->user && !pending->is_deletion) {
         int r = apply_put(pending);
         if (r < 0) { // on the disk, and known after the next start
             (void) error_set_errno(&err, r, "user '%s'", pending->name);
@@ -263,7 +275,9 @@ static void committed(void *arg, const struct registry_result *result)
         }
     }
     if (!told && pending->is_deletion) // again: a change before this one may have put it back
-        remove_user(pending->users, str_of(pending->name));
+        user_free(take_user(pending->users, str_of(pending->name)));
+    else if (pending->is_deletion)
+        restore_deleted(pending);
     pending->done(pending->arg, told);
     pending_free(pending);
 }
@@ -336,17 +350,20 @@ int users_put(struct users *users, struct str name, struct str text, struct poli
 
 int users_delete(struct users *users, struct str name, users_done done, void *arg)
 {
-    if (!users_by_name(users, name))
+    const struct user *user = users_by_name(users, name);
+    if (!user)
         return -ENOENT;
     struct pending *pending = mem_new(struct pending);
     if (!pending)
         return -ENOMEM;
     *pending = (struct pending){.users = users, .is_deletion = true, .done = done, .arg = arg};
     (void) !str_copy(name, pending->name, sizeof(pending->name));
+    (void) !str_copy(auth_secret(users->auth, str_of(user->access_key)), pending->secret,
+                     sizeof(pending->secret)); // came from one as long
     int r = registry_delete(users->registry, KIND, pending->name, REGISTRY_ANY, committed, pending);
     if (r < 0)
         pending_free(pending);
     else // from now on, whether the disk is quick or not
-        remove_user(users, name);
+        pending->user = take_user(users, name);
     return r;
 }

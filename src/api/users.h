@@ -56,7 +56,7 @@ typedef void (*users_done)(void *arg, const struct error *err);
 int users_put(struct users *users, struct str name, struct str text, struct policy *policy,
               struct credentials *ret_credentials, bool *ret_is_new, users_done done,
               void *arg) MUST_CHECK;
-// -ENOENT. The key is refused at once.
+// -ENOENT. The key is refused at once, and taken again if the deletion fails.
 int users_delete(struct users *users, struct str name, users_done done, void *arg) MUST_CHECK;
 
 #endif

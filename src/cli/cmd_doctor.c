@@ -253,7 +253,7 @@ static int finish(struct report *report, const struct cli *cli, struct error *er
 // What the tests interrupt; nothing of this machine is looked at.
 static int list_fault_points(const struct cli *cli, struct error *err)
 {
-    static const char *const heads[] = {"POINT", "CALL", "NTH", "STEP"};
+    static const char *const heads[] = {"OPERATION", "POINT", "CALL", "NTH", "STEP"};
     AUTO_JSON_MUT yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     struct table table;
@@ -265,10 +265,12 @@ static int list_fault_points(const struct cli *cli, struct error *err)
     for (size_t i = 0; i < ARRAY_SIZE(fault_points); i++) {
         const struct fault_point *point = &fault_points[i];
         yyjson_mut_val *each = yyjson_mut_arr_add_obj(doc, points);
+        yyjson_mut_obj_add_str(doc, each, "operation", point->operation);
         yyjson_mut_obj_add_str(doc, each, "name", point->name);
         yyjson_mut_obj_add_str(doc, each, "call", point->call);
         yyjson_mut_obj_add_uint(doc, each, "nth", point->nth);
         yyjson_mut_obj_add_str(doc, each, "step", point->step);
+        table_cell(&table, "%s", point->operation);
         table_cell(&table, "%s", point->name);
         table_cell(&table, "%s", point->call);
         table_cell(&table, "%u", point->nth);
@@ -310,6 +312,8 @@ static int run_doctor(struct cli *cli, struct error *err)
                "models need it: tools/deps inference, then make");
     check_file(&report, "runtime/lib/libtensorflowlite_c.so",
                "TensorFlow Lite models need it: tools/deps inference, then make");
+    check_file(&report, "runtime/lib/libxgboost.so",
+               "XGBoost models need it: tools/deps inference, then make");
     check_open_files(&report);
     check_disk(&report, target.data_dir);
     r = finish(&report, cli, err);

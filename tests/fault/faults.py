@@ -37,6 +37,13 @@ class Faults:
         self.calls_log.write_text("")
         self.armed.touch()
 
+    def strike(self, action, name="", nth=0):
+        """As prepare(), from now on and for the running service."""
+        self.calls_log.write_text("")
+        part = self.armed.with_suffix(".part")
+        part.write_text(f"{action},{nth},{name}".rstrip(","))
+        part.rename(self.armed)
+
     def disarm(self):
         self.armed.unlink(missing_ok=True)
 

@@ -23,9 +23,11 @@ static enum fault_action action;
 static int fault_nth, fault_error, count;
 static char calls[64 * 1024];
 static size_t calls_size;
-static char arm_path[1024]; // preloaded: this file arms
-static char only[32];       // preloaded: count calls of this name only; "": all
-static int log_fd = -1;     // preloaded
+static char arm_path[1024];           // preloaded: this file arms
+static char arm_spec[64];             // preloaded: what it said last
+static char only[32];                 // preloaded: count calls of this name only; "": all
+static _Thread_local bool dies_after; // FAULT_KILL_AFTER: the call that is being done is the last
+static int log_fd = -1;               // preloaded
 
 void fault_arm(enum fault_action what, int nth, int error)
 {
@@ -93,11 +95,23 @@ static void note(const char *name)
     }
 }
 
+static void take_spec(const char *spec);
+
+// Under the lock.
 static bool is_armed(void)
 {
-    if (action == FAULT_NONE)
+    char spec[sizeof(arm_spec)] = "";
+    if (!arm_path[0])
+        return action != FAULT_NONE;
+    int fd = (int) syscall(SYS_openat, AT_FDCWD, arm_path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return false;
-    return !arm_path[0] || syscall(SYS_faccessat, AT_FDCWD, arm_path, F_OK) == 0;
+    if (syscall(SYS_read, fd, spec, sizeof(spec) - 1) > 0 && strcmp(spec, arm_spec) != 0) {
+        memcpy(arm_spec, spec, sizeof(spec));
+        take_spec(spec);
+    }
+    syscall(SYS_close, fd);
+    return action != FAULT_NONE;
 }
 
 // The store's collection runs by itself, some seconds after each start, and is no part of what a test does.
@@ -112,7 +126,7 @@ static bool is_collector(void)
 static bool fault_at(const char *name)
 {
     int saved = errno, error = 0;
-    if (action != FAULT_NONE && is_collector())
+    if ((action != FAULT_NONE || arm_path[0]) && is_collector())
         return false;
     pthread_mutex_lock(&lock);
     if (is_armed()) {
@@ -122,6 +136,7 @@ static bool fault_at(const char *name)
         bool is_here = is_counted && count == fault_nth;
         if (is_here && (action == FAULT_KILL || action == FAULT_STOP))
             syscall(SYS_kill, syscall(SYS_getpid), action == FAULT_KILL ? SIGKILL : SIGSTOP);
+        dies_after = is_here && action == FAULT_KILL_AFTER;
         if (is_here && action == FAULT_HOLD)
             hold();
         if ((is_here && action == FAULT_ERROR) || (count >= fault_nth && action == FAULT_ERROR_ON))
@@ -174,11 +189,19 @@ static int open_at(int dir, const char *path, int flags, mode_t mode)
 OPEN(openat)
 OPEN(openat64)
 
+// The result of a call that was done.
+static long done(long result)
+{
+    if (dies_after)
+        syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
+    return result;
+}
+
 #define CALL(type, name, parameters, number, ...)                                                  \
     type shim_##name parameters __asm__(#name);                                                    \
     type shim_##name parameters                                                                    \
     {                                                                                              \
-        return fault_at(#name) ? -1 : (type) syscall(number, __VA_ARGS__);                         \
+        return fault_at(#name) ? -1 : (type) done(syscall(number, __VA_ARGS__));                   \
     }
 
 CALL(int, mkdirat, (int dir, const char *path, mode_t mode), SYS_mkdirat, dir, path, mode)
@@ -215,6 +238,28 @@ WRITE(write, (int fd, const void *data, size_t size), SYS_write, fd, data, size)
 WRITE(pwrite, (int fd, const void *data, size_t size, off_t at), SYS_pwrite64, fd, data, size, at)
 WRITE(pwrite64, (int fd, const void *data, size_t size, off_t at), SYS_pwrite64, fd, data, size, at)
 
+// Reads, which change nothing, are no points: only a test that names them meets them.
+static bool read_fails(int fd, const char *name)
+{
+    if (!arm_path[0] || !is_regular(fd))
+        return false;
+    pthread_mutex_lock(&lock);
+    bool is_named = is_armed() && strcmp(only, name) == 0;
+    pthread_mutex_unlock(&lock);
+    return is_named && fault_at(name);
+}
+
+#define READ(name, parameters, number, ...)                                                        \
+    ssize_t shim_##name parameters __asm__(#name);                                                 \
+    ssize_t shim_##name parameters                                                                 \
+    {                                                                                              \
+        return read_fails(fd, #name) ? -1 : syscall(number, __VA_ARGS__);                          \
+    }
+
+READ(read, (int fd, void *data, size_t size), SYS_read, fd, data, size)
+READ(pread, (int fd, void *data, size_t size, off_t at), SYS_pread64, fd, data, size, at)
+READ(pread64, (int fd, void *data, size_t size, off_t at), SYS_pread64, fd, data, size, at)
+
 // ---- Preloaded
 
 static enum fault_action action_of(const char *word)
@@ -223,6 +268,7 @@ static enum fault_action action_of(const char *word)
         const char *word;
         enum fault_action action;
     } words[] = {{"kill", FAULT_KILL},
+                 {"after", FAULT_KILL_AFTER},
                  {"stop", FAULT_STOP},
                  {"count", FAULT_COUNT},
                  {"fail", FAULT_ERROR_ON}};
@@ -233,19 +279,28 @@ static enum fault_action action_of(const char *word)
     return FAULT_ERROR;
 }
 
+// "action,nth" or "action,nth,name"; under the lock, or before there are threads.
+static void take_spec(const char *spec)
+{
+    char word[16] = "";
+    only[0] = 0;
+    if (sscanf(spec, "%15[^,],%d,%31s", word, &fault_nth, only) < 2)
+        return;
+    action = action_of(word);
+    fault_error = action == FAULT_ERROR ? (int) strtol(word, NULL, 10) : ENOSPC;
+    count = 0;
+}
+
 __attribute__((constructor)) static void preload(void)
 {
     const char *spec = getenv("LAMINA_TEST_FAULT");
-    char process[32], path[1000], word[16], log_path[1100];
-    int nth;
-    if (!spec ||
-        sscanf(spec, "%31[^,],%999[^,],%15[^,],%d,%31s", process, path, word, &nth, only) < 4 ||
+    char process[32], path[1000], what[64], log_path[1100];
+    if (!spec || sscanf(spec, "%31[^,],%999[^,],%63s", process, path, what) < 3 ||
         strcmp(process, program_invocation_short_name) != 0)
         return;
     snprintf(log_path, sizeof(log_path), "%s.log", path);
     log_fd = (int) syscall(SYS_openat, AT_FDCWD, log_path,
                            O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     snprintf(arm_path, sizeof(arm_path), "%s", path);
-    enum fault_action what = action_of(word);
-    fault_arm(what, nth, what == FAULT_ERROR ? (int) strtol(word, NULL, 10) : ENOSPC);
+    take_spec(what);
 }

@@ -8,14 +8,16 @@
 //
 //     LD_PRELOAD=.../libfault_shim.so
 //     LAMINA_TEST_FAULT=laminad,/path/arm,kill,3      kill -9 at the third call
+//                       laminad,/path/arm,after,3     kill -9 when the third call has been done
 //                       laminad,/path/arm,stop,3      SIGSTOP there, the call goes on after SIGCONT
 //                       laminad,/path/arm,28,3        the third call fails with errno 28
 //                       laminad,/path/arm,fail,3      ... and all that follow fail too
 //                       laminad,/path/arm,count,0     nothing happens
 //                       ... ,3,openat                 the third call of openat
 //
-// Only in a process of that name, and only while the file /path/arm exists. Each call counted is a line
-// in /path/arm.log. Writes count on regular files only.
+// Only in a process of that name, and only while the file /path/arm exists; what it holds, unless it is empty, says
+// anew what happens, "5,3,openat", and counts from there: one run serves a whole series. Each call counted is a line
+// in /path/arm.log. Writes count on regular files only. Reads (`read`, `pread64`, of regular files) only when they are named.
 
 #ifndef LAMINA_TESTS_FAULT_SHIM_H
 #define LAMINA_TESTS_FAULT_SHIM_H
@@ -24,6 +26,7 @@ enum fault_action {
     FAULT_NONE,
     FAULT_COUNT,
     FAULT_KILL,
+    FAULT_KILL_AFTER,
     FAULT_STOP,
     FAULT_HOLD, // the calling thread waits for fault_release()
     FAULT_ERROR,

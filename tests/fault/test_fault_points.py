@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Each fault point of `lamina doctor --fault-points` in turn: kill -9 there, and a disk that is full there."""
+"""CreateFunction at each of its fault points (`lamina doctor --fault-points`): kill -9 there, and a disk that is full or fails."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from store_reader import check
 
 from lambda_function import invoke, package, settings
 
-ENOSPC = 28
+ENOSPC, EIO = 28, 5
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def struck(make_service):
 def points(build):
     listed = subprocess.run([build / "lamina", "doctor", "--fault-points", "-o", "json"], capture_output=True,
                             check=True, timeout=DEADLINE_S).stdout
-    return json.loads(listed)["fault_points"]
+    return [point for point in json.loads(listed)["fault_points"] if point["operation"] == "CreateFunction"]
 
 
 def names(client):
@@ -92,10 +92,11 @@ def test_killed_at_each_point(struck, points):
         check_whole(service, client, point["name"])
 
 
-def test_a_full_disk_at_each_point(struck, points):
+@pytest.mark.parametrize("error", [ENOSPC, EIO], ids=["ENOSPC", "EIO"])
+def test_a_disk_that_is_full_or_fails_at_each_point(struck, points, error):
     service, faults = struck
     for point in points:
-        faults.prepare(str(ENOSPC), point["call"], point["nth"])
+        faults.prepare(str(error), point["call"], point["nth"])
         service.start()
         client = service.client()
         faults.arm()
@@ -105,8 +106,8 @@ def test_a_full_disk_at_each_point(struck, points):
         assert caught.value.response["Error"]["Code"] == "ServiceException", point
         assert names(client) == set(), point
         check_whole(service, client, None)
-        if point["name"] == "registry.sync":
-            # What a failed sync left on the disk is not known: nothing more is promised before a restart.
+        if point["name"] == "registry.sync" or (point["name"] == "registry.write" and error == EIO):
+            # What an I/O error or a failed sync left on the disk is not known: nothing more is promised before a restart.
             with pytest.raises(ClientError):
                 create(client, point["name"])
             service.stop()

@@ -5,6 +5,7 @@
 //
 //     bench_invoke --endpoint http://A:P --function NAME [--callers N] [--seconds S | --requests N]
 //     bench_invoke ... [--qualifier N] [--payload FILE]
+//     bench_invoke ... --stop end|keep [--pause-ms M]
 //     bench_invoke --endpoint http://A:P --get /healthz [--callers N] [--seconds S | --requests N]
 //     bench_invoke --rendezvous [--seconds S]
 //
@@ -12,6 +13,9 @@
 // request is signed anew each second and not for each sending; the service verifies every one.
 //
 // --get asks for a path without a signature: what the HTTP server itself does.
+//
+// --stop, with one caller, has the function's idle instances ended before each call (its spares too, or all but them), and
+// waits M ms (50): for what was used up to be made again, and what has ended to be removed.
 //
 // --rendezvous is the figure to stand beside: two processes, one TCP connection on loopback, a
 // request and an answer of an invocation's sizes, blocking reads, nothing parsed.
@@ -25,6 +29,7 @@
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -53,10 +58,12 @@ static struct {
     const char *get; // or a path to get
     size_t callers;
     double seconds;
-    size_t requests; // 0: by time
+    size_t requests;  // 0: by time
+    const char *stop; // which spares, in the query of a stop before each call; NULL: none
+    int pause_ms;     // after it
     bool is_rendezvous;
     bool is_event; // InvocationType Event: the answer is 202, once it is on the disk
-} options = {.callers = 1, .seconds = 3};
+} options = {.callers = 1, .seconds = 3, .pause_ms = 50};
 
 static struct caller callers[CALLERS_MAX];
 static char *request_text;
@@ -96,16 +103,10 @@ static void make_get(void)
     request_size = (size_t) size;
 }
 
-static void sign_request(void)
+// A request with its signature, allocated; the size.
+static int make_signed(const char *path, const char *query, const char *payload,
+                       size_t payload_size, int64_t now_s, char **ret_text)
 {
-    int64_t now_s = clock_wall_s();
-    if (options.get)
-        return;
-    if (now_s == request_second)
-        return;
-    request_second = now_s;
-    char path[256];
-    snprintf(path, sizeof(path), "/2015-03-31/functions/%s/invocations", options.function);
     struct http_header headers[] = {{STR("host"), str_of(options.host)},
                                     {STR("x-amz-invocation-type"), STR("Event")}};
     struct sigv4_request request = {.method = STR("POST"),
@@ -120,24 +121,45 @@ static void sign_request(void)
         .wall_s = now_s,
     };
     struct sigv4_headers made;
-    struct digest hash = digest_of(options.payload, options.payload_size);
-    char query[64] = "";
-    if (options.qualifier)
-        snprintf(query, sizeof(query), "Qualifier=%s", options.qualifier);
+    struct digest hash = digest_of(payload, payload_size);
     request.query = str_of(query);
     if (sigv4_sign(&signer, &request, &hash, &made, NULL) < 0)
         die("sign");
-    free(request_text);
     int size =
-        asprintf(&request_text,
+        asprintf(ret_text,
                  "POST %s%s%s HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\nX-Amz-Date: %s\r\n%s"
                  "X-Amz-Content-Sha256: %s\r\nAuthorization: %s\r\n\r\n%.*s",
-                 path, query[0] ? "?" : "", query, options.host, options.payload_size, made.date,
+                 path, query[0] ? "?" : "", query, options.host, payload_size, made.date,
                  options.is_event ? "X-Amz-Invocation-Type: Event\r\n" : "", made.payload_hash,
-                 made.authorization, (int) options.payload_size, options.payload);
+                 made.authorization, (int) payload_size, payload);
     if (size < 0)
         die("memory");
-    request_size = (size_t) size;
+    return size;
+}
+
+static void sign_request(void)
+{
+    int64_t now_s = clock_wall_s();
+    if (options.get || now_s == request_second)
+        return;
+    request_second = now_s;
+    char path[256], query[64] = "";
+    snprintf(path, sizeof(path), "/2015-03-31/functions/%s/invocations", options.function);
+    if (options.qualifier)
+        snprintf(query, sizeof(query), "Qualifier=%s", options.qualifier);
+    free(request_text);
+    request_size = (size_t) make_signed(path, query, options.payload, options.payload_size, now_s,
+                                        &request_text);
+}
+
+static void send_all(const struct caller *caller, const char *text, size_t size)
+{
+    for (size_t sent = 0; sent < size;) {
+        ssize_t r = send(caller->fd, text + sent, size - sent, MSG_NOSIGNAL);
+        if (r <= 0)
+            die("send");
+        sent += (size_t) r;
+    }
 }
 
 static void caller_send(struct caller *caller)
@@ -145,12 +167,7 @@ static void caller_send(struct caller *caller)
     sign_request();
     caller->size = 0;
     caller->sent_ns = clock_monotonic_ns();
-    for (size_t sent = 0; sent < request_size;) {
-        ssize_t r = send(caller->fd, request_text + sent, request_size - sent, MSG_NOSIGNAL);
-        if (r <= 0)
-            die("send");
-        sent += (size_t) r;
-    }
+    send_all(caller, request_text, request_size);
 }
 
 static int caller_connect(struct caller *caller)
@@ -187,7 +204,7 @@ static void note_handler(const struct caller *caller)
         handler_ns[handler_count++] = strtoll(begun + 12, NULL, 10) - caller->sent_ns;
 }
 
-static bool caller_receive(struct caller *caller)
+static bool caller_read(struct caller *caller)
 {
     ssize_t r = recv(caller->fd, caller->answer + caller->size, ANSWER_MAX - 1 - caller->size, 0);
     if (r <= 0) {
@@ -196,7 +213,12 @@ static bool caller_receive(struct caller *caller)
     }
     caller->size += (size_t) r;
     caller->answer[caller->size] = '\0';
-    if (!is_whole(caller))
+    return is_whole(caller);
+}
+
+static bool caller_receive(struct caller *caller)
+{
+    if (!caller_read(caller))
         return false;
     note(clock_monotonic_ns() - caller->sent_ns);
     note_handler(caller);
@@ -210,10 +232,30 @@ static bool caller_receive(struct caller *caller)
 
 // ---- Rounds
 
+static void stop_instances(struct caller *caller)
+{
+    char path[256], query[64], *text;
+    snprintf(path, sizeof(path), "/lamina/v1/functions/%s/stop", options.function);
+    snprintf(query, sizeof(query), "cache=warm&spares=%s", options.stop);
+    int size = make_signed(path, query, "", 0, clock_wall_s(), &text);
+    caller->size = 0;
+    send_all(caller, text, (size_t) size);
+    free(text);
+    while (!caller_read(caller))
+        continue;
+    if (strncmp(caller->answer, "HTTP/1.1 200 ", 13) != 0) {
+        fprintf(stderr, "bench_invoke: stop: %s\n", caller->answer);
+        exit(1);
+    }
+    (void) poll(NULL, 0, options.pause_ms);
+}
+
 static void run_one(int64_t end_ns)
 {
     struct caller *caller = &callers[0];
     do {
+        if (options.stop)
+            stop_instances(caller);
         caller_send(caller);
         while (!caller_receive(caller))
             ;
@@ -339,6 +381,8 @@ static void parse_options(int count, char **texts)
         {"get", required_argument, NULL, 'g'},
         {"qualifier", required_argument, NULL, 'q'},
         {"payload", required_argument, NULL, 'p'},
+        {"stop", required_argument, NULL, 'k'},
+        {"pause-ms", required_argument, NULL, 'm'},
         {"rendezvous", no_argument, NULL, 'r'},
         {"event", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
@@ -370,6 +414,12 @@ static void parse_options(int count, char **texts)
         case 'p':
             read_payload(optarg);
             break;
+        case 'k':
+            options.stop = optarg;
+            break;
+        case 'm':
+            options.pause_ms = (int) strtol(optarg, NULL, 10);
+            break;
         case 'v':
             options.is_event = true;
             break;
@@ -384,6 +434,7 @@ static void parse_options(int count, char **texts)
         options.function && getenv("AWS_ACCESS_KEY_ID") && getenv("AWS_SECRET_ACCESS_KEY");
     bool is_target = options.host[0] && (is_whole_call || options.get);
     if (options.callers < 1 || options.callers > CALLERS_MAX ||
+        (options.stop && (options.callers > 1 || !options.function)) ||
         (!options.is_rendezvous && !is_target)) {
         fprintf(stderr, "usage: bench_invoke --endpoint URL --function NAME [--event] | --get PATH "
                         "[--callers N] [--seconds S | --requests N] | --rendezvous\n");
@@ -406,12 +457,14 @@ static void report(int64_t elapsed_ns)
 {
     double first_us = (double) latencies_ns[0] / 1000;
     double last_us = (double) latencies_ns[latency_count - 1] / 1000;
-    char handler[128] = "";
+    char handler[160] = "";
     qsort(latencies_ns, latency_count, sizeof(*latencies_ns), compare);
     qsort(handler_ns, handler_count, sizeof(*handler_ns), compare);
     if (handler_count > 0)
-        snprintf(handler, sizeof(handler), ", \"handler_p50_us\": %.1f, \"handler_max_us\": %.1f",
+        snprintf(handler, sizeof(handler),
+                 ", \"handler_p50_us\": %.1f, \"handler_p99_us\": %.1f, \"handler_max_us\": %.1f",
                  (double) handler_ns[handler_count / 2] / 1000,
+                 (double) handler_ns[handler_count * 99 / 100] / 1000,
                  (double) handler_ns[handler_count - 1] / 1000);
     printf("{\"callers\": %zu, \"requests\": %zu, \"errors\": %zu, \"per_s\": %.0f, "
            "\"first_us\": %.1f, \"last_us\": %.1f, \"p50_us\": %.1f, \"p90_us\": %.1f, "

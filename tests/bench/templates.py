@@ -100,77 +100,64 @@ def listed(service):
     return json.loads(service.lamina("ps", "-o", "json"))
 
 
-def await_spare(service, name):
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if any(each["function"] == name and each["kind"] == "spare" and each["state"] in ("IDLE", "FROZEN")
-               for each in listed(service)["instances"]):
-            return
-        time.sleep(0.005)
-    raise SystemExit(f"bench: {name} has no spare")
+def cold(service, name, times, *more, spares="end", pause_ms=50):
+    """`times` calls, before each of which the function's instances end: with their spares, so that it has to wait for a fork, or
+    but for those. A pause lets what was used up be made again; it is one process, so that nothing else begins meanwhile."""
+    got = service.tool("bench_invoke", "--endpoint", service.endpoint, "--function", name, "--requests", times,
+                       "--stop", spares, "--pause-ms", pause_ms, *more)
+    if got["errors"]:
+        raise SystemExit(f"bench: {got['errors']} calls of {name} failed")
+    return got
 
 
-def from_spare(measured, name, version, times, pause_s):
-    """Microseconds from a call's sending to its handler's beginning, of calls that a spare takes."""
-    service, found = measured.service, []
-    measured.call(service, name, "--qualifier", version)
-    for _ in range(times):
-        stop(service, name, spares="keep")
-        await_spare(service, name)
-        time.sleep(pause_s)
-        found.append(measured.call(service, name, "--qualifier", version)["handler_p50_us"])
-    return found
+def cold_ms(service, name, times, payload, spares):
+    """The median of calls, from their sending to their answer. A spare runs the model once before it is one."""
+    return cold(service, name, times, "--payload", payload, spares=spares, pause_ms=200)["p50_us"] / 1000
 
 
-def by_fork(measured, name, version, times):
-    """The same of calls that have to wait for a fork."""
-    found = []
-    for _ in range(times):
-        stop(measured.forking, name)
-        found.append(measured.call(measured.forking, name, "--qualifier", version)["handler_p50_us"])
-    return found
-
-
-def cold_calls(measured, service, name, times, payload):
-    found = []
-    for _ in range(times):
-        stop(service, name)
-        found.append(measured.call(service, name, "--payload", payload)["first_us"] / 1000)
-    return found
-
-
-def percentile_99(values):
-    return sorted(values)[int(0.99 * (len(values) - 1))]
+def deploy_model(service, name, model):
+    """Deploys it, and waits for its prepared form: a large model is served before it is there."""
+    service.lamina("deploy", model, "--name", name, "--memory", "1769")
+    deadline = time.monotonic() + 120
+    while not json.loads(service.lamina("describe", name, "-o", "json"))["model"].get("prepared"):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"bench: {name} is not prepared: {service.lamina('describe', name).decode()}")
+        time.sleep(0.1)
 
 
 # ---- the rows
 
 
 def fork_rows(measured, rows, row, smoke):
-    times = 3 if smoke else 60
+    times, name = (3 if smoke else 150), "forked-512"
     for service in (measured.service, measured.forking):
-        version = measured.deploy_forked(service, "forked-512", 16 if smoke else 512)
-    spare = from_spare(measured, "forked-512", version, times, 0)
-    fork = by_fork(measured, "forked-512", version, times)
-    rows.setdefault("templates.spare", row("call to handler, 512 MiB mapped, from a spare, p50", "ms", 0.4)).add(
-        statistics.median(spare) / 1000)
-    rows.setdefault("templates.spare.p99", row("the same, p99", "ms")).add(percentile_99(spare) / 1000)
-    rows.setdefault("templates.fork", row("call to handler, 512 MiB mapped, having to fork, p50", "ms", 1.2)).add(
-        statistics.median(fork) / 1000)
-    rows.setdefault("templates.fork.p99", row("the same, p99", "ms")).add(percentile_99(fork) / 1000)
+        version = measured.deploy_forked(service, name, 16 if smoke else 512)
+        measured.call(service, name, "--qualifier", version)
+    spare = cold(measured.service, name, times, "--qualifier", version, spares="keep")
+    fork = cold(measured.forking, name, times, "--qualifier", version)
+    for key, label, bar, got in (("spare", "from a spare", 0.4, spare), ("fork", "having to fork", 1.2, fork)):
+        rows.setdefault(f"templates.{key}", row(f"call to handler, 512 MiB mapped, {label}, p50", "ms", bar)).add(
+            got["handler_p50_us"] / 1000)
+        rows.setdefault(f"templates.{key}.p99", row("the same, p99", "ms")).add(got["handler_p99_us"] / 1000)
     if not smoke:
-        paused = from_spare(measured, "forked-512", version, 3, 30)
+        paused = cold(measured.service, name, 3, "--qualifier", version, spares="keep", pause_ms=30000)
         rows.setdefault("templates.spare.paused", row("the same from a spare, after 30 s pauses, p50", "ms", 1.2)).add(
-            statistics.median(paused) / 1000)
+            paused["handler_p50_us"] / 1000)
 
 
 def slope_row(measured, rows, row, smoke):
-    times, found = (3 if smoke else 60), {}
-    for mib in (1, 16 if smoke else 1024):
-        name = f"forked-{mib}"
-        version = measured.deploy_forked(measured.forking, name, mib)
-        found[mib] = statistics.median(by_fork(measured, name, version, times))
-    small, large = found.values()
+    """The two in turn: what else the machine does is the same for both."""
+    times, rounds, versions = (1 if smoke else 15), 5, {}
+    sizes = (1, 16 if smoke else 1024)
+    found = {mib: [] for mib in sizes}
+    for mib in sizes:
+        versions[mib] = measured.deploy_forked(measured.forking, f"forked-{mib}", mib)
+        measured.call(measured.forking, f"forked-{mib}", "--qualifier", versions[mib])
+    for _ in range(rounds):
+        for mib in sizes:
+            found[mib].append(cold(measured.forking, f"forked-{mib}", times, "--qualifier",
+                                   versions[mib])["handler_p50_us"])
+    small, large = (statistics.median(each) for each in found.values())
     rows.setdefault("templates.slope", row("having to fork, 1 GiB model against 1 MiB", "%", None if smoke else 10)).add(
         100 * (large / small - 1))
 
@@ -183,22 +170,24 @@ def default_load(service, model, times):
 
 
 def model_rows(measured, rows, row, key, label, model, payload, ratio, times):
-    name = f"template-{key}"
-    found = {}
-    for what, service in (("fork", measured.forking), ("process", measured.plain)):
-        service.lamina("deploy", model, "--name", name, "--memory", "1769")
+    """A cold call by a fork, and one that a spare takes, beside a warm call, one without templates, and the engine's
+    default load."""
+    name, found = f"template-{key}", {}
+    for what, service, spares in (("fork", measured.forking, "end"), ("spare", measured.service, "keep"),
+                                  ("process", measured.plain, "end")):
+        deploy_model(service, name, model)
         measured.call(service, name, "--payload", payload)
-        found[what] = statistics.median(cold_calls(measured, service, name, times, payload))
+        found[what] = cold_ms(service, name, times, payload, spares)
     warm = measured.forking.tool("bench_invoke", "--endpoint", measured.forking.endpoint, "--function", name,
                                  "--requests", 20, "--payload", payload)["p50_us"] / 1000
     default = default_load(measured.plain, model, min(times, 5))
-    rows.setdefault(f"templates.{key}", row(f"cold call of {label}, API to answer (beside: without templates)", "ms")).add(
-        found["fork"], found["process"])
-    rows.setdefault(f"templates.{key}.ratio", row(
-        f"process start and default load of {label}, against that", "x", ratio, at_least=True)).add(
-            default / found["fork"], default)
-    rows.setdefault(f"templates.{key}.above", row(
-        f"cold call of {label}, above a warm one", "ms", 5 if key == "large" else None)).add(found["fork"] - warm, warm)
+    for what, suffix, how in (("fork", "", "having to fork"), ("spare", ".spare", "from a spare")):
+        rows.setdefault(f"templates.{key}{suffix}", row(
+            f"cold call of {label}, {how} (beside: without templates)", "ms")).add(found[what], found["process"])
+        rows.setdefault(f"templates.{key}{suffix}.ratio", row(
+            "process start and default load against that", "x", ratio, at_least=True)).add(default / found[what], default)
+        rows.setdefault(f"templates.{key}{suffix}.above", row(
+            "that above a warm call", "ms", 5 if key == "large" else None)).add(found[what] - warm, warm)
 
 
 def available_mib():
@@ -236,7 +225,7 @@ def at_once(measured, name, version, count, payload, folder):
                 states = [each["state"] for each in listed(service)["instances"] if each["function"] == name]
                 raise SystemExit(f"bench: {name}: {count} instances do not run at once, but "
                                  f"{ {state: states.count(state) for state in sorted(set(states))} }")
-            time.sleep(0.01)
+            time.sleep(0.03)  # to look is work, too
         taken = before - available_mib()
     client.join()
     if lowest[0]["errors"]:
@@ -304,7 +293,7 @@ def first_calls_row(measured, rows, row, smoke):
     count, service = (10 if smoke else 1000), measured.service
     model = measured.directory / "once.onnx"
     model.write_bytes(random_model.mlp(8 << 20 if smoke else 64 << 20, seed=7))
-    service.lamina("deploy", model, "--name", "once", "--memory", "1769")
+    deploy_model(service, "once", model)
     post(service, "/lamina/v1/functions/once/stop", "cache=cold")
     before = read_bytes(tree_of(service.process.pid))
     (measured.directory / "once.json").write_text(json.dumps({"inputs": [
@@ -327,11 +316,7 @@ def python_rows(measured, rows, row, smoke):
                    "--memory", "1769")
     version = publish(service, "with-numpy")
     for what, more in (("fork", ("--qualifier", version)), ("process", ())):
-        calls = []
-        for _ in range(times):
-            stop(service, "with-numpy")
-            calls.append(measured.call(service, "with-numpy", *more)["first_us"] / 1000)
-        found[what] = statistics.median(calls)
+        found[what] = cold(service, "with-numpy", times, *more)["p50_us"] / 1000
     rows.setdefault("templates.numpy", row("Python with numpy and SnapStart: cold call", "ms", 8)).add(
         found["fork"], found["process"])
 

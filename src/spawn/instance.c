@@ -194,7 +194,7 @@ void instance_start(struct monitor *monitor, const struct spawn_start *start, in
     }
     const struct sandbox_shape shape = shape_of(start);
     if (start->template_id != 0) {
-        template_fork(monitor, start, &shape, arrived_ns);
+        fork_start(monitor, start, &shape, arrived_ns);
         return;
     }
     struct sandbox *waiter = NULL;

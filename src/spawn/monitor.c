@@ -160,12 +160,12 @@ static void read_words(struct monitor *monitor, struct sandbox *sandbox)
             fd_close(fds[i]);
         if (word.type == INIT_READY && sandbox->state == SANDBOX_ROOTING) {
             if (sandbox->kind == CHILD_SEAT)
-                template_seat_ready(monitor, sandbox);
+                fork_seat_ready(monitor, sandbox);
             else
                 instance_ready(monitor, sandbox);
         } else if (word.type == INIT_USER && sandbox->kind == CHILD_SEAT &&
                    sandbox->state == SANDBOX_ROOTING) {
-            template_seat_user(monitor, sandbox);
+            fork_seat_user(monitor, sandbox);
         } else if (word.type == INIT_FAILED && !sandbox->has_failed) {
             sandbox->has_failed = true;
             sandbox->failed_step = word.step < SPAWN_STEP_COUNT ? word.step : SPAWN_STEP_DIED;
@@ -279,7 +279,7 @@ static void keeper_made(struct monitor *monitor, struct sandbox *sandbox,
         monitor_kill(monitor, sandbox);
     }
     if (sandbox->kind == CHILD_SEAT)
-        template_seat_made(monitor, sandbox, has_worked);
+        fork_seat_made(monitor, sandbox, has_worked);
     else
         pool_made(monitor, sandbox, has_worked);
     if (!has_worked)
@@ -437,7 +437,7 @@ int monitor_run(struct monitor *monitor)
     pool_touch(monitor, 0);
     while (!monitor->is_over) {
         const int64_t now_ns = clock_monotonic_ns();
-        pool_refill(monitor, now_ns); // and template_refill
+        pool_refill(monitor, now_ns); // and fork_refill
         instance_check_freezing(monitor);
         struct epoll_event events[MONITOR_EVENTS_MAX];
         if (monitor->reap_ns && now_ns >= monitor->reap_ns)

@@ -7,7 +7,8 @@
 //     monitor.c    the loop, the table, the end of processes
 //     instance.c   START and what may be asked of a running instance
 //     pool.c       generic sandboxes and prepared waiters, made ahead
-//     template.c   templates, the seats made ahead for them, and their forks
+//     template.c   templates
+//     fork.c       the seats made ahead for their forks, and these
 //     filesystems.c  the file systems that instances may have
 //     work.c       jobs of the work channel
 
@@ -108,27 +109,29 @@ void instance_exited(struct monitor *monitor, struct sandbox *sandbox, int wait_
                      const struct rusage *usage);
 
 // template.c
-#define TEMPLATE_SPARES 1
-#define TEMPLATE_SEATS 2
 // A START of a template: its sandbox is made as any other. Its first order waits for it in its socket.
 int template_prepare(struct monitor *monitor, struct sandbox *sandbox,
                      const struct spawn_start *start, int model_fd) MUST_CHECK;
 // Its sandbox stands: brings it in.
 void template_launch(struct monitor *monitor, struct sandbox *sandbox);
-// A START of a fork.
-void template_fork(struct monitor *monitor, const struct spawn_start *start,
-                   const struct sandbox_shape *shape, int64_t arrived_ns);
-void template_seat_made(struct monitor *monitor, struct sandbox *seat, bool has_worked);
-// It asks for its user to be written down; and is there.
-void template_seat_user(struct monitor *monitor, struct sandbox *seat);
-void template_seat_ready(struct monitor *monitor, struct sandbox *seat);
 void template_looked(struct monitor *monitor, struct sandbox *sandbox, const struct look *look);
 void template_read(struct monitor *monitor, struct sandbox *sandbox); // its occupant's socket
 void template_occupant_ended(struct monitor *monitor, struct sandbox *sandbox, int status,
                              const struct rusage *usage);
 // The sandbox of a fork or a template has ended.
 void template_sandbox_ended(struct monitor *monitor, struct sandbox *sandbox);
-void template_refill(struct monitor *monitor, int64_t now_ns);
+
+// fork.c
+#define FORK_SPARES 1 // of each template, and
+#define FORK_SEATS 2  // empty ones
+// A START of a fork.
+void fork_start(struct monitor *monitor, const struct spawn_start *start,
+                const struct sandbox_shape *shape, int64_t arrived_ns);
+void fork_seat_made(struct monitor *monitor, struct sandbox *seat, bool has_worked);
+// It asks for its user to be written down; and is there.
+void fork_seat_user(struct monitor *monitor, struct sandbox *seat);
+void fork_seat_ready(struct monitor *monitor, struct sandbox *seat);
+void fork_refill(struct monitor *monitor, int64_t now_ns);
 
 // pool.c
 struct sandbox *pool_take_generic(struct monitor *monitor);

@@ -159,7 +159,7 @@ void pool_refill(struct monitor *monitor, int64_t now_ns)
         return;
     monitor->pool.refill_ns = 0;
     make_waiters(monitor, now_ns);
-    template_refill(monitor, now_ns);
+    fork_refill(monitor, now_ns);
     order_generic(monitor);
     for (size_t i = 0; i < POOL_WANTS_MAX; i++) // to give them up in time
         if (monitor->pool.wants[i].is_used)

@@ -67,6 +67,7 @@ struct prepare_result {
     char path[PREPARE_PATH_MAX + 1];
     struct digest model;
     uint64_t model_bytes;
+    bool is_in_place; // of a format that is used where it lies in the file: its own form
     bool has_form;
     struct digest key;                        // has_form
     struct digest form;                       // has_form: an object of the store

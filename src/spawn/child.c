@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -159,6 +160,33 @@ static int leave_outer(uid_t uid)
     return r < 0 ? r : privilege_give_up(uid, uid);
 }
 
+// Where the kernel has Landlock: no sockets and no FIFOs on a file system that others see too, by which descriptors could
+// be handed on. A second wall: those of others cannot be written to, since their owners have no name in the mount.
+static void forbid_meeting_places(void)
+{
+    const struct landlock_ruleset_attr handled = {
+        .handled_access_fs =
+            LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_REFER};
+    const struct {
+        const char *path;
+        uint64_t allowed;
+    } rules[] = {{"/tmp", LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO},
+                 {"/", LANDLOCK_ACCESS_FS_REFER}};
+    const int ruleset = (int) syscall(SYS_landlock_create_ruleset, &handled, sizeof(handled), 0);
+    bool is_complete = ruleset >= 0;
+    for (size_t i = 0; is_complete && i < ARRAY_SIZE(rules); i++) {
+        const struct landlock_path_beneath_attr rule = {
+            .allowed_access = rules[i].allowed,
+            .parent_fd = open(rules[i].path, O_PATH | O_DIRECTORY | O_CLOEXEC)};
+        is_complete =
+            syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+        close(rule.parent_fd);
+    }
+    if (is_complete)
+        (void) syscall(SYS_landlock_restrict_self, ruleset, 0);
+    fd_close(ruleset);
+}
+
 void child_run(const struct child_plan *plan)
 {
     struct cgroups groups;
@@ -197,6 +225,8 @@ void child_run(const struct child_plan *plan)
     r = plan->kind == CHILD_SEAT ? leave_outer(plan->uid) : privilege_drop(plan->uid, plan->uid);
     if (r < 0)
         fail(SPAWN_STEP_USER, r);
+    if (tree_fd >= 0)
+        forbid_meeting_places();
     if ((r = seccomp_install(filter_of(plan))) < 0)
         fail(SPAWN_STEP_SECCOMP, r);
     char *environment[] = {NULL};

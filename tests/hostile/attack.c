@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 // errno is read here, right after the call in the argument.
@@ -632,6 +634,100 @@ static void attack_numbers(void)
     printf("end ok\n");
 }
 
+// ---- a file system at /mnt/data
+
+static void attack_filesystem_writes(void)
+{
+    static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
+    report("write:open", open("/mnt/data/f", O_WRONLY));
+    report("write:create", open("/mnt/data/new", O_WRONLY | O_CREAT, 0600));
+    report("write:mkdir", mkdir("/mnt/data/d", 0700));
+    report("write:unlink", unlink("/mnt/data/f"));
+    report("write:rename", rename("/mnt/data/f", "/mnt/data/g"));
+    report("write:chmod", chmod("/mnt/data/f", 0777));
+    report("write:truncate", truncate("/mnt/data/f", 0));
+    report("write:link", link("/mnt/data/f", "/mnt/data/g"));
+    report("write:symlink", symlink("f", "/mnt/data/g"));
+    report("write:utime", utimensat(AT_FDCWD, "/mnt/data/f", now, 0));
+}
+
+// The id that a program of root's with the setuid bit gets: 0 would be root's. Its standard output says it.
+static long setuid_program(void)
+{
+    int ends[2];
+    char text[256] = "";
+    if (pipe(ends) < 0)
+        return -1;
+    const pid_t pid = fork();
+    if (pid == 0) {
+        dup2(ends[1], 1);
+        execl("/mnt/data/tool", "id", "-u", (char *) NULL);
+        _exit(1);
+    }
+    close(ends[1]);
+    const ssize_t size = read(ends[0], text, sizeof(text) - 1);
+    waitpid(pid, NULL, 0);
+    return size <= 0 ? -1 : strtoul(text, NULL, 10) == geteuid() ? 0 : 1;
+}
+
+static void attack_filesystem_nodes(void)
+{
+    struct statvfs at;
+    const int known = statvfs("/mnt/data", &at);
+    report("nosuid", known == 0 && at.f_flag & ST_NOSUID ? 0 : -1);
+    report("nodev", known == 0 && at.f_flag & ST_NODEV ? 0 : -1);
+    report("device", open("/mnt/data/null", O_RDWR));
+    report("block device", open("/mnt/data/disk", O_RDONLY));
+    report("mknod char", mknod("/mnt/data/c", S_IFCHR | 0666, makedev(1, 3)));
+    report("mknod block", mknod("/mnt/data/b", S_IFBLK | 0666, makedev(254, 0)));
+    report("mkfifo", mkfifo("/mnt/data/fifo", 0666));
+    const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/mnt/data/socket"};
+    report("socket", bind(listener, (const struct sockaddr *) &address, sizeof(address)));
+    report_number("setuid program", setuid_program());
+}
+
+static void attack_filesystem_ways_out(void)
+{
+    struct {
+        unsigned bytes;
+        int type;
+        unsigned char handle[128];
+    } handle = {.bytes = 128};
+    int mount_id;
+    struct stat parent, mnt;
+    report("link out", link("/mnt/data/f", "/tmp/f"));
+    report("link in", link("/usr/bin/id", "/mnt/data/id"));
+    report("rename out", rename("/mnt/data/f", "/tmp/f"));
+    report("name_to_handle",
+           syscall(SYS_name_to_handle_at, AT_FDCWD, "/mnt/data/f", &handle, &mount_id, 0));
+    report("open_by_handle",
+           syscall(SYS_open_by_handle_at, open("/mnt/data", O_RDONLY), &handle, O_RDONLY));
+    report("remount", mount(NULL, "/mnt/data", NULL, MS_REMOUNT | MS_BIND, NULL));
+    report("umount", umount2("/mnt/data", MNT_DETACH));
+    report("bind", mount("/mnt/data", "/tmp", NULL, MS_BIND, NULL));
+    report("open_tree", syscall(SYS_open_tree, AT_FDCWD, "/mnt/data", 1));
+    const bool is_same = stat("/mnt/data/..", &parent) == 0 && stat("/mnt", &mnt) == 0 &&
+                         parent.st_dev == mnt.st_dev && parent.st_ino == mnt.st_ino;
+    report("parent is mnt", is_same ? 0 : -1);
+}
+
+static void attack_filesystem(void)
+{
+    if (getenv("ATTACK_WRITES")) {
+        attack_filesystem_writes();
+        return;
+    }
+    attack_filesystem_nodes();
+    attack_filesystem_ways_out();
+    report("chown root", chown("/mnt/data/f", 0, 0));
+    report("chown other", chown("/mnt/data/f", 1000, (gid_t) -1));
+    report("chgrp other", chown("/mnt/data/f", (uid_t) -1, 1001));
+    report("xattr trusted", setxattr("/mnt/data/f", "trusted.x", "y", 1, 0));
+    report("xattr capability", setxattr("/mnt/data/f", "security.capability",
+                                        "\1\0\0\2\377\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20, 0));
+}
+
 int main(int count, char **arguments)
 {
     static const struct {
@@ -657,6 +753,7 @@ int main(int count, char **arguments)
         {"open_files", attack_open_files},
         {"numbers", attack_numbers},
         {"stay", stay},
+        {"filesystem", attack_filesystem},
     };
     // In lamina-work's place there is no environment: the kind of job is the group's number.
     const unsigned long number = count > 1 ? strtoul(arguments[1], NULL, 10) : ~0UL;

@@ -6,12 +6,14 @@
 #include "base/fd.h"
 #include "wire/spawn.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 int main(void)
 {
     const int fds[] = {SPAWN_FD_INSTANCES, SPAWN_FD_WORK};
     char byte = 'x';
+    signal(SIGUSR1, SIG_IGN); // "read your files again"
     if (fd_send_packet(0, &byte, 1, fds, 2) < 0)
         return 1;
     close(fds[0]);

@@ -347,3 +347,77 @@ class Job:
         status, flags, step, error = struct.unpack("=iIII", answer[16:])
         return {"status": status, "flags": flags, "step": STEPS[step],
                 "error": error, "output": output}
+
+
+NO_USER = 0xffffffff
+USE_RO, USE_CREATE = 1, 4
+FILE_READ, FILE_DROP_CACHE = 1, 2
+
+
+def use(filesystem, root="", name="data", flags=0, user=(NO_USER, NO_USER), create=None):
+    """struct spawn_filesystem_use. create: (uid, gid, mode) makes what is missing of the root."""
+    flags |= USE_CREATE if create else 0
+    return struct.pack("=24s104s160s6I", filesystem.encode(), root.encode(), name.encode(), flags, *user,
+                       *(create or (0, 0, 0)))
+
+
+class File:
+    """A look at a file of a file system, or a read of it (FILE). `error` and `stat` come with FILE_IS."""
+
+    def __init__(self, spawn, filesystem, path, *, flags=0, ident=9, **options):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        fds = [theirs.fileno()]
+        self.read, write = os.pipe() if flags & FILE_READ else (None, None)
+        if flags & FILE_READ:
+            fds.append(write)
+        body = use(filesystem, name="", **options) + struct.pack("=II1024s", flags, 0, path.encode())
+        socket.send_fds(spawn.work_channel, [message(FILE, ident, body)], fds)
+        theirs.close()
+        if write is not None:
+            os.close(write)
+        ours.settimeout(DEADLINE_S)
+        self.status = ours
+
+    def answer(self, kind, form, names):
+        data = self.status.recv(1000)
+        assert data, "it has ended without an answer"
+        version, said, size, ident = HEAD.unpack(data[:HEAD.size])
+        assert (version, said, size, ident) == (VERSION, kind, len(data), 9)
+        return dict(zip(names, struct.unpack(form, data[HEAD.size:])))
+
+    def looked(self):
+        return self.answer(FILE_IS, "=IIQQQqq", ("error", "flags", "size", "inode", "device", "mtime", "ctime"))
+
+    def ended(self):
+        return self.answer(FILE_END, "=IIQQqq", ("error", "_", "bytes", "size", "mtime", "ctime"))
+
+    def content(self):
+        data = b""
+        while piece := os.read(self.read, 1 << 20):
+            data += piece
+        return data
+
+    def close(self):
+        self.status.close()
+        if self.read is not None:
+            os.close(self.read)
+
+
+def look(spawn, filesystem, path, **options):
+    """The errno of a look, and what was there."""
+    file = File(spawn, filesystem, path, **options)
+    found = file.looked()
+    file.close()
+    return found["error"], found
+
+
+def read(spawn, filesystem, path, **options):
+    """The whole content."""
+    file = File(spawn, filesystem, path, flags=FILE_READ, **options)
+    found = file.looked()
+    assert found["error"] == 0, os.strerror(found["error"])
+    data = file.content()
+    end = file.ended()
+    file.close()
+    assert (end["error"], end["bytes"]) == (0, len(data)), end
+    return data

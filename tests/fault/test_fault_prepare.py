@@ -20,7 +20,7 @@ import random_model
 from model_function import needs_library
 
 pytestmark = needs_library
-ENOSPC = 28
+ENOSPC, EIO = 28, 5
 WIDTH = 64
 
 
@@ -119,17 +119,19 @@ def test_killed_while_a_model_is_prepared(struck, bootstrap):
     check_whole(service, client)
 
 
-def test_a_full_disk_while_a_model_is_prepared(struck, bootstrap):
+@pytest.mark.parametrize("error", [ENOSPC, EIO], ids=["ENOSPC", "EIO"])
+def test_a_disk_that_is_full_or_fails_while_a_model_is_prepared(struck, bootstrap, error):
     points = preparing_points(struck, bootstrap)
     service, faults = struck
     for seed, (name, nth) in enumerate(points, 40):
-        faults.prepare(str(ENOSPC), name, nth)
+        faults.prepare(str(error), name, nth)
         service.start()
         client = service.client()
         faults.arm()
         create(client, bootstrap, seed)  # it never fails for this
         faults.disarm()
         model = described(service)
-        assert model["prepared"] or "disk" in model["reason"] or "No space" in model["reason"], (name, nth, model)
+        told = ("disk", "No space", "Input/output error", "I/O error")
+        assert model["prepared"] or any(words in model["reason"] for words in told), (name, nth, model)
         check_whole(service, client)
         service.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""kill -9, and a full disk, at each durable step of publishing a layer and of giving a function layers."""
+"""kill -9, and a disk that is full or fails, at each durable step of publishing a layer and of giving a function layers."""
 
 import os
 
@@ -11,7 +11,7 @@ from store_reader import check
 
 from lambda_function import invoke, package, settings, zip_of
 
-ENOSPC = 28
+ENOSPC, EIO = 28, 5
 LAYER = "arn:aws:lambda:us-east-1:000000000000:layer:l"
 
 
@@ -98,14 +98,15 @@ def test_killed_at_each_call(struck, step):
     check_whole(service, service.client())
 
 
+@pytest.mark.parametrize("error", [ENOSPC, EIO], ids=["ENOSPC", "EIO"])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_full_disk_at_each_call(struck, step):
+def test_a_disk_that_is_full_or_fails_at_each_call(struck, step, error):
     """The caller hears of it or it is done; nothing half-made is seen, also after a restart."""
     service, faults = struck
     for at, (name, nth) in enumerate(calls_of(service, faults, step)):
         if name in ("fdatasync", "fsync"):
             continue  # a failed sync of the registry ends the service's writing: test_fault_points.py
-        faults.prepare(str(ENOSPC), name, nth)
+        faults.prepare(str(error), name, nth)
         service.start()
         client = service.client()
         check_whole(service, client)  # what the full disk before left behind
@@ -113,8 +114,8 @@ def test_a_full_disk_at_each_call(struck, step):
         faults.arm()
         try:
             STEPS[step](client, f"{step} {at}")
-        except ClientError as error:
-            assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 500, error
+        except ClientError as told:
+            assert told.response["ResponseMetadata"]["HTTPStatusCode"] == 500, told
         faults.disarm()
         service.stop()
     service.start()

@@ -99,12 +99,13 @@ def test_killed_at_each_call(struck, act):
     check_whole(service, client, act)
 
 
-def test_a_full_disk_at_each_call(struck):
+@pytest.mark.parametrize("error", [28, 5], ids=["ENOSPC", "EIO"])
+def test_a_disk_that_is_full_or_fails_at_each_call(struck, error):
     service, faults = struck
     act = multipart
     last = dict(calls_of(service, faults, act))  # of each name: of the parts' own calls the disk's room is asked before
     for name, nth in last.items():
-        faults.prepare("28", name, nth)
+        faults.prepare(str(error), name, nth)
         service.start()
         client = service.client("s3")
         seed = f"{name}-{nth}"

@@ -332,11 +332,12 @@ static void look_done(void *arg, int status)
     memcpy(result->path, call->found.path, sizeof(call->found.path));
     result->model = call->found.digest;
     result->model_bytes = call->found.bytes;
-    if (!prepare_found_is_form(&call->found)) {
+    const char *why_not = prepare_found_why_not(&call->found);
+    if (!why_not) {
         call_seek(call);
         return;
     }
-    say(result, "it is in the form that is used in place already");
+    say(result, why_not);
     call_end(call);
 }
 

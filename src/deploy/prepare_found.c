@@ -9,6 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
+#define PREPARE_FOUND_XGBOOST                                                                      \
+    "XGBoost reads its trees into memory of its own: there is no form of it to be mapped"
+
 struct search {
     const char *path; // "": any
     struct prepare_found found;
@@ -33,7 +36,8 @@ static bool is_model(struct str path)
     for (size_t i = 1; i < path.size; i++)
         is_hidden = is_hidden || (path.data[i] == '.' && path.data[i - 1] == '/');
     return depth <= 3 && !is_hidden &&
-           (ends_with(path, ".onnx") || ends_with(path, ".ort") || ends_with(path, ".tflite"));
+           (ends_with(path, ".onnx") || ends_with(path, ".ort") || ends_with(path, ".tflite") ||
+            ends_with(path, ".ubj"));
 }
 
 static int look(void *arg, const struct store_entry *entry)
@@ -67,8 +71,19 @@ int prepare_find(struct store *store, const struct digest *tree_id, const char *
     return 0;
 }
 
-bool prepare_found_is_form(const struct prepare_found *found)
+const char *prepare_found_why_not(const struct prepare_found *found)
 {
+    static const struct {
+        const char *ending, *reason;
+    } known[] = {
+        {".ort", "it is in the form that is used in place already"},
+        {".tflite", "it is in the form that is used in place already"},
+        {".ubj", PREPARE_FOUND_XGBOOST},
+        {".json", PREPARE_FOUND_XGBOOST},
+    };
     const char *dot = strrchr(found->path, '.');
-    return dot && (strcasecmp(dot, ".ort") == 0 || strcasecmp(dot, ".tflite") == 0);
+    for (size_t i = 0; dot && i < ARRAY_SIZE(known); i++)
+        if (strcasecmp(dot, known[i].ending) == 0)
+            return known[i].reason;
+    return NULL;
 }

@@ -11,7 +11,6 @@
 #include "deploy/prepare.h"
 #include "store/store.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct prepare_found {
@@ -26,7 +25,7 @@ struct prepare_found {
 int prepare_find(struct store *store, const struct digest *tree_id, const char *path,
                  struct prepare_found *ret_found, struct error *err) MUST_CHECK;
 
-// Of a format that its engine uses where it lies in the file: there is nothing to prepare.
-bool prepare_found_is_form(const struct prepare_found *found) MUST_CHECK;
+// Of a format that is not prepared: why, a literal. NULL: of one that is.
+const char *prepare_found_why_not(const struct prepare_found *found) MUST_CHECK;
 
 #endif

@@ -57,7 +57,7 @@ void fetch_plan_done(struct fetch_plan *plan)
 
 static bool is_model_name(struct str name)
 {
-    static const struct str suffixes[] = {{".onnx", 5}, {".ort", 4}, {".tflite", 7}};
+    static const struct str suffixes[] = {{".onnx", 5}, {".ort", 4}, {".tflite", 7}, {".ubj", 4}};
     for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
         if (str_has_suffix(name, suffixes[i]))
             return true;

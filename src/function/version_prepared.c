@@ -30,10 +30,12 @@ static const char *variable(const struct version *version, const char *name)
 
 static bool is_model_name(const char *name)
 {
-    size_t size = strlen(name);
-    return (size > 5 && strcasecmp(name + size - 5, ".onnx") == 0) ||
-           (size > 4 && strcasecmp(name + size - 4, ".ort") == 0) ||
-           (size > 7 && strcasecmp(name + size - 7, ".tflite") == 0);
+    static const char *const endings[] = {".onnx", ".ort", ".tflite", ".ubj", ".json"};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && dot > name && i < ARRAY_SIZE(endings); i++)
+        if (strcasecmp(dot, endings[i]) == 0)
+            return true;
+    return false;
 }
 
 static bool place_at(struct version_prepared_place *place, const uint8_t *tree_id, const char *root,

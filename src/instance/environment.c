@@ -21,6 +21,7 @@ static const struct instance_variable defaults[] = {
     /* Where an SDK finds the platform: the sandbox's own listener. SDKs of 2023 and later read it. */
     {"AWS_ENDPOINT_URL", "http://127.0.0.1:4566"},
     {"LAMINA_ONNXRUNTIME", "/opt/lamina/lib/libonnxruntime.so"},
+    {"LAMINA_XGBOOST", "/opt/lamina/lib/libxgboost.so"},
 };
 
 static const char *const reserved_names[] = {

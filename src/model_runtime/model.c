@@ -2,14 +2,24 @@
 
 #include "model_runtime/model.h"
 
+#include "model_runtime/xgboost_file.h"
+
+#include <fcntl.h>
 #include <string.h>
 #include <strings.h>
 
-// By the name: neither format has a beginning that the other could not have.
+// By the name where it says it: neither ONNX nor TensorFlow Lite has a beginning that the other could not have.
 static const struct engine *engine_of(const char *path)
 {
     const char *dot = strrchr(path, '.');
-    return dot != NULL && strcasecmp(dot, ".tflite") == 0 ? &engine_tflite : &engine_onnx;
+    const char *ending = dot != NULL ? dot : "";
+    if (strcasecmp(ending, ".tflite") == 0)
+        return &engine_tflite;
+    if (strcasecmp(ending, ".onnx") == 0 || strcasecmp(ending, ".ort") == 0)
+        return &engine_onnx;
+    bool is_xgboost = strcasecmp(ending, ".ubj") == 0 || strcasecmp(ending, ".json") == 0 ||
+                      xgboost_file_is_model(AT_FDCWD, path);
+    return is_xgboost ? &engine_xgboost : &engine_onnx;
 }
 
 int model_load(const char *path, const struct model_options *options, struct model **ret_model,

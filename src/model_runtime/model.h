@@ -61,6 +61,8 @@ struct engine {
 extern const struct engine engine_onnx;
 // TFLITE files, by TensorFlow Lite.
 extern const struct engine engine_tflite;
+// XGBoost's models in JSON and UBJSON.
+extern const struct engine engine_xgboost;
 
 // A prepared form that cannot be used never fails a load: the file itself is loaded then, and
 // `not_prepared` says why.

@@ -2,8 +2,11 @@
 
 #include "model_runtime/model_file.h"
 
+#include "model_runtime/xgboost_file.h"
+
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -33,9 +36,8 @@
     "ONNX: "                                                                                       \
     "optimum-cli export onnx --model FOLDER_OR_NAME out/" PAGE
 #define XGBOOST                                                                                    \
-    "an XGBoost model. Export it to ONNX: "                                                        \
-    "onnxmltools.convert_xgboost(model, initial_types=[(\"input\", FloatTensorType([None, "        \
-    "N]))])" PAGE
+    "an XGBoost model in its older binary form, which is read unchecked. Save it again: "          \
+    "booster.save_model(\"model.ubj\")" PAGE
 
 static const struct {
     const char *ending;
@@ -57,7 +59,6 @@ static const struct {
     {".gguf", GGUF},
     {".ggml", GGUF},
     {".bst", XGBOOST},
-    {".ubj", XGBOOST},
 };
 
 static bool ends_with(const char *text, const char *ending)
@@ -74,7 +75,19 @@ static const char *base_name(const char *path)
 
 bool model_file_is_model(const char *name)
 {
-    return ends_with(name, ".onnx") || ends_with(name, ".ort") || ends_with(name, ".tflite");
+    return ends_with(name, ".onnx") || ends_with(name, ".ort") || ends_with(name, ".tflite") ||
+           ends_with(name, ".ubj");
+}
+
+bool model_file_is_xgboost(const char *name)
+{
+    return ends_with(name, ".ubj") || ends_with(name, ".json");
+}
+
+bool model_file_holds_model(int dir, const char *path)
+{
+    return model_file_is_xgboost(path) ? xgboost_file_is_model(dir, path)
+                                       : model_file_is_model(path);
 }
 
 const char *model_file_refusal(const char *path)
@@ -136,7 +149,7 @@ struct search {
 
 static void search_entry(struct search *search, const char *path)
 {
-    if (model_file_is_model(path)) {
+    if (model_file_holds_model(AT_FDCWD, path)) {
         if (search->count++ == 0)
             (void) snprintf(search->found, sizeof search->found, "%s", path);
         else
@@ -186,7 +199,8 @@ static int use_only(const char *root, const char *layers, char ret_path[PATH_MAX
         return refuse(search.refused, model_file_refusal(search.refused), err);
     return error_set(
         err, -ENOENT,
-        "there is no model: %s holds no .onnx, .ort or .tflite file, and MODEL_PATH is not set",
+        "there is no model: %s holds no .onnx, .ort, .tflite or .ubj file and no XGBoost model in "
+        "JSON, and MODEL_PATH is not set",
         root);
 }
 
@@ -204,7 +218,8 @@ int model_file_find(const struct model_place *place, char ret_path[PATH_MAX], st
         bool fits = snprintf(path, sizeof path, "%s%s%s", is_absolute ? "" : root,
                              is_absolute ? "" : "/", handler) < (int) sizeof path;
         // Any other handler ("bootstrap", "app.handler") says nothing about the model.
-        if (fits && (model_file_is_model(handler) || model_file_refusal(handler) != NULL))
+        if (fits && (model_file_is_model(handler) || model_file_is_xgboost(handler) ||
+                     model_file_refusal(handler) != NULL))
             return use_named(path, "the handler", ret_path, err);
     }
     return use_only(root, place->layers_root, ret_path, err);

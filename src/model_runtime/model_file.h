@@ -25,8 +25,15 @@ struct model_place {
 int model_file_find(const struct model_place *place, char ret_path[PATH_MAX],
                     struct error *err) MUST_CHECK;
 
-// By the name alone: a file that lamina-model loads (.onnx, .ort, .tflite).
+// By the name alone: a file that lamina-model loads (.onnx, .ort, .tflite, .ubj).
 bool model_file_is_model(const char *name) MUST_CHECK;
+
+// By the name alone: an XGBoost model if it is a model (.ubj, .json).
+bool model_file_is_xgboost(const char *name) MUST_CHECK;
+
+// By the name, and of what may be an XGBoost model by its content too: many files that end in .json are none. `path`
+// is relative to `dir` (AT_FDCWD).
+bool model_file_holds_model(int dir, const char *path) MUST_CHECK;
 
 // What to tell the owner of a file whose name says that it holds a model in another format: what it
 // is, the line that exports it, the page. NULL: not such a name. A directory is a SavedModel when

@@ -3,9 +3,7 @@
 // onnx_library: ONNX Runtime's shared library, opened at run time.
 //
 // lamina-model is not linked with it: the same program serves a sandbox that shows the library at
-// $LAMINA_ONNXRUNTIME and a zip that carries its own. Looked for, first found first taken:
-// $LAMINA_ONNXRUNTIME; libonnxruntime.so and libonnxruntime.so.1 beside the program and in lib/
-// beside it; /var/task/lib; /opt/lib; /opt. When $LAMINA_ONNXRUNTIME is set only that is tried.
+// $LAMINA_ONNXRUNTIME and a zip that carries its own. Where it is looked for: engine_library.h.
 //
 // The C interface only grows, so version 17 of it is asked for: what we use is all in there, and
 // libraries from 1.17 on work.

@@ -4,8 +4,7 @@
 //
 // The interface is declared here, as function pointers, since its headers come with the library only, and building
 // Lamina must not need either. All types are opaque; numbers are those of tensorflow/lite/c/c_api_types.h, which are
-// fixed for ever by the file format. Looked for: $LAMINA_TFLITE when it is set, and only that; libtensorflowlite_c.so
-// beside the program and in lib/ beside it; /opt/lamina/lib; /var/task/lib; /opt/lib.
+// fixed for ever by the file format. Where it is looked for: engine_library.h.
 
 #ifndef LAMINA_MODEL_RUNTIME_TFLITE_LIBRARY_H
 #define LAMINA_MODEL_RUNTIME_TFLITE_LIBRARY_H

@@ -11,7 +11,7 @@
 
 int package_name(const char *path, char ret_name[65], struct error *err)
 {
-    static const char *const extensions[] = {".zip", ".onnx", ".ort", ".tflite"};
+    static const char *const extensions[] = {".zip", ".onnx", ".ort", ".tflite", ".ubj", ".json"};
     struct str text = str_of(path);
     char name[FUNCTION_NAME_MAX + 1];
     size_t size = 0;

@@ -48,14 +48,37 @@ static int measure_extra(const char *path, struct package *package, struct error
     return 0;
 }
 
+enum engine { ENGINE_ONNX, ENGINE_TFLITE, ENGINE_XGBOOST, ENGINE_NONE };
+
+static enum engine engine_of_library(const char *path)
+{
+    static const struct {
+        const char *prefix;
+        enum engine engine;
+    } known[] = {
+        {"liblamina", ENGINE_NONE},     {"libtensorflowlite", ENGINE_TFLITE},
+        {"libxgboost", ENGINE_XGBOOST}, {"libdmlc", ENGINE_XGBOOST},
+        {"libgomp", ENGINE_XGBOOST},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (strncmp(path, known[i].prefix, strlen(known[i].prefix)) == 0)
+            return known[i].engine;
+    return ENGINE_ONNX;
+}
+
+static enum engine engine_of_model(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    if (dot != NULL && strcasecmp(dot, ".tflite") == 0)
+        return ENGINE_TFLITE;
+    return model_file_is_xgboost(name) ? ENGINE_XGBOOST : ENGINE_ONNX;
+}
+
 // Of the sandbox's libraries a package takes those of its model's engine: 46 MB and 4 MB that nobody
 // else would load.
 static bool is_engine_of(const void *handler, const char *path)
 {
-    const char *dot = strrchr(handler, '.');
-    bool is_tflite = dot != NULL && strcasecmp(dot, ".tflite") == 0;
-    return strncmp(path, "liblamina", 9) != 0 &&
-           (strncmp(path, "libtensorflowlite", 17) == 0) == is_tflite;
+    return engine_of_library(path) == engine_of_model(handler);
 }
 
 static int list_libraries(int dir, const char *path, const struct package *package,
@@ -118,7 +141,7 @@ static int open_uri(const char *path, struct package *package, struct error *err
     const char *name = strrchr(path, '/') + 1;
 
     package->kind = PACKAGE_MODEL;
-    if (model_file_is_model(name))
+    if (model_file_is_model(name) || model_file_is_xgboost(name))
         return str_copy(str_of(name), package->handler, sizeof package->handler) < 0
                    ? error_set(err, -ENAMETOOLONG, "the model's file name is too long")
                    : 0;

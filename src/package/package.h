@@ -5,7 +5,7 @@
 // This is the front door of src/package; zip.h writes archives, strategy.h compares sizes with
 // what AWS allows.
 //
-//   a model file (.onnx, .ort)   bootstrap (lamina-model), the model, and its external data when
+//   a model file (.onnx, ...)    bootstrap (lamina-model), the model, and its external data when
 //                                it lies beside it as NAME.data or NAME_data, and a warm_up.json
 //                                that lies beside it; Handler is the model's file name
 //   a directory                  every file and inner symbolic link below it, sorted by name;

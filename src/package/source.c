@@ -108,14 +108,14 @@ static int list_model(const char *path, const struct stat *st, struct package *p
 }
 
 // The only model at the top of a directory that has no bootstrap, or NULL.
-static const struct file_entry *find_only_model(const struct file_list *list)
+static const struct file_entry *find_only_model(int dir, const struct file_list *list)
 {
     const struct file_entry *found = NULL;
 
     for (size_t i = 0; i < list->count; i++) {
         const struct file_entry *entry = &list->entries[i];
         if (entry->kind != FILE_REGULAR || strchr(entry->path, '/') != NULL ||
-            !model_file_is_model(entry->path))
+            !model_file_holds_model(dir, entry->path))
             continue;
         if (found != NULL)
             return NULL;
@@ -145,7 +145,7 @@ static int list_directory(const char *path, struct package *package, struct file
     if (bootstrap != NULL && bootstrap->kind == FILE_REGULAR && !bootstrap->is_executable)
         return error_set(err, -EINVAL, "'%s/bootstrap' is not executable (chmod +x %s/bootstrap)",
                          path, path);
-    const struct file_entry *model = bootstrap == NULL ? find_only_model(list) : NULL;
+    const struct file_entry *model = bootstrap == NULL ? find_only_model(dir, list) : NULL;
     if (model != NULL) {
         package->model_bytes = list->bytes;
         r = take_handler(package, model->path, err);
@@ -212,7 +212,7 @@ int source_open(const char *path, struct package *package, struct source *source
         return error_set(err, -EINVAL, "'%s' is neither a file nor a directory", path);
     if (st.st_size == 0)
         return error_set(err, -EINVAL, "'%s' is empty", path);
-    if (model_file_is_model(path))
+    if (model_file_holds_model(AT_FDCWD, path))
         return list_model(path, &st, package, &source->list, &source->dir, err);
     if (is_zip_file(fd, path)) {
         r = measure_zip(fd, path, &st, package, err);
@@ -220,7 +220,13 @@ int source_open(const char *path, struct package *package, struct source *source
             source->zip = TAKE_FD(fd);
         return r;
     }
+    if (model_file_is_xgboost(path))
+        return error_set(err, -EINVAL,
+                         "'%s' is not an XGBoost model: it is no object with \"learner\" in it, as "
+                         "booster.save_model(\"model.ubj\") and (\"model.json\") write them",
+                         path);
     return error_set(err, -EINVAL,
-                     "'%s' is not a model (.onnx, .ort, .tflite), a zip archive or a directory",
+                     "'%s' is not a model (.onnx, .ort, .tflite, .ubj, .json of XGBoost), a zip "
+                     "archive or a directory",
                      path);
 }

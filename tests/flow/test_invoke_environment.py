@@ -62,7 +62,7 @@ def test_as_many_variables_as_4_kb_hold_are_all_there(service, client):
 
 def test_nothing_of_the_service_s_own_environment_is_there(service, client, name):
     env = ask(client, name, "env")
-    known = ("AWS_", "LAMBDA_", "LAMINA_ONNXRUNTIME", "LANG", "LD_LIBRARY_PATH", "MINE", "PATH", "TZ", "_HANDLER",
+    known = ("AWS_", "LAMBDA_", "LAMINA_ONNXRUNTIME", "LAMINA_XGBOOST", "LANG", "LD_LIBRARY_PATH", "MINE", "PATH", "TZ", "_HANDLER",
              "LC_CTYPE")  # Python sets the last one itself
     assert [key for key in env if not key.startswith(known)] == []
     assert service.credentials["aws_secret_access_key"] not in json.dumps(env)

@@ -47,7 +47,7 @@ def test_by_path_by_handler_and_alone(build, tmp_path):
 def test_nothing_to_load(build, tmp_path):
     kind, message = init_error(build, LAMBDA_TASK_ROOT=str(tmp_path))
     assert kind == "Runtime.ModelNotFound"
-    assert "holds no .onnx, .ort or .tflite file, and MODEL_PATH is not set" in message
+    assert "holds no .onnx, .ort, .tflite or .ubj file" in message and "MODEL_PATH is not set" in message
     kind, message = init_error(build, LAMBDA_TASK_ROOT=str(tmp_path), _HANDLER="model.onnx")
     assert (kind, "the handler names" in message) == ("Runtime.ModelNotFound", True)
     kind, message = init_error(build, str(tmp_path / "gone.onnx"))

@@ -56,7 +56,7 @@ static void by_handler_by_path_and_alone(void **state)
 {
     char elsewhere[PATH_MAX];
     put("bootstrap");
-    assert_not_found(NULL, "bootstrap", -ENOENT, "no .onnx, .ort or .tflite file");
+    assert_not_found(NULL, "bootstrap", -ENOENT, "no .onnx, .ort, .tflite or .ubj file");
     assert_int_equal(mkdirat(root_fd, "models", 0755), 0);
     put("models/a.onnx");
     assert_found(NULL, NULL, "models/a.onnx");
@@ -80,12 +80,17 @@ static void other_formats_are_refused_with_the_way_out(void **state)
     static const struct {
         const char *name, *part;
     } rows[] = {
-        {"net.pt", "torch.onnx.export("},     {"net.PTH", "torch.onnx.export("},
-        {"pytorch_model.bin", "torch.onnx"},  {"model.pkl", "skl2onnx.to_onnx("},
-        {"m.joblib", "skl2onnx.to_onnx("},    {"model.safetensors", "optimum-cli export onnx"},
-        {"llama.gguf", "optimum-cli export"}, {"m.h5", "format=\"onnx\""},
-        {"m.keras", "format=\"onnx\""},       {"saved_model.pb", "--saved-model"},
-        {"m.ubj", "convert_xgboost"},
+        {"net.pt", "torch.onnx.export("},
+        {"net.PTH", "torch.onnx.export("},
+        {"pytorch_model.bin", "torch.onnx"},
+        {"model.pkl", "skl2onnx.to_onnx("},
+        {"m.joblib", "skl2onnx.to_onnx("},
+        {"model.safetensors", "optimum-cli export onnx"},
+        {"llama.gguf", "optimum-cli export"},
+        {"m.h5", "format=\"onnx\""},
+        {"m.keras", "format=\"onnx\""},
+        {"saved_model.pb", "--saved-model"},
+        {"m.bst", "save_model("},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         put(rows[i].name);
@@ -122,6 +127,31 @@ static void a_model_beside_other_files_wins(void **state)
     assert_found(NULL, "bootstrap", "model.onnx");
 }
 
+static void put_text(const char *name, const char *text)
+{
+    int fd = openat(root_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static void an_xgboost_model_is_told_by_its_content(void **state)
+{
+    put_text("config.json", "{\"learner\":1}");
+    put_text("warm_up.json", "{\"inputs\":[]}");
+    assert_not_found(NULL, "bootstrap", -ENOENT, "no XGBoost model in JSON");
+    put_text("trees.json", "{\"learner\":{}}");
+    assert_found(NULL, "bootstrap", "trees.json");
+    assert_found(NULL, "trees.json", "trees.json");
+    assert_found(NULL, "config.json", "config.json"); // named: what is wrong with it, loading tells
+    put_text("more.ubj", "{U\7learner{");
+    assert_not_found(NULL, "bootstrap", -ENOENT, "2 model files");
+    put_text("more.ubj", "none");
+    assert_found(NULL, "bootstrap", "trees.json");
+    assert_true(model_file_is_model("m.ubj") && !model_file_is_model("m.json"));
+    assert_true(model_file_is_xgboost("m.UBJ") && model_file_is_xgboost("m.json"));
+    assert_false(model_file_is_xgboost("m.onnx"));
+}
+
 static void threads_follow_the_share(void **state)
 {
     static const struct {
@@ -147,6 +177,8 @@ int main(void)
                                         remove_root),
         cmocka_unit_test_setup_teardown(a_saved_model_folder_is_refused, make_root, remove_root),
         cmocka_unit_test_setup_teardown(a_model_beside_other_files_wins, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(an_xgboost_model_is_told_by_its_content, make_root,
+                                        remove_root),
         cmocka_unit_test(threads_follow_the_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,9 +198,11 @@ static void fetched(void *arg, struct fetch_result *result)
         background->why = background->model.err.text;
         background->why_code = model_reason_code(result);
     } else {
-        log_info("model.fetched", "function=%s bytes=%llu fetched=%llu ms=%llu", background->name,
-                 (unsigned long long) result->bytes, (unsigned long long) result->fetched_bytes,
-                 (unsigned long long) result->took_us / 1000);
+        log_info("model.fetched", "function=%s bytes=%llu fetched=%llu ms=%llu network_ms=%llu",
+                 background->name, (unsigned long long) result->bytes,
+                 (unsigned long long) result->fetched_bytes,
+                 (unsigned long long) result->took_us / 1000,
+                 (unsigned long long) result->network_us / 1000);
     }
     commit(background);
 }

@@ -3,6 +3,7 @@
 #include "aws/checksum.h"
 
 #include "base/base64.h"
+#include "base/crc32c.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -66,95 +67,52 @@ bool checksum_is_crc(enum checksum_kind kind)
     return kinds[kind].polynomial != 0;
 }
 
-// ---- CRCs by tables of eight bytes at a time ("slicing by 8"); zlib's own does CRC32
+// ---- CRC64 by tables of eight bytes at a time ("slicing by 8"); zlib's own does CRC32
 
 #define SLICES 8
 
-struct tables {
-    uint64_t slices[SLICES][256];
-};
+static uint64_t crc64_slices[SLICES][256];
+static pthread_once_t crc64_once = PTHREAD_ONCE_INIT;
 
-static struct tables crc32c_tables, crc64_tables;
-static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
-
-static void tables_fill(struct tables *tables, uint64_t polynomial)
+static void crc64_fill(void)
 {
     for (unsigned byte = 0; byte < 256; byte++) {
         uint64_t crc = byte;
         for (int bit = 0; bit < 8; bit++)
-            crc = crc & 1 ? (crc >> 1) ^ polynomial : crc >> 1;
-        tables->slices[0][byte] = crc;
+            crc = crc & 1 ? (crc >> 1) ^ CRC64NVME_POLYNOMIAL : crc >> 1;
+        crc64_slices[0][byte] = crc;
     }
     for (unsigned byte = 0; byte < 256; byte++)
         for (int slice = 1; slice < SLICES; slice++) {
-            uint64_t before = tables->slices[slice - 1][byte];
-            tables->slices[slice][byte] = (before >> 8) ^ tables->slices[0][before & 0xff];
+            uint64_t before = crc64_slices[slice - 1][byte];
+            crc64_slices[slice][byte] = (before >> 8) ^ crc64_slices[0][before & 0xff];
         }
 }
 
-static void tables_make(void)
-{
-    tables_fill(&crc32c_tables, CRC32C_POLYNOMIAL);
-    tables_fill(&crc64_tables, CRC64NVME_POLYNOMIAL);
-}
-
-static uint64_t crc_tables_update(const struct tables *tables, uint64_t crc, const uint8_t *data,
-                                  size_t size)
+static uint64_t crc64_update(uint64_t crc, const uint8_t *data, size_t size)
 {
     for (; size >= SLICES; size -= SLICES, data += SLICES) {
         uint64_t word;
         memcpy(&word, data,
                sizeof(word)); // x86-64 is little-endian, as the reflected form wants it
         word ^= crc;
-        crc = tables->slices[7][word & 0xff] ^ tables->slices[6][(word >> 8) & 0xff] ^
-              tables->slices[5][(word >> 16) & 0xff] ^ tables->slices[4][(word >> 24) & 0xff] ^
-              tables->slices[3][(word >> 32) & 0xff] ^ tables->slices[2][(word >> 40) & 0xff] ^
-              tables->slices[1][(word >> 48) & 0xff] ^ tables->slices[0][word >> 56];
+        crc = crc64_slices[7][word & 0xff] ^ crc64_slices[6][(word >> 8) & 0xff] ^
+              crc64_slices[5][(word >> 16) & 0xff] ^ crc64_slices[4][(word >> 24) & 0xff] ^
+              crc64_slices[3][(word >> 32) & 0xff] ^ crc64_slices[2][(word >> 40) & 0xff] ^
+              crc64_slices[1][(word >> 48) & 0xff] ^ crc64_slices[0][word >> 56];
     }
     for (; size > 0; size--, data++)
-        crc = (crc >> 8) ^ tables->slices[0][(crc ^ *data) & 0xff];
+        crc = (crc >> 8) ^ crc64_slices[0][(crc ^ *data) & 0xff];
     return crc;
-}
-
-// The processor's own instruction, where it has one: ten times the tables' speed.
-#ifdef __x86_64__
-__attribute__((target("sse4.2"))) static uint64_t crc32c_hardware(uint64_t crc, const uint8_t *data,
-                                                                  size_t size)
-{
-    for (; size >= 8; size -= 8, data += 8) {
-        uint64_t word;
-        memcpy(&word, data, sizeof(word));
-        crc = __builtin_ia32_crc32di(crc, word);
-    }
-    for (; size > 0; size--, data++)
-        crc = __builtin_ia32_crc32qi((uint32_t) crc, *data);
-    return crc;
-}
-#endif
-
-static uint64_t crc32c_update(uint64_t crc, const uint8_t *data, size_t size)
-{
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("sse4.2"))
-        return crc32c_hardware(crc, data, size);
-#endif
-    return crc_tables_update(&crc32c_tables, crc, data, size);
-}
-
-static uint64_t crc_mask(enum checksum_kind kind)
-{
-    return kind == CHECKSUM_CRC64NVME ? UINT64_MAX : UINT32_MAX;
 }
 
 static uint64_t crc_update(enum checksum_kind kind, uint64_t crc, const void *data, size_t size)
 {
     if (kind == CHECKSUM_CRC32)
         return crc32_z(crc, data, size);
-    uint64_t mask = crc_mask(kind);
-    crc ^= mask;
-    crc = kind == CHECKSUM_CRC32C ? crc32c_update(crc, data, size)
-                                  : crc_tables_update(&crc64_tables, crc, data, size);
-    return crc ^ mask;
+    if (kind == CHECKSUM_CRC32C)
+        return crc32c((uint32_t) crc, data, size);
+    return ~crc64_update(~crc, data, size);
 }
 
 // ---- Joining: the left CRC is moved by the right one's length of zero bytes
@@ -207,7 +165,7 @@ void checksum_init(struct checksum_stream *stream, enum checksum_kind kind)
     *stream = (struct checksum_stream){.kind = kind};
     const EVP_MD *digest = message_digest(kind);
     if (!digest) {
-        pthread_once(&tables_once, tables_make);
+        pthread_once(&crc64_once, crc64_fill);
         return;
     }
     stream->context = EVP_MD_CTX_new();

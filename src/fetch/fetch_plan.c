@@ -295,6 +295,7 @@ static int fetch_one(struct run *run, struct fetch_file *file, struct error *err
         return r;
     run->partials[run->partial_count++] = downloaded.partial;
     run->result->fetched_bytes += downloaded.fetched_bytes;
+    run->result->network_us += downloaded.network_us;
     return store_batch_file(run->batch, str_of(file->path), downloaded.file, false, 0, err);
 }
 
@@ -351,7 +352,9 @@ int fetch_plan_run(struct fetch_plan *plan, struct store *store, const atomic_bo
     if (!run.batch)
         free(run.partials);
     store_batch_free(run.batch);
-    return r;
+    // The store speaks of its own files, the network of the object.
+    bool is_named = str_has_prefix(str_of(err->text), STR("s3://"));
+    return r < 0 && !is_named ? error_wrap(err, r, "%s", plan->uri) : r;
 }
 
 // ---- What a tree holds

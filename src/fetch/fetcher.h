@@ -100,7 +100,9 @@ struct fetch_result {
     bool is_in_place;          // and it stays there: no tree, no digest, no mark
     char name[S3_KEY_MAX + 1]; // path of the model in the tree; "": several files and none is it
     uint64_t fetched_bytes;    // over the network, for this flight
-    uint64_t took_us;          // from fetcher_start
+    uint64_t
+        network_us;   // of took_us: until all of that was here and digested; the rest is the disk's
+    uint64_t took_us; // from fetcher_start
     // Keeps tree and links; the receiver takes it (sets it to NULL) and calls store_unpin when the
     // registry has committed.
     struct store_pin *pin;

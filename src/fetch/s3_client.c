@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define CONNECT_TIMEOUT_MS 10000L
-#define RECEIVE_BUFFER_BYTES (256L * 1024)
+#define RECEIVE_BUFFER_BYTES (128L * 1024)
 #define LIST_PAGE_MAX 1000
 #define TRIES_MAX 4
 #define TRY_PAUSE_US 25000U // doubled each time
@@ -103,12 +103,24 @@ static bool is_object(const struct s3_exchange *exchange)
     return exchange->sink && (exchange->answer.status == 200 || exchange->answer.status == 206);
 }
 
+// Of an error the first words are kept, and the rest of a short one is read, so that the connection is good for the next try.
+static int error_body(struct s3_exchange *exchange, const char *data, size_t size)
+{
+    size_t had = exchange->body.size, room = had < S3_ERROR_MAX ? S3_ERROR_MAX - had : 0;
+    exchange->error_bytes += size;
+    if (exchange->error_bytes > S3_ERROR_READ_MAX)
+        return -EMSGSIZE;
+    return buf_append(&exchange->body, data, size < room ? size : room);
+}
+
 static size_t on_body(char *data, size_t item_size, size_t count, void *arg)
 {
     struct s3_exchange *exchange = arg;
     size_t size = item_size * count;
+    bool is_good = exchange->answer.status == 200 || exchange->answer.status == 206;
     int r = is_object(exchange) ? exchange->sink(exchange->arg, data, size)
-                                : buf_append(&exchange->body, data, size);
+            : is_good           ? buf_append(&exchange->body, data, size)
+                                : error_body(exchange, data, size);
     if (r >= 0)
         return size;
     exchange->sink_code = r;
@@ -320,6 +332,7 @@ int s3_exchange_begin(struct s3_exchange *exchange, struct error *err)
     exchange->answer = (struct s3_answer){0};
     exchange->sink_code = 0;
     exchange->is_refused = false;
+    exchange->error_bytes = 0;
     exchange->curl_text[0] = '\0';
     buf_clear(&exchange->body);
     int r = url_set(exchange, err);
@@ -410,7 +423,8 @@ static int refused(const struct s3_exchange *exchange, struct error *err)
 int s3_exchange_judge(struct s3_exchange *exchange, CURLcode code, struct error *err)
 {
     long status = exchange->answer.status;
-    if (code != CURLE_OK)
+    bool is_long = exchange->sink_code == -EMSGSIZE && exchange->error_bytes > S3_ERROR_READ_MAX;
+    if (code != CURLE_OK && !is_long)
         return transport_failed(exchange, code, err);
     return status == 200 || status == 206 ? 0 : refused(exchange, err);
 }

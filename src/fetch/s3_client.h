@@ -33,7 +33,10 @@
 #include <stdint.h>
 
 #define S3_MARK_MAX 300
-#define S3_BODY_MAX ((size_t) 4 << 20) // of an error or a page of a list
+#define S3_BODY_MAX ((size_t) 4 << 20)   // of a page of a list
+#define S3_ERROR_MAX ((size_t) 16 << 10) // of an error: what is kept of it
+#define S3_ERROR_READ_MAX                                                                          \
+    ((uint64_t) 64 << 10) // and what is read of it before the connection is given up
 #define S3_REDIRECTS_MAX 3
 #define S3_SPEED_MIN                                                                               \
     1000L // bytes a second; less for the origin's stall_s: the connection is given up
@@ -79,6 +82,7 @@ struct s3_exchange {
     struct s3_answer answer;
     struct buf body;
     int sink_code;
+    uint64_t error_bytes;
     bool is_refused; // the address was a forbidden one
     char curl_text[CURL_ERROR_SIZE];
 };

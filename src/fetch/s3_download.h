@@ -8,8 +8,8 @@
 //     digest    ======>                             a second thread, in order behind the network,
 //                                                   out of the page cache
 //
-// Bytes go from curl's buffer to the partial file (store/partial.h) at once: memory is the buffers of
-// the connections, whatever the object's size. Every range names the ETag that the HEAD had
+// Bytes go to the partial file (store/partial.h) in blocks of DOWNLOAD_BLOCK_BYTES: memory is one block and one buffer a
+// connection, 9 MiB at most, whatever the object's size. Every range names the ETag that the HEAD had
 // (If-Match), so that two contents never mix. A range that breaks off goes on where it was, five times
 // at most and ever later; what is there survives a kill -9 and is not asked for again.
 //
@@ -32,7 +32,10 @@
 
 #define DOWNLOAD_RANGE_BYTES (UINT64_C(8) << 20)
 #define DOWNLOAD_CONNECTIONS_FIRST 16
-#define DOWNLOAD_CONNECTIONS_MAX 32
+#define DOWNLOAD_CONNECTIONS_MAX 24
+// Larger ones would be mapped by larger pages, and cost twice the time in a virtual machine whose free memory is given back to
+// its host in blocks of 2 MiB.
+#define DOWNLOAD_BLOCK_BYTES ((size_t) 256 << 10)
 #define DOWNLOAD_TRIES_MAX 6
 #define DOWNLOAD_PAUSE_MS 50 // before the second try; twice as long each time
 
@@ -48,6 +51,7 @@ struct s3_downloaded {
     struct store_partial *partial; // to be dropped after the batch's commit, or freed to keep it
     struct digest digest;
     uint64_t fetched_bytes; // that came over the network now
+    uint64_t network_us;    // until all of it was here and digested
 };
 
 int s3_download(const struct s3_download_spec *spec, struct s3_downloaded *ret_downloaded,

@@ -3,6 +3,7 @@
 #include "store/partial.h"
 
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/fd.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -16,9 +17,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
-#define MAGIC UINT64_C(0x31706d616e696d61)
+#define MAGIC UINT64_C(0x32706d616e696d61)
 #define MARK_DONE UINT32_C(0x656e6f64)
 #define CHECK_BLOCK ((size_t) 256 * 1024)
 #define NAME_SIZE (DIGEST_HEX_SIZE + 4)
@@ -87,13 +87,13 @@ static int crc_of_range(const struct store_partial *partial, size_t range, void 
                         uint32_t *ret_crc)
 {
     uint64_t at = range * partial->range_bytes, end = at + range_size(partial, range);
-    uint32_t crc = (uint32_t) crc32(0, NULL, 0);
+    uint32_t crc = 0;
     while (at < end) {
         size_t want = end - at < CHECK_BLOCK ? (size_t) (end - at) : CHECK_BLOCK;
         ssize_t n = pread(partial->data, block, want, (off_t) at);
         if (n <= 0)
             return n < 0 ? -errno : -EIO;
-        crc = (uint32_t) crc32(crc, block, (uInt) n);
+        crc = crc32c(crc, block, (size_t) n);
         at += (uint64_t) n;
     }
     *ret_crc = crc;

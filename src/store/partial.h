@@ -4,7 +4,7 @@
 // not make come twice.
 //
 //     DIR/partial/<key>       the bytes so far, with holes
-//     DIR/partial/<key>.map   which ranges are there, each with the CRC-32 of its bytes
+//     DIR/partial/<key>.map   which ranges are there, each with the CRC-32C of its bytes
 //
 // Nothing is synced while it grows: after a kill -9 the kernel still has all of it, and after a power
 // cut the CRCs tell which ranges reached the disk. What is opened again is read once and checked.
@@ -43,7 +43,7 @@ int store_partial_fd(const struct store_partial *partial); // borrowed, for prea
 
 int store_partial_write(struct store_partial *partial, uint64_t offset, const void *data,
                         size_t size, struct error *err) MUST_CHECK;
-// All bytes of the range were written; `crc` is zlib's crc32 of them.
+// All bytes of the range were written; `crc` is their crc32c (base/crc32c.h).
 int store_partial_mark(struct store_partial *partial, size_t range, uint32_t crc,
                        struct error *err) MUST_CHECK;
 

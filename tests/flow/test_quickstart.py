@@ -70,7 +70,8 @@ def test_it_shows_what_it_promises_and_leaves_nothing(build, place):
     for phase in ("queue", "sandbox", "fetch", "load", "warm", "first_answer", "total"):
         assert re.search(r"^ +%s +[0-9.]+$" % phase, text, re.MULTILINE), phase
     assert re.search(r"memory of the instance: \S+ \S+, of them its own: \S+ \S+", text)
-    assert re.search(r"^ +package +measured", text, re.MULTILINE)
+    for strategy in ("package", "layer", "s3"):
+        assert re.search(r"^ +%s +measured" % strategy, text, re.MULTILINE), strategy
     assert len(re.findall(r"^   build/lamina ", text[text.index("Next:"):], re.MULTILINE)) == 3
     assert_nothing_left(place)
 

@@ -4,13 +4,13 @@
 
 #include "unit.h"
 
+#include "base/crc32c.h"
 #include "base/mem.h"
 #include "store/partial.h"
 #include "store_bench.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 #define RANGE 8
 
@@ -43,7 +43,7 @@ static void fill(struct store_partial *partial, size_t range)
     size_t at = range * RANGE, size = sizeof(content) - 1 - at;
     size = size < RANGE ? size : RANGE;
     OK(store_partial_write(partial, at, content + at, size, &err));
-    uint32_t crc = (uint32_t) crc32(0, (const Bytef *) content + at, (uInt) size);
+    uint32_t crc = crc32c(0, content + at, size);
     OK(store_partial_mark(partial, range, crc, &err));
 }
 

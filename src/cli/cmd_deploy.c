@@ -280,11 +280,11 @@ const struct command cmd_deploy = {
     .usage = "PATH|s3://URI [--name NAME] [--memory MB] [--timeout S]",
     .summary = "Makes a function of a model file, a zip or a directory, or updates it",
     .details =
-        "A model file (.onnx, .ort, .tflite) is zipped with Lamina's built-in runtime. A directory or a "
-        "zip\n"
-        "needs an executable 'bootstrap' at its top, or one model. A function that exists gets\n"
-        "the new code, and only the settings that are said. What AWS would refuse is refused\n"
-        "before anything is sent, unless the service runs with --aws-limits warn or off.\n\n"
+        "A model file (.onnx, .ort, .tflite, .ubj or .json of XGBoost) is zipped with Lamina's\n"
+        "built-in runtime. A directory or a zip needs an executable 'bootstrap' at its top, or one\n"
+        "model. A function that exists gets the new code, and only the settings that are said. What\n"
+        "AWS would refuse is refused before anything is sent, unless the service runs with\n"
+        "--aws-limits warn or off.\n\n"
         "With --runtime python3.x a directory's requirements.txt is installed by pip into the\n"
         "package (pip's own settings count: PIP_INDEX_URL, PIP_FIND_LINKS ...).\n\n"
         "s3://BUCKET/KEY (or a prefix that ends in /) makes a function of the runtime alone, which finds\n"

@@ -19,7 +19,7 @@
 static const struct option_spec options[] = {
     {.name = "lean",
      .kind = OPTION_FLAG,
-     .help = "leave ONNX Runtime out: for Lamina only, whose sandbox has it"},
+     .help = "leave the engine out: for Lamina only, whose sandbox has it"},
     {.name = "no-limits", .kind = OPTION_FLAG, .help = "write it even if AWS would refuse it"},
     {.name = "dry-run", .kind = OPTION_FLAG, .help = "only count the bytes"},
     {0},
@@ -194,7 +194,7 @@ const struct command cmd_package = {
     .usage = "PATH [FILE.zip|-]",
     .summary = "Writes the zip of a model or a directory, which also runs on AWS",
     .details =
-        "Of a model file: bootstrap (Lamina's runtime), the model and libonnxruntime. Default\n"
+        "Of a model file: bootstrap (Lamina's runtime), the model and its engine. Default\n"
         "file: NAME.zip here. When AWS would refuse the zip, nothing is written and every\n"
         "limit is named with the bytes that are too many. Needs no service.",
     .options = options,

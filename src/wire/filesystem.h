@@ -30,13 +30,15 @@ enum {
 #define SPAWN_FILESYSTEM_NO_USER UINT32_MAX
 
 enum spawn_filesystem_flags {
-    SPAWN_FILESYSTEM_RO = 1u << 0,        // a row: may only be read. A use: read-only, whatever the row says
+    SPAWN_FILESYSTEM_RO =
+        1u << 0, // a row: may only be read. A use: read-only, whatever the row says
     SPAWN_FILESYSTEM_IMMUTABLE = 1u << 1, // a row: files never change once they are there
     SPAWN_FILESYSTEM_CREATE = 1u << 2,    // a use: make what is missing of root, as create_* say
     // A row: it has no uid= and gid=. The mount's own identity counts (what sshfs logs in as); a use that asks for a user
     // is refused (EOPNOTSUPP).
     SPAWN_FILESYSTEM_OWN_IDENTITY = 1u << 3,
-    SPAWN_FILESYSTEM_FOREIGN = 1u << 4, // a row: mount=, over FUSE: stat is a hint, times may be whole seconds
+    SPAWN_FILESYSTEM_FOREIGN =
+        1u << 4, // a row: mount=, over FUSE: stat is a hint, times may be whole seconds
 };
 
 // What an instance, or a look at a file, asks for. All zero: no file system.
@@ -44,21 +46,26 @@ enum spawn_filesystem_flags {
 // A uid or gid must be the row's, or within the row's uids= or gids=; else it is refused (EPERM). Never 0.
 struct spawn_filesystem_use {
     char filesystem_id[SPAWN_FILESYSTEM_ID_SIZE]; // "fs-...", as the file names it
-    char root[SPAWN_FILESYSTEM_ROOT_SIZE]; // "a/b/c/d", without leading slash; empty: the file system's root
-    char name[SPAWN_FILESYSTEM_NAME_SIZE]; // [a-zA-Z0-9_.-]+, not "." or "..": it is at /mnt/<name>. A file's: empty
-    uint32_t flags;                        // RO, CREATE
-    uint32_t uid, gid;                     // both SPAWN_FILESYSTEM_NO_USER, or neither
-    uint32_t create_uid, create_gid;       // with CREATE, else 0: who owns each directory that is made; not 0
-    uint32_t create_mode;                  // with CREATE, else 0: permission bits, at most 0777
+    char root
+        [SPAWN_FILESYSTEM_ROOT_SIZE]; // "a/b/c/d", without leading slash; empty: the file system's root
+    char name
+        [SPAWN_FILESYSTEM_NAME_SIZE]; // [a-zA-Z0-9_.-]+, not "." or "..": it is at /mnt/<name>. A file's: empty
+    uint32_t flags;                   // RO, CREATE
+    uint32_t uid, gid;                // both SPAWN_FILESYSTEM_NO_USER, or neither
+    uint32_t create_uid,
+        create_gid;       // with CREATE, else 0: who owns each directory that is made; not 0
+    uint32_t create_mode; // with CREATE, else 0: permission bits, at most 0777
 };
 
 // AWS's error for an errno of step FILESYSTEM, or of a file.
 enum spawn_filesystem_failure {
     SPAWN_FILESYSTEM_WORKS = 0,
-    SPAWN_FILESYSTEM_MOUNT_FAILURE = 1, // EFSMountFailure: not there, not allowed, not what it must be
-    SPAWN_FILESYSTEM_CONNECTIVITY = 2,  // EFSMountConnectivity: its server cannot be reached or has vanished
-    SPAWN_FILESYSTEM_TIMEOUT = 3,       // EFSMountTimeout: no answer in time
-    SPAWN_FILESYSTEM_IO = 4,            // EFSIO: reading or writing failed
+    SPAWN_FILESYSTEM_MOUNT_FAILURE =
+        1, // EFSMountFailure: not there, not allowed, not what it must be
+    SPAWN_FILESYSTEM_CONNECTIVITY =
+        2, // EFSMountConnectivity: its server cannot be reached or has vanished
+    SPAWN_FILESYSTEM_TIMEOUT = 3, // EFSMountTimeout: no answer in time
+    SPAWN_FILESYSTEM_IO = 4,      // EFSIO: reading or writing failed
 };
 
 static inline enum spawn_filesystem_failure spawn_filesystem_failure(uint32_t error)
@@ -93,6 +100,12 @@ static inline const char *spawn_filesystem_reason(uint32_t error)
     switch (error) {
     case ENOENT:
         return "there is no such file or directory in it";
+    case ENOPKG:
+        return "the program that mounts it, or FUSE, is not installed";
+    case ECONNREFUSED:
+        return "the program that mounts it ended: its server cannot be reached, or refuses it (the "
+               "service's "
+               "log has its words)";
     case ENODEV:
         return "no such file system is named in the service's file systems file";
     case ENOTDIR:
@@ -105,7 +118,9 @@ static inline const char *spawn_filesystem_reason(uint32_t error)
     case EXDEV:
         return "a symbolic link or another mount is in the way";
     case EPERM:
-        return "its POSIX user is not among those that the file system's line allows";
+        return "it is not allowed: its POSIX user is none of those that the file system's line "
+               "allows, or "
+               "a symbolic link leads out";
     case EROFS:
         return "the file system is read-only: nothing can be made in it";
     case EACCES:

@@ -510,3 +510,212 @@ def test_a_bad_file_stops_the_start(build, clean):
     with Spawn(build, arguments=("--filesystems-file", str(clean.top / "none"))) as spawn:
         assert table(spawn) == []
         assert refused(spawn, DISK) == errno.ENODEV
+
+
+# ---- a real network file system, and what becomes of its server
+
+needs_sshfs = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (tools/deps check)")
+
+
+@pytest.fixture
+def server(clean):
+    with SshServer(clean.remote) as running:
+        clean.write(f"filesystem {REMOTE} mount={running.mount}")
+        yield running
+        running.go_on() if running.process.poll() is None else None
+    clean.write("")
+
+
+@pytest.fixture
+def far(build, clean, server):
+    """A service whose REMOTE is on the server."""
+    with Spawn(build, arguments=("--filesystems-file", str(clean.conf))) as service:
+        yield service
+
+
+def programs(spawn, name):
+    """Processes of this service with that name."""
+    return [pid for pid in children(spawn.process.pid)
+            if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == name]
+
+
+def mounts(pid):
+    """Of FUSE, in its mount namespace."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return pathlib.Path(f"/proc/{pid}/mountinfo").read_text().count(" - fuse")
+    return 0
+
+
+def begin(spawn, script, filesystem=REMOTE, **options):
+    """A START whose answer is not waited for."""
+    ident = spawn.new_id()
+    socket.send_fds(spawn.channel, [start_message(ident, spawn.script(script), env=PATH,
+                                                  filesystem=use(filesystem, **options))], [])
+    return ident
+
+
+def answer(spawn, ident):
+    """(step, error) of a START that failed."""
+    kind, _, body, _ = spawn.expect(ident, STARTED, START_FAILED)
+    assert kind == START_FAILED
+    return struct.unpack("=II", body)
+
+
+@needs_sshfs
+def test_over_sshfs(far, clean):
+    (clean.remote / "in").write_text("far\n")
+    assert shell(far, "cat /mnt/data/in; echo x > /mnt/data/out; mv /mnt/data/out /mnt/data/new; ls /mnt/data",
+                 REMOTE) == "far\nin\nnew\n"
+    assert (clean.remote / "new").read_text() == "x\n"
+    assert read(far, REMOTE, "in") == b"far\n"
+    assert look(far, REMOTE, "in")[1]["flags"] == 16
+    (clean.remote / "d").mkdir(mode=0o777)
+    assert shell(far, "ls -A /mnt/data; touch /mnt/data/x 2>&- || echo no", REMOTE, root="d", flags=USE_RO) == "no\n"
+    assert len(programs(far, "sshfs")) == 1
+
+
+@needs_sshfs
+def test_sshfs_cannot_map_users(far):
+    assert refused(far, REMOTE, user=(1000, 1000)) == errno.EOPNOTSUPP
+    assert refused(far, REMOTE, "x", create=(1000, 1000, 0o755)) == errno.EOPNOTSUPP
+
+
+@needs_sshfs
+def test_attacks_over_sshfs(far, clean):
+    for name, target in (("out", "../secret"), ("absolute", str(clean.top / "secret")), ("in", "f")):
+        (clean.remote / name).symlink_to(target)
+    (clean.remote / "f").write_text("f")
+    os.mkfifo(clean.remote / "pipe")
+    assert [look(far, REMOTE, name)[0] for name in ("out", "absolute", "in", "pipe")] == [
+        errno.EPERM, errno.EPERM, 0, errno.EINVAL]  # sshfs itself refuses links that lead out
+    said = attack(far, "filesystem", REMOTE)
+    assert {name: said[name] for name in ("nosuid", "nodev", "mknod char", "link out", "umount", "mkfifo", "socket")} == {
+        "nosuid": "ok", "nodev": "ok", "mknod char": "EPERM", "link out": "EXDEV", "umount": "EPERM", "mkfifo": "EACCES",
+        "socket": "EACCES"}
+
+
+@needs_sshfs
+def test_its_program_has_no_rights(far):
+    shell(far, "true", REMOTE)
+    program, = programs(far, "sshfs")
+    status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{program}/status").read_text().splitlines())
+    assert [status[name] for name in ("CapEff", "CapPrm", "CapBnd", "NoNewPrivs")] == ["0" * 16] * 3 + ["1"]
+    root = pathlib.Path(f"/proc/{program}/root")
+    assert os.listdir(root / "run") in ([], ["systemd"])
+    for line in pathlib.Path(f"/proc/{program}/mountinfo").read_text().splitlines():
+        assert line.split()[5].split(",")[0] == "ro", line
+
+
+@needs_sshfs
+def test_a_server_that_hangs_stops_nothing_else(far, server, clean):
+    (clean.remote / "f").write_text("x")
+    instance = far.start(far.script("echo up; read line; while true; do cat /mnt/data/f; done"), env=PATH,
+                         filesystem=use(REMOTE))
+    instance.wait_log("up")
+    program, = programs(far, "sshfs")
+    os.kill(program, signal.SIGSTOP)
+    hanging = [begin(far, "true"), begin(far, "true")]
+    file = File(far, REMOTE, "f", flags=FILE_READ)
+    for _ in range(3):  # meanwhile
+        assert shell(far, "echo well") == "well\n"
+        assert shell(far, "echo well", OTHER) == "well\n"
+    assert not [one for one in far.unread if one[1] in hanging]
+    assert [answer(far, ident) for ident in hanging] == [(16, errno.ETIMEDOUT)] * 2
+    assert file.looked()["error"] in (errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED)
+    file.close()
+    # What hung was aborted: the instance that was in there can be ended, and the next one has a new connection.
+    far.send(KILL, instance.id)
+    far.exit(instance)
+    assert shell(far, "cat /mnt/data/f", REMOTE) == "x"
+    assert programs(far, "sshfs") != [program]
+
+
+@needs_sshfs
+def test_an_instance_that_hangs_is_ended_all_the_same(far, server, clean):
+    """Nobody else uses the file system: that its server hangs is found out because of the KILL."""
+    (clean.remote / "f").write_text("x")
+    instance = far.start(far.script("exec 0< /mnt/data/f; echo up; while true; do ls /mnt/data > /dev/null; done"),
+                         env=PATH, filesystem=use(REMOTE))
+    instance.wait_log("up")
+    os.kill(programs(far, "sshfs")[0], signal.SIGSTOP)
+    far.send(KILL, instance.id)
+    assert far.exit(instance)["flags"] & 2
+    assert shell(far, "cat /mnt/data/f", REMOTE) == "x"
+
+
+@needs_sshfs
+def test_a_server_that_stops_in_the_middle_of_a_read(far, server, clean):
+    (clean.remote / "big").write_bytes(bytes(64_000_000))
+    file = File(far, REMOTE, "big", flags=FILE_READ)
+    assert file.looked()["error"] == 0
+    os.read(file.read, 1 << 20)
+    server.stop()
+    drain = threading.Thread(target=file.content)
+    drain.start()
+    end = file.ended()
+    assert end["error"] in (errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EIO), os.strerror(end["error"])
+    assert end["bytes"] < 64_000_000
+    server.go_on()
+    drain.join()
+    file.close()
+    assert len(read(far, REMOTE, "big")) == 64_000_000
+
+
+@needs_sshfs
+def test_a_server_that_vanishes_and_comes_back(far, server, clean):
+    (clean.remote / "f").write_text("x")
+    instance = far.start(far.script("echo up; while cat /mnt/data/f > /dev/null 2>&1; do :; done; echo failed"), env=PATH,
+                         filesystem=use(REMOTE))
+    instance.wait_log("up")
+    server.kill()
+    instance.wait_log("failed")
+    far.exit(instance)
+    assert answer(far, begin(far, "true")) == (16, errno.ECONNREFUSED)
+    assert look(far, REMOTE, "f")[0] == errno.ECONNREFUSED
+    assert shell(far, "echo well") == "well\n"
+    server.start()
+    assert shell(far, "cat /mnt/data/f", REMOTE) == "x"
+
+
+@needs_sshfs
+def test_a_program_that_is_not_there(build, clean):
+    clean.write(f"filesystem {REMOTE} mount=fuse.no-such-program:x:/y")
+    with Spawn(build, arguments=("--filesystems-file", str(clean.conf))) as spawn:
+        assert refused(spawn, REMOTE) == errno.ENOPKG
+    clean.write("")
+
+
+@needs_sshfs
+def test_nothing_of_it_is_left(build, clean, server):
+    for end in ("orderly", "spawn", "mounter"):
+        spawn = Spawn(build, arguments=("--filesystems-file", str(clean.conf)))
+        shell(spawn, "true", REMOTE)
+        shell(spawn, "true")
+        processes = children(spawn.process.pid)
+        assert programs(spawn, "sshfs") and programs(spawn, "lamina-mounter")
+        # Over sshfs: its mounter, hands and program see it; lamina-spawn, the keeper and the host do not.
+        assert mounts("self") == mounts(spawn.process.pid) == 0
+        assert [mounts(pid) for pid in programs(spawn, "lamina-mounter")].count(1) == 1
+        if end == "spawn":
+            spawn.process.kill()
+            spawn.process.wait()
+            spawn.forget()
+        else:
+            if end == "mounter":
+                for pid in programs(spawn, "lamina-mounter"):
+                    os.kill(pid, signal.SIGKILL)
+                shell(spawn, "true", REMOTE)  # a new one
+                processes += children(spawn.process.pid)
+            spawn.close()
+        for pid in processes:
+            wait_gone(pid)
+
+
+def wait_gone(pid):
+    """Until the process has ended."""
+    import select
+    with contextlib.suppress(ProcessLookupError):
+        fd = os.pidfd_open(pid)
+        ready, _, _ = select.select([fd], [], [], DEADLINE_S)
+        os.close(fd)
+        assert ready, pathlib.Path(f"/proc/{pid}/status").read_text()

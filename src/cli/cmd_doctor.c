@@ -66,6 +66,10 @@ static const struct advice {
     {"cgroups",
      "needs writable cgroups (memory, cpu, pids, freezer): with systemd, run as a unit with "
      "Delegate=yes; in a container, mount /sys/fs/cgroup writable"},
+    {"idmapped_mounts",
+     "needs Linux 5.12 or later and ext4, xfs, btrfs or another that can be mapped (tmpfs: 6.3)"},
+    {"fuse", "modprobe fuse; in a container: --device /dev/fuse"},
+    {"sshfs", "apt-get install sshfs, if file systems of other machines are wanted"},
 };
 
 static const char *find_advice(struct str name)

@@ -190,6 +190,11 @@ static const struct probe {
      "cgroup v1: processes are attached after the clone"},
     {"templates", probe_template,
      "instances are started one by one, none is forked from a template"},
+    {"idmapped_mounts", probe_idmapped_mounts,
+     "the root file system cannot: directories on one that cannot either are refused to functions"},
+    {"landlock", probe_landlock, "functions can make sockets on file systems that they share"},
+    {"fuse", probe_fuse, "file systems with mount= are refused to functions"},
+    {"sshfs", probe_sshfs, "file systems with mount=fuse.sshfs are refused to functions"},
 };
 
 static int probe_run(const struct probe *probe)

@@ -25,4 +25,10 @@ int probe_template(void) MUST_CHECK; // spoils the process that calls it
 // 0, or -ENOTSUP with the missing features named.
 int probe_require(struct error *err) MUST_CHECK;
 
+// In probe_filesystem.c, for the list: 0 or -errno. They may spoil the process that they run in.
+int probe_idmapped_mounts(void) MUST_CHECK;
+int probe_fuse(void) MUST_CHECK;
+int probe_sshfs(void) MUST_CHECK;
+int probe_landlock(void) MUST_CHECK;
+
 #endif

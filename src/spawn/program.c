@@ -35,6 +35,12 @@ static bool program_find(const struct filesystem_line *line, char path[PROGRAM_P
     return false;
 }
 
+bool program_is_there(const struct filesystem_line *line)
+{
+    char path[PROGRAM_PATH_SIZE];
+    return program_find(line, path);
+}
+
 static bool has_option(const char *options, const char *name)
 {
     const size_t size = strlen(name);
@@ -135,8 +141,7 @@ static _Noreturn void program_run(const struct filesystem_line *line, int fuse_f
 
 int program_start(const struct filesystem_line *line, pid_t *ret_pid)
 {
-    char path[PROGRAM_PATH_SIZE];
-    if (!program_find(line, path))
+    if (!program_is_there(line))
         return -ENOPKG;
     AUTO_FD int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     AUTO_FD int fuse_fd = null_fd < 0 ? -errno : fuse_mount(line);

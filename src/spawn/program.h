@@ -9,7 +9,10 @@
 #include "base/compiler.h"
 #include "wire/filesystems_file.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
+
+bool program_is_there(const struct filesystem_line *line) MUST_CHECK;
 
 // Mounts at HAND_MOUNT and starts the program; what it has to say goes to our stderr. The mount may be looked at at once:
 // that waits for the program. -ENOPKG: there is no such program, or no FUSE.

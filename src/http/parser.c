@@ -384,7 +384,10 @@ static bool finish_expect(struct http_parser *parser, struct http_request *reque
     size_t count = http_request_header_count(request, "expect");
     if (count == 0 || parser->llhttp.http_minor == 0)
         return true;
-    if (count > 1 || !str_equal_nocase(http_request_header(request, "expect"), STR("100-continue")))
+    struct str value = http_request_header(request, "expect");
+    if (count == 1 && value.size == 0) // a list of none (RFC 9110, section 10.1.1)
+        return true;
+    if (count > 1 || !str_equal_nocase(value, STR("100-continue")))
         return finish_fault(parser, 417, "unknown expectation");
     request->expects_continue = request->has_body;
     return true;

@@ -47,7 +47,6 @@ static void init_passed(struct instance *instance)
     telemetry_init_done(&instance->telemetry, "success",
                         instance_us_between(instance->started_ns, instance->ready_ns));
     usage_peak_read(instance);
-    spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_INIT_DONE);
 }
 
 /* Ready for a call when the runtime waits for it, and every extension for its next event. */
@@ -58,11 +57,15 @@ static void become_idle(struct instance *instance)
         !runtime_api_is_parked(&instance->runtime_api) ||
         !extensions_are_parked(&instance->extensions))
         return;
-    if (instance->state == INSTANCE_INIT)
+    const bool is_first = instance->state == INSTANCE_INIT;
+    if (is_first)
         init_passed(instance);
     instance_move(instance, INSTANCE_IDLE);
     loop_timer_stop(&instance->timer);
     instance->events.idle(instance->events.arg, instance);
+    // The call that waited goes first. It may have ended the instance: then nobody is there to be limited.
+    if (is_first)
+        spawn_client_request(instance->host->spawn, &instance->peer, SPAWN_INIT_DONE);
 }
 
 static enum runtime_api_verdict on_next(void *arg, struct str phases)

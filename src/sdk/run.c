@@ -58,6 +58,8 @@ struct runner {
 static void tell_forked(void *arg, bool is_spare)
 {
     (void) arg;
+    if (!is_spare) // who is waited for; a spare may wait for long
+        session_connect_ahead();
     if (hooks.forked != NULL)
         hooks.forked(hooks.data, is_spare);
 }

@@ -90,7 +90,7 @@ void runtime_client_done(struct runtime_client *client)
     bytes_done(&client->in);
 }
 
-static int connect_once(struct runtime_client *client)
+int runtime_client_connect(struct runtime_client *client)
 {
     int one = 1;
     int fd = socket(client->peer.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -346,7 +346,7 @@ static int read_reply(struct runtime_client *client, struct runtime_reply *ret_r
 static int exchange_once(struct runtime_client *client, const struct runtime_request *request,
                          struct runtime_reply *ret_reply)
 {
-    int r = client->fd < 0 ? connect_once(client) : 0;
+    int r = client->fd < 0 ? runtime_client_connect(client) : 0;
     if (r < 0)
         return r;
     bytes_clear(&client->in, KEEP_BYTES);
@@ -390,7 +390,7 @@ static int ahead_once(struct runtime_client *client, const struct runtime_reques
                             part(request->body, request->body_size),
                             part(ahead->head, ahead->head_size)};
     struct runtime_reply reply = {0};
-    int r = client->fd < 0 ? connect_once(client) : 0;
+    int r = client->fd < 0 ? runtime_client_connect(client) : 0;
     if (r < 0)
         return r;
     bytes_clear(&client->in, KEEP_BYTES);
@@ -441,7 +441,7 @@ int runtime_client_receive_ahead(struct runtime_client *client, struct runtime_r
 int runtime_client_send(struct runtime_client *client, const struct iovec *parts, int count)
 {
     struct iovec left[RUNTIME_CLIENT_PARTS_MAX];
-    int r = client->fd < 0 ? connect_once(client) : 0;
+    int r = client->fd < 0 ? runtime_client_connect(client) : 0;
     if (r < 0)
         return r;
     memcpy(left, parts, (size_t) count * sizeof *parts);

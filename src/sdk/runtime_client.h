@@ -40,8 +40,9 @@ struct runtime_reply {
     size_t body_size;
 };
 
-// -EINVAL: not an address as above. Connects at the first request.
+// -EINVAL: not an address as above. Connects at the first request, or when told to.
 int runtime_client_init(struct runtime_client *client, const char *address);
+int runtime_client_connect(struct runtime_client *client);
 void runtime_client_done(struct runtime_client *client);
 
 // Sends the request and reads the whole answer. A connection that turns out closed before any byte

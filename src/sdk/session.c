@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define API "/2018-06-01/runtime"
 #define HEAD_BYTES 2048
@@ -79,6 +80,36 @@ const char *session_digest_header(char out[SESSION_DIGEST_HEADER_BYTES])
     return out;
 }
 
+#define ADDRESS_BYTES 64
+
+static struct {
+    char address[ADDRESS_BYTES];
+    struct runtime_client client;
+} early = {.client.fd = -1};
+
+void session_connect_ahead(void)
+{
+    const char *address = getenv("AWS_LAMBDA_RUNTIME_API");
+    if (address == NULL || strlen(address) >= ADDRESS_BYTES)
+        return;
+    memcpy(early.address, address, strlen(address) + 1);
+    // If it cannot be had, the first request says why.
+    if (runtime_client_init(&early.client, early.address) == 0)
+        (void) runtime_client_connect(&early.client);
+}
+
+// What was connected ahead is this session's, or nobody's.
+static void take_early(struct session *session)
+{
+    if (early.client.fd < 0)
+        return;
+    if (strcmp(early.address, session->client.address) == 0)
+        session->client.fd = early.client.fd;
+    else
+        (void) close(early.client.fd);
+    early.client.fd = -1;
+}
+
 int session_init(struct session *session)
 {
     const char *address = getenv("AWS_LAMBDA_RUNTIME_API");
@@ -97,6 +128,8 @@ int session_init(struct session *session)
         (void) fprintf(stderr,
                        "lamina: AWS_LAMBDA_RUNTIME_API is '%s', not host:port with an IP address\n",
                        address);
+    else
+        take_early(session);
     return r;
 }
 

@@ -19,6 +19,10 @@ const char *session_digest_header(char out[SESSION_DIGEST_HEADER_BYTES]);
 // The phases told so far were another process's.
 void session_forget_phases(void);
 
+// For a fork, while it waits to be told its environment: the next session_init finds a connection there, if the address is
+// the same then.
+void session_connect_ahead(void);
+
 struct session {
     struct runtime_client client;
     struct bytes error; // the body of an error report

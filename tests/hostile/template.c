@@ -115,10 +115,16 @@ static void misbehave(int fd)
     else if (is("grow"))
         for (;;)
             memset(malloc(1 << 20), 1, 1 << 20);
-    else if (is("spray")) // children that nobody asked for, with lamina-spawn as their parent
-        for (int i = 0; i < 2000; i++)
-            if (syscall(SYS_clone, CLONE_PARENT | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0) == 0)
+    else if (
+        is("spray")) // children that nobody asked for, with lamina-spawn as their parent, until it has reaped them
+        for (int i = 0; i < 2000; i++) {
+            const pid_t child =
+                (pid_t) syscall(SYS_clone, CLONE_PARENT | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
+            if (child == 0)
                 _exit(0);
+            while (i % 100 == 99 && kill(child, 0) == 0)
+                sched_yield();
+        }
     if (is("flood"))
         for (;;)
             say(fd, TEMPLATE_READY);

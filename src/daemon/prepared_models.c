@@ -40,6 +40,7 @@ static bool take_model(const struct preparing *preparing, const struct prepare_r
 
 static void take_form(const struct prepare_result *result, struct version_prepared *prepared)
 {
+    prepared->is_in_place = result->is_in_place;
     prepared->has_form = result->has_form;
     prepared->key = result->key;
     prepared->form = result->form;
@@ -52,16 +53,26 @@ static void take_form(const struct prepare_result *result, struct version_prepar
     prepared->shared_bytes = result->shared_bytes;
 }
 
-/* A model that starts is hot: it is asked for, for those who come after. Packed weights are memory of their own: the file
- * is only read. */
+/* What its instances map, if it is worth being held: packed weights are memory of their own, and the file is only read. */
+static bool find_mapped(const struct version_prepared *prepared, struct digest *ret_digest,
+                        uint64_t *ret_bytes)
+{
+    *ret_digest = prepared->is_in_place ? prepared->model : prepared->form;
+    *ret_bytes = prepared->is_in_place ? prepared->model_bytes : prepared->form_bytes;
+    return prepared->is_in_place || (prepared->has_form && !prepared->is_packed);
+}
+
+/* A model that starts is hot: it is asked for, for those who come after. */
 static int hold(void *arg, const struct version_prepared *prepared)
 {
+    struct digest digest;
+    uint64_t bytes;
     (void) arg;
-    if (prepared->is_packed)
+    if (!find_mapped(prepared, &digest, &bytes))
         return 0;
-    int fd = held_fd(joined.held, &prepared->form);
+    int fd = held_fd(joined.held, &digest);
     if (fd <= 0)
-        (void) held_want(joined.held, &prepared->form, prepared->form_bytes, NULL, NULL);
+        (void) held_want(joined.held, &digest, bytes, NULL, NULL);
     return fd;
 }
 
@@ -77,13 +88,15 @@ static void on_prepared(void *arg, const struct prepare_result *result)
 {
     struct preparing *preparing = arg;
     struct version_prepared *prepared = &preparing->prepared;
+    struct digest digest;
+    uint64_t bytes;
     prepared->is_looked = true;
     prepared->platform = prepare_platform(joined.prepare);
     memcpy(prepared->reason, result->reason, sizeof(prepared->reason));
     if (result->has_model && take_model(preparing, result, prepared))
         take_form(result, prepared);
-    if (!prepared->has_form || prepared->is_packed ||
-        held_want(joined.held, &prepared->form, prepared->form_bytes, finish, preparing) == 0)
+    if (!find_mapped(prepared, &digest, &bytes) ||
+        held_want(joined.held, &digest, bytes, finish, preparing) == 0)
         finish(preparing);
 }
 
@@ -138,8 +151,10 @@ void prepared_models_join(struct prepare *prepare, struct held_forms *held, stru
  * file. */
 static void hold_again(const struct version_prepared *prepared)
 {
-    if (!prepared->is_packed)
-        (void) held_want(joined.held, &prepared->form, prepared->form_bytes, NULL, NULL);
+    struct digest digest;
+    uint64_t bytes;
+    if (find_mapped(prepared, &digest, &bytes))
+        (void) held_want(joined.held, &digest, bytes, NULL, NULL);
 }
 
 void prepared_models_check(struct prepare *prepare, const struct version *version)
@@ -147,13 +162,12 @@ void prepared_models_check(struct prepare *prepare, const struct version *versio
     const struct version_prepared *prepared = &version->prepared;
     struct digest set = version_models_set(version);
     struct error err = {0};
-    if (!version_prepared_is_usable(version))
-        return;
-    if (prepare_link(prepare, &set, &prepared->model, &prepared->key, &prepared->form, &err) == 0)
-        hold_again(prepared);
-    else
+    if (version_prepared_is_usable(version) &&
+        prepare_link(prepare, &set, &prepared->model, &prepared->key, &prepared->form, &err) < 0)
         log_warn("prepare.form_gone", "function=%s version=%s error=%s", version->name,
                  version->qualifier, LOG_TEXT(err.text));
+    else if (version_prepared_is_usable(version) || prepared->is_in_place)
+        hold_again(prepared);
 }
 
 /* ---- collection */

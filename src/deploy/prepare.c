@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 // Goes up when a form made by this program would differ from what it made before.
 #define FORM_VERSION "lamina prepared form 1"
@@ -227,8 +228,9 @@ static void link_done(void *arg, int status)
         call_seek(call);
     } else {
         if (call->code < 0) {
+            bool has_words = call->code != -ESTALE && call->code != -ENOSPC;
             call->result.has_form = call->result.is_measured = false;
-            say(&call->result, call->code == -ESTALE ? failure_text(0) : call->err.text);
+            say(&call->result, has_words ? call->err.text : failure_text(call->code));
         }
         call_end(call);
     }
@@ -315,6 +317,13 @@ static void look_run(void *arg)
                               &call->found, &call->err);
 }
 
+// Its engine uses it where it lies in the file.
+static bool is_in_place(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && (strcasecmp(dot, ".ort") == 0 || strcasecmp(dot, ".tflite") == 0);
+}
+
 static void look_done(void *arg, int status)
 {
     struct prepare_call *call = arg;
@@ -332,6 +341,7 @@ static void look_done(void *arg, int status)
     memcpy(result->path, call->found.path, sizeof(call->found.path));
     result->model = call->found.digest;
     result->model_bytes = call->found.bytes;
+    result->is_in_place = is_in_place(call->found.path);
     const char *why_not = prepare_found_why_not(&call->found);
     if (!why_not) {
         call_seek(call);

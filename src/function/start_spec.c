@@ -26,11 +26,29 @@ static bool model_digest(const struct version *version, char hex[DIGEST_HEX_SIZE
     return true;
 }
 
+/* The prepared form, and how it is packed; so is a model that is too large for one. */
+static size_t add_form(struct start_spec *start, const struct version *version, size_t n)
+{
+    const struct version_prepared *prepared = &version->prepared;
+    char key[DIGEST_HEX_SIZE];
+    if (!version_prepared_is_chosen(version))
+        return n;
+    start->variables[n++] =
+        (struct instance_variable){"LAMINA_MODEL_PREPACK", prepared->is_packed ? "on" : "off"};
+    if (!version_prepared_is_usable(version))
+        return n;
+    (void) snprintf(start->prepared_path, sizeof(start->prepared_path),
+                    VERSION_MODELS_ROOT "/%s/prepared-%.16s/model.ort", start->model_sha256,
+                    digest_hex(&prepared->key, key));
+    start->variables[n++] =
+        (struct instance_variable){"LAMINA_MODEL_PREPARED", start->prepared_path};
+    return n;
+}
+
 /* The model and its prepared form, as lamina-model takes them (docs/prepared-models.md). */
 static size_t add_model(struct start_spec *start, const struct version *version, size_t n)
 {
     const struct version_prepared *prepared = &version->prepared;
-    char key[DIGEST_HEX_SIZE];
     if (version->model.has_tree)
         start->variables[n++] = (struct instance_variable){
             version_model_file(version) ? "LAMINA_MODEL_COPY" : "MODEL_PATH", start->model_path};
@@ -42,18 +60,11 @@ static size_t add_model(struct start_spec *start, const struct version *version,
     if (!model_digest(version, start->model_sha256))
         return n;
     start->variables[n++] = (struct instance_variable){"LAMINA_MODEL_SHA256", start->model_sha256};
-    if (!version_prepared_is_chosen(version) || version_has_own_engine(version))
+    if (version_has_own_engine(version))
         return n;
-    start->variables[n++] =
-        (struct instance_variable){"LAMINA_MODEL_PREPACK", prepared->is_packed ? "on" : "off"};
-    if (!version_prepared_is_usable(version))
-        return n;
-    (void) snprintf(start->prepared_path, sizeof(start->prepared_path),
-                    VERSION_MODELS_ROOT "/%s/prepared-%.16s/model.ort", start->model_sha256,
-                    digest_hex(&prepared->key, key));
-    start->variables[n++] =
-        (struct instance_variable){"LAMINA_MODEL_PREPARED", start->prepared_path};
-    start->model_fd = version_prepared_fd(version);
+    n = add_form(start, version, n);
+    if (version_prepared_is_usable(version) || prepared->is_in_place)
+        start->model_fd = version_prepared_fd(version);
     if (start->model_fd > 0)
         start->variables[n++] = (struct instance_variable){"LAMINA_MODEL_FD", MODEL_FD};
     return n;

@@ -186,7 +186,8 @@ void version_prepared_append(struct buf *out, const struct version_prepared *pre
         buf_append_text(out, ",\"Path\":");
         json_append_string(out, str_of(prepared->path));
         append_digest(out, "Model", &prepared->model);
-        buf_printf(out, ",\"ModelBytes\":%" PRIu64, prepared->model_bytes);
+        buf_printf(out, ",\"ModelBytes\":%" PRIu64 "%s", prepared->model_bytes,
+                   prepared->is_in_place ? ",\"IsInPlace\":true" : "");
     }
     if (prepared->has_form) {
         append_digest(out, "Key", &prepared->key);
@@ -264,6 +265,7 @@ int version_prepared_read(yyjson_val *object, struct version_prepared *ret_prepa
          read_digest(object, "Model", &prepared.model) < 0 ||
          read_number(object, "ModelBytes", &prepared.model_bytes) < 0))
         return -EBADMSG;
+    prepared.is_in_place = prepared.has_model && json_member(object, "IsInPlace");
     if (json_member(object, "Form") && read_form(object, &prepared) < 0)
         return -EBADMSG;
     if ((prepared.has_form || json_member(object, "IsPacked")) &&

@@ -35,7 +35,8 @@ struct version_prepared {
     char path[VERSION_PREPARED_PATH_MAX + 1]; /* /var/task/net.onnx */
     struct digest model;
     uint64_t model_bytes;
-    bool has_form; /* and a form that is used in its place: */
+    bool is_in_place; /* of a format that is used where it lies: its own form */
+    bool has_form;    /* and a form that is used in its place: */
     struct digest key, form;
     uint64_t form_bytes;
     bool is_measured; /* the form, or the model as it is if it is too large for one: */

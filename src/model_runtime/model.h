@@ -27,7 +27,8 @@ struct model_options {
     // The prepared form of the file (docs/prepared-models.md), used in its place: mapped read-only,
     // shared with all who map it. NULL: none.
     const char *prepared_path;
-    // The same bytes as a sealed memfd, which beats the path; borrowed during the load. 0: none.
+    // The same bytes as a sealed memfd, which beats the path; borrowed during the load. 0: none. Without
+    // a prepared_path it is the model file itself, of a format that is used where it lies.
     int prepared_fd;
     // Written on the way, created or cut: the model's prepared form, what the engine makes of it at each
     // start, optimised for this processor, in the format whose weights are used where they lie. Only

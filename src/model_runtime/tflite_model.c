@@ -166,12 +166,27 @@ static void tflite_done(struct model *model)
     free(loaded);
 }
 
+// The same bytes in sealed memory, if they are there and sealed; else the file.
+static int map_model(struct tflite_loaded *loaded, const char *path,
+                     const struct model_options *options, struct error *err)
+{
+    struct error why = {0};
+    if (options->prepared_fd > 0 &&
+        mapping_of_sealed(options->prepared_fd, &loaded->mapping, &why) == 0) {
+        loaded->model.is_prepared = loaded->model.is_sealed = true;
+        return 0;
+    }
+    if (options->prepared_fd > 0)
+        loaded->model.not_prepared = mem_copy_text(why.text);
+    return mapping_of_file(path, &loaded->mapping, err);
+}
+
 static int load_into(struct tflite_loaded *loaded, const char *path,
                      const struct model_options *options, struct error *err)
 {
     int r = tflite_library_open(&loaded->api, err);
     if (r == 0)
-        r = mapping_of_file(path, &loaded->mapping, err);
+        r = map_model(loaded, path, options, err);
     if (r < 0)
         return r;
     loaded->file = loaded->api->ModelCreate(loaded->mapping.data, loaded->mapping.size);

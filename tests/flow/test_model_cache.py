@@ -12,7 +12,7 @@ from lambda_function import signed
 from lamina_service import command_lines, is_alive, wait_for
 from model_function import needs_library
 from probe import instances
-from test_prepared_models import call, deploy, first_call, folder, loaded, loads, write  # noqa: F401 (a fixture)
+from test_prepared_models import call, deploy, first_call, folder, loaded, loads, prepare, write  # noqa: F401 (a fixture)
 
 pytestmark = needs_library
 WIDTH = 1024
@@ -44,6 +44,24 @@ def ancestors(pid):
     return found
 
 
+def memory_group(pid):
+    """The directory of a process's memory cgroup."""
+    for line in pathlib.Path("/proc", str(pid), "cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("memory", ""):
+            for root in ("/sys/fs/cgroup/memory", "/sys/fs/cgroup"):
+                directory = pathlib.Path(root + path)
+                if (directory / "memory.usage_in_bytes").exists() or (directory / "memory.current").exists():
+                    return directory
+    raise AssertionError("process %d is in no memory cgroup that is mounted here" % pid)
+
+
+def charged(pid):
+    directory = memory_group(pid)
+    name = "memory.usage_in_bytes" if (directory / "memory.usage_in_bytes").exists() else "memory.current"
+    return int((directory / name).read_text())
+
+
 def restart_instances(service, name, value):
     """Another configuration: instances of the earlier one are not used any more."""
     client = service.client("lambda")
@@ -69,6 +87,27 @@ def test_instances_of_a_hot_model_map_sealed_memory(fresh_service, folder):  # n
     told = status(fresh_service)
     assert told["cache_running"] and 8 * MIB <= told["cached_bytes"] <= told["cache_limit_bytes"]
     assert "cache.held" in fresh_service.log()
+
+
+def test_its_pages_are_the_caches(fresh_service, folder):  # noqa: F811
+    """48 MB of weights: read in one go, and charged to lamina-cache, however many instances map them."""
+    deploy(fresh_service, model(folder, "charged.onnx", 7, layers=12), "charged")
+    first_call(fresh_service, "charged", random_model.some_input(WIDTH), WIDTH)
+    assert charged(cache_pid(fresh_service)) > 48 * MIB
+    runtimes = [pid for pid, arguments in command_lines() if is_alive(pid) and fresh_service.process.pid in ancestors(pid)
+                and any(argument.endswith("bootstrap") for argument in arguments)]
+    assert runtimes
+    for pid in runtimes:
+        assert charged(pid) < 40 * MIB, pid
+
+
+def test_a_model_in_place_is_held_as_well(fresh_service, folder, build):  # noqa: F811
+    source = model(folder, "source.onnx", 8)
+    path = write(folder, "inplace.ort", prepare(build, source))
+    assert "used in place already" in deploy(fresh_service, path, "inplace")["reason"]
+    values = random_model.some_input(WIDTH)
+    first, log = first_call(fresh_service, "inplace", values, WIDTH)
+    assert "sealed=yes" in log and len(first) == WIDTH
 
 
 def test_after_a_restart_it_is_held_before_anybody_calls(fresh_service, folder):  # noqa: F811

@@ -92,6 +92,8 @@ def test_a_deployed_model_is_mapped_and_described(fresh_service, build, folder):
     assert model["path"] == "/var/task/small.onnx"
     assert model["bytes"] == path.stat().st_size
     assert model["shared_bytes"] > 4 * WIDTH * WIDTH * 4
+    assert model["resident_bytes"] == model["shared_bytes"] + model["private_bytes"]
+    assert model["prepack"] in ("on", "off")
     assert model["reason"]
     values, log = first_call(fresh_service, "mapped", random_model.some_input(WIDTH))
     assert "prepared=yes" in log and "model.not_prepared" not in log
@@ -165,6 +167,16 @@ def test_a_model_that_runs_on_nothing_made_up(fresh_service, folder):
                        [onnx.value("y", onnx.FLOAT, [7919, "m"])])
     model = deploy(fresh_service, write(folder, "picky.onnx", picky), "picky")
     assert model["prepared"] is False and model["reason"].startswith("no inputs were found that it runs on")
+
+
+def test_a_model_that_runs_on_nothing_larger(fresh_service, folder):
+    """What an open dimension above 1 would give is not known: its form is not used."""
+    single = onnx.model([onnx.node("Reshape", ["x", "shape"], ["y"])], [onnx.value("x", onnx.FLOAT, ["n", 3])],
+                        [onnx.value("y", onnx.FLOAT, [1, 3])],
+                        initializers=[onnx.tensor("shape", onnx.INT64, [2], struct.pack("<2q", 1, 3))])
+    model = deploy(fresh_service, write(folder, "single.onnx", single), "single")
+    assert model["prepared"] is False and model["reason"].startswith("no inputs were found that it runs on")
+    assert call(fresh_service, "single", [1.0, 2.0, 3.0], 3) == [1.0, 2.0, 3.0]
 
 
 def outside(weights=64):

@@ -5,6 +5,7 @@
 
 #include "unit.h"
 
+#include "../fault/shim.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "deploy/prepare.h"
@@ -446,6 +447,31 @@ static void test_models_that_take_their_time_keep_nobody_waiting(void **state)
         assert_int_equal(sleepers[i].done, 1);
 }
 
+// At each call that changes the disk, the first included: the original serves, and the next attempt is
+// as good as the first.
+static void test_a_full_disk_leaves_the_model_as_it_is(void **state)
+{
+    int refused = 0;
+    for (int nth = 1;; nth++) {
+        char word[32];
+        snprintf(word, sizeof(word), "good %d", nth); // a model of its own
+        struct prepare_spec spec = spec_of(word);
+        fault_arm(FAULT_ERROR_ON, nth, ENOSPC);
+        struct prepare_result result = run_spec(&spec);
+        bool is_reached = fault_disarm() >= nth;
+        assert_true(result.has_model);
+        if (!is_reached) {
+            assert_true(result.has_form);
+            break;
+        }
+        refused += !result.has_form;
+        if (!result.has_form)
+            assert_string_equal(result.reason, "the disk is too full to keep its prepared form");
+        assert_true(run_spec(&spec).has_form);
+    }
+    assert_true(refused >= 3);
+}
+
 static const char *meminfo(uint64_t mib)
 {
     static char path[5000];
@@ -513,6 +539,7 @@ int main(void)
         TEST(test_one_worker_for_all_who_ask_at_once),
         TEST(test_a_worker_that_sleeps_or_dribbles_is_ended),
         TEST(test_models_that_take_their_time_keep_nobody_waiting),
+        TEST(test_a_full_disk_leaves_the_model_as_it_is),
         TEST(test_workers_begin_when_the_machine_has_the_memory),
         TEST(test_which_file_is_the_model),
     };

@@ -74,28 +74,58 @@ static int read_names(yyjson_val *root, struct access_point *point, struct error
     return 0;
 }
 
-static int read_rest(yyjson_val *root, struct access_point *point, struct error *err)
+// A member that is there, of the right type; NULL: absent.
+static int read_object(yyjson_val *root, const char *name, yyjson_val **ret, struct error *err)
+{
+    int r = json_member_object(root, name, ret);
+    if (r < 0)
+        *ret = NULL;
+    return r < 0 && r != -ENOENT ? bad(err, name) : 0;
+}
+
+static int read_user(yyjson_val *root, struct access_point *point, struct error *err)
 {
     yyjson_val *object;
-    int r = 0;
-    (void) !json_member_bool(root, "ReadOnly", &point->is_read_only); // absent: it stays false
+    int r = read_object(root, "User", &object, err);
+    point->has_user = object != NULL;
+    if (object)
+        r = read_identity(object, &point->uid, &point->gid, err);
+    return r;
+}
+
+static int read_creation(yyjson_val *root, struct access_point *point, struct error *err)
+{
+    yyjson_val *object;
+    int r = read_object(root, "Creation", &object, err);
+    point->has_creation = object != NULL;
+    if (object)
+        r = read_identity(object, &point->owner_uid, &point->owner_gid, err);
+    if (object && r == 0)
+        r = read_number(object, "Mode", 0777, &point->mode, err);
+    return r;
+}
+
+static int read_tags(yyjson_val *root, struct access_point *point, struct error *err)
+{
+    yyjson_val *object;
+    int r = read_object(root, "Tags", &object, err);
+    if (!object)
+        return r;
+    point->tags_json = yyjson_val_write(object, YYJSON_WRITE_NOFLAG, NULL);
+    return point->tags_json ? 0 : error_set(err, -ENOMEM, "no memory for tags");
+}
+
+static int read_rest(yyjson_val *root, struct access_point *point, struct error *err)
+{
+    int r = json_member_bool(root, "ReadOnly", &point->is_read_only);
+    if (r < 0 && r != -ENOENT)
+        return bad(err, "ReadOnly");
     if (json_member_i64(root, "CreatedMs", 0, INT64_MAX, &point->created_ms) < 0)
         return bad(err, "CreatedMs");
-    if (json_member_object(root, "User", &object) == 0) {
-        point->has_user = true;
-        r = read_identity(object, &point->uid, &point->gid, err);
-    }
-    if (r == 0 && json_member_object(root, "Creation", &object) == 0) {
-        point->has_creation = true;
-        r = read_identity(object, &point->owner_uid, &point->owner_gid, err);
-        if (r == 0)
-            r = read_number(object, "Mode", 07777, &point->mode, err);
-    }
-    if (r == 0 && json_member_object(root, "Tags", &object) == 0) {
-        point->tags_json = yyjson_val_write(object, YYJSON_WRITE_NOFLAG, NULL);
-        r = point->tags_json ? 0 : error_set(err, -ENOMEM, "no memory for tags");
-    }
-    return r;
+    r = read_user(root, point, err);
+    if (r == 0)
+        r = read_creation(root, point, err);
+    return r < 0 ? r : read_tags(root, point, err);
 }
 
 int access_point_read(struct str row, struct access_point *point, struct error *err)

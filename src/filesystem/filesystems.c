@@ -207,8 +207,7 @@ void filesystems_add(struct filesystems *filesystems, const struct filesystem *f
         leave_out(filesystem->id, "there are too many");
     else {
         memmove(&list[at + 1], &list[at], (filesystems->coming_count - at) * sizeof(list[0]));
-        const struct filesystem *known =
-            filesystems_find(filesystems, str_of(filesystem->id));
+        const struct filesystem *known = filesystems_find(filesystems, str_of(filesystem->id));
         list[at] = *filesystem;
         list[at].known_ms = known ? known->known_ms : clock_wall_ms();
         filesystems->coming_count++;

@@ -240,8 +240,8 @@ static void refusals_are_awss(void **state)
          ",\"Environment\":{\"Variables\":{\"AWS_REGION\":\"x\",\"LAMBDA_TASK_ROOT\":\"\"}}}",
          AWS_INVALID_PARAMETER_VALUE,
          "Reserved keys used in this request: AWS_REGION, LAMBDA_TASK_ROOT"},
-        {"{" BASE ",\"FileSystemConfigs\":[{\"Arn\":\"a\",\"LocalMountPath\":\"/mnt/x\"}]}",
-         AWS_INVALID_PARAMETER_VALUE, "FileSystemConfigs"},
+        {"{" BASE ",\"ImageConfig\":{\"Command\":[\"x\"]}}", AWS_INVALID_PARAMETER_VALUE,
+         "ImageConfig"},
         {"{\"Runtime\":\"nodejs20.x\",\"Handler\":\"h\",\"Role\":\"arn:aws:iam::000000000000:role/"
          "r\""
          ",\"SnapStart\":{\"ApplyOn\":\"PublishedVersions\"}}",

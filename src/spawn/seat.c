@@ -25,17 +25,19 @@ struct job {
     int result; // 0 or -errno
 };
 
-// Two helpers, one after the other, run in their maker's memory while the maker waits, with credentials and namespaces
-// of their own. The first one joins the template's processes, which takes effect for its children; the second one is
-// such a child, and only inside may a namespace below be made.
+// A helper is made among the template's processes, since only inside may a namespace below be made. It runs in its maker's
+// memory while the maker waits, with credentials of its own.
 //
-// CLONE_PARENT throughout: all of them are children of the maker's parent, which reaps them.
+// CLONE_PARENT throughout: both are children of the maker's parent, which reaps them.
 #define HELPER_FLAGS (CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PARENT | SIGCHLD)
 
-static int inner_run(void *argument)
+static int helper_run(void *argument)
 {
     struct job *job = argument;
     const struct seat_order *order = job->order;
+    job->result = privilege_act_as(order->template_uid);
+    if (job->result < 0)
+        return 0;
     struct clone_args arguments = {
         .flags = CLONE_PIDFD | CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
                  CLONE_NEWIPC | CLONE_NEWUTS,
@@ -52,16 +54,19 @@ static int inner_run(void *argument)
     return 0;
 }
 
-static int outer_run(void *argument)
+// The namespace of processes, as setns sets it, is that of children to come.
+static int helper_run_inside(struct job *job)
 {
     static char stack[65536] __attribute__((aligned(16)));
-    struct job *job = argument;
-    job->result = setns(job->order->template_fd, CLONE_NEWPID) < 0 ? -errno : 0;
-    if (job->result == 0)
-        job->result = privilege_act_as(job->order->template_uid);
-    if (job->result == 0 && clone(inner_run, stack + sizeof(stack), HELPER_FLAGS, job) < 0)
-        job->result = -errno;
-    return 0;
+    static int own = -1; // ours, for good
+    if (own < 0 && (own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC)) < 0)
+        return -errno;
+    if (setns(job->order->template_fd, CLONE_NEWPID) < 0)
+        return -errno;
+    int r = clone(helper_run, stack + sizeof(stack), HELPER_FLAGS, job) < 0 ? -errno : 0;
+    if (setns(own, CLONE_NEWPID) < 0) // else all that is made after it would be in there
+        abort();
+    return r < 0 ? r : job->result;
 }
 
 // As the host sees it: its maker knew its number among the template's processes only.
@@ -83,12 +88,10 @@ static pid_t pid_of(int proc_fd, int pid_fd)
 
 pid_t seat_clone(int proc_fd, const struct seat_order *order, int *ret_pid_fd)
 {
-    static char stack[65536] __attribute__((aligned(16)));
     struct job job = {.order = order, .pid_fd = -1, .result = -ECHILD};
-    if (clone(outer_run, stack + sizeof(stack), HELPER_FLAGS, &job) < 0)
-        return -errno;
-    if (job.result < 0)
-        return job.result;
+    int r = helper_run_inside(&job);
+    if (r < 0)
+        return r;
     *ret_pid_fd = job.pid_fd;
     return pid_of(proc_fd, job.pid_fd);
 }

@@ -108,6 +108,7 @@ class Service:
         assert self.process is None, "it is running already"
         self._endpoint_file().unlink(missing_ok=True)
         env = clean_environment(self.home)
+        env.update(LAMINA_FILESYSTEMS_FILE=str(self.root / "etc/filesystems.conf"))  # not the machine's
         env.update(self.more_env)
         command = [*self.prefix, self.build / "laminad", "--data-dir", self.data_dir, "--listen", self.listen, *self.flags]
         with open(self.log_path, "ab") as log:
@@ -229,7 +230,7 @@ class Service:
         env = clean_environment(self.home)
         env.update(AWS_ACCESS_KEY_ID=keys["aws_access_key_id"], AWS_SECRET_ACCESS_KEY=keys["aws_secret_access_key"],
                    AWS_REGION="us-east-1", AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL=self.endpoint,
-                   LAMINA_DATA_DIR=str(self.data_dir))
+                   LAMINA_DATA_DIR=str(self.data_dir), LAMINA_FILESYSTEMS_FILE=str(self.root / "etc/filesystems.conf"))
         return env
 
     def client(self, name="lambda", **settings):

@@ -141,6 +141,8 @@ static int open_directory(const struct deploy_job *job, struct error *err)
         char text[NAME_MAX + 1];
         r = str_copy(name, text, sizeof text);
         bool is_new = r == 0 && mkdirat(at, text, 0755) == 0;
+        if (r == 0 && !is_new && errno != EEXIST)
+            r = -errno;
         int next = r == 0 ? fs_open_beneath(at, text, O_RDONLY | O_DIRECTORY, 0) : r;
         r = next < 0 ? next : is_new ? own(job, next) : 0;
         (void) fd_close(at); // a directory's: nothing to lose

@@ -58,8 +58,8 @@ def check_measured(row, cold_starts):
     assert update["redeploy"] is True
 
 
-def check_s3(row):
-    """A new model is an upload, and no call fails for it."""
+def check_beside(row):
+    """The model lies beside the function: a new one is an upload or a rename, and no call fails for it."""
     assert row["status"] == "measured" and row["update"]["redeploy"] is False
     assert row["update"]["rounds"] >= 1 and row["update"]["failed"] == 0
 
@@ -97,11 +97,14 @@ def test_a_model_is_asked_with_zeros_of_its_own_shapes(service, tmp_path):
     (tmp_path / "net.onnx").write_bytes(model([node("Identity", ["x"], ["y"]), node("Identity", ["n"], ["m"])], inputs, outputs))
     told = json.loads(service.lamina("compare", tmp_path / "net.onnx", "--quick", "-o", "json").stdout)
     assert told["event"] == "zeros of the model's input shapes"
-    for row in (told["rows"][0], told["rows"][1], told["rows"][3]):  # in the function's zip, in a layer, in a bucket
-        check_measured(row, 5) if row["strategy"] != "s3" else check_s3(row)
+    rows = {row["strategy"]: row for row in told["rows"]}
+    for name in ("package", "layer", "s3", "filesystem"):
+        row = rows[name]
+        check_measured(row, 5) if name in ("package", "layer") else check_beside(row)
         assert row["node_warm"]["phases_ms"]["load"]["min"] > 0
     assert not [each for each in service.client().list_layers()["Layers"] if each["LayerName"].startswith("lamina-compare")]
     assert leftovers(service) == []
+    assert json.loads(service.lamina("filesystem", "list", "-o", "json").stdout) == [], "the one that was made for it is gone"
 
 
 def test_a_model_over_the_limits_is_infeasible_with_the_number(service, tmp_path):

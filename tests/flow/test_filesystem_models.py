@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -319,4 +320,17 @@ def test_what_cannot_be_deployed_is_said(make_service, share, tmp_path):
     (share.directory / "away").symlink_to(tmp_path)
     assert "away/x.onnx" in refused("--filesystem", "share", "--destination", "away/x.onnx")
     assert not (tmp_path / "x.onnx").exists()
-    (tmp_path / "m.onnx").chmod(0o644)
+
+
+@pytest.mark.parametrize("options, words", [("size=64k", "No space left"), ("ro", "Read-only file system")])
+def test_a_file_system_that_is_full_or_read_only_is_said_and_left_as_it_was(make_service, share, tmp_path, options, words):
+    (tmp_path / "m.onnx").write_bytes(mlp(1 << 20, width=512))
+    service = make_service(*share.flags)
+    command = [service.build / "lamina", "deploy", tmp_path / "m.onnx", "--strategy", "filesystem", "--name", "f",
+               "--filesystem", "share", "--filesystems-file", share.file]
+    script = f'mount -t tmpfs -o {options} none "$0" && "$@"; echo $? && find "$0" -type f'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, share.directory, *command], env=service.env,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n" and words in done.stderr and str(share.directory) in done.stderr, done
+    with pytest.raises(ClientError):
+        service.client("lambda").get_function(FunctionName="f")

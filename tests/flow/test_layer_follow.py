@@ -163,6 +163,57 @@ def test_versions_that_break_are_each_tried_once(service, client):
     settles(client, name, [f"{LAYER}{layer}:9"])
 
 
+def test_what_was_refused_stays_refused_when_nothing_is_left_to_follow(make_service):
+    """Neither an incompatible version that comes next nor a restart makes the broken one be tried again."""
+    service = make_service()
+    client = service.client("lambda")
+    layer, other = fresh_name(), fresh_name()
+
+    def refused():
+        return service.log().count("switch.refused")
+    publish(client, {"bootstrap": LOOK, "a": "1"}, layer)
+    publish(client, {"a": "1"}, other)
+    name = fresh_name()
+    client.create_function(**settings(name, Code={"ZipFile": zip_of({"data": "x"})}, Layers=[f"{LAYER}{layer}:1"], Tags=TAG))
+    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    publish(client, {"bootstrap": "#!/bin/sh\nexit 3\n", "a": "2"}, layer)
+    wait_for(lambda: shown(client, name)["LastUpdateStatus"] == "Failed", "the refusal to be told")
+    beside = follower(client, [f"{LAYER}{other}:1"])
+    publish(client, {"a": "3"}, layer, CompatibleArchitectures=["arm64"])
+    publish(client, {"a": "2"}, other)
+    settles(client, beside, [f"{LAYER}{other}:2"])  # begun later: what the first would do is done
+    assert refused() == 1
+    service.stop()
+    service.start()
+    client = service.client("lambda")
+    publish(client, {"a": "3"}, other)
+    settles(client, beside, [f"{LAYER}{other}:3"])
+    assert refused() == 1
+    assert look(client, name, "/opt/a") == {"/opt/a": "1"}
+    publish(client, {"bootstrap": LOOK, "a": "4"}, layer)
+    settles(client, name, [f"{LAYER}{layer}:4"])
+
+
+def test_unfollowing_stops_a_switch_that_runs(make_service):
+    service = make_service()
+    client = service.client("lambda")
+    layer = fresh_name()
+    publish(client, {"bootstrap": LOOK, "a": "1"}, layer)
+    name = fresh_name()
+    client.create_function(**settings(name, Code={"ZipFile": zip_of({"data": "x"})}, Layers=[f"{LAYER}{layer}:1"], Tags=TAG))
+    client.get_waiter("function_active_v2").wait(FunctionName=name)
+
+    def instances():
+        return json.loads(service.lamina("ps", "-o", "json").stdout)["instances"]
+    # It becomes ready a moment after it was seen: long enough to be told in between.
+    publish(client, {"bootstrap": LOOK.replace("#!/bin/bash\n", "#!/bin/bash\nsleep 5\n", 1), "a": "2"}, layer)
+    wait_for(instances, "an instance of the new version")
+    service.lamina("layer", "unfollow", name)
+    wait_for(lambda: not instances(), "the new version's instance to be ended")
+    assert arns(client, name) == [f"{LAYER}{layer}:1"] and shown(client, name)["LastUpdateStatus"] == "Successful"
+    assert look(client, name, "/opt/a") == {"/opt/a": "1"}
+
+
 def test_a_start_takes_up_what_a_kill_left_undone(make_service):
     """Published, and the service gone before the switch: the function follows after the start."""
     service = make_service()

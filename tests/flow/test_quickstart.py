@@ -70,7 +70,7 @@ def test_it_shows_what_it_promises_and_leaves_nothing(build, place):
     for phase in ("queue", "sandbox", "fetch", "load", "warm", "first_answer", "total"):
         assert re.search(r"^ +%s +[0-9.]+$" % phase, text, re.MULTILINE), phase
     assert re.search(r"memory of the instance: \S+ \S+, of them its own: \S+ \S+", text)
-    for strategy in ("package", "layer", "s3"):
+    for strategy in ("package", "layer", "s3", "filesystem"):
         assert re.search(r"^ +%s +measured" % strategy, text, re.MULTILINE), strategy
     assert len(re.findall(r"^   build/lamina ", text[text.index("Next:"):], re.MULTILINE)) == 3
     assert_nothing_left(place)

@@ -21,6 +21,7 @@ from faults import children  # noqa: E402
 
 pytestmark = needs_library
 WIDTH = 1024
+PREPARE = "2"  # WORK_KIND_PREPARE: the first word of a worker
 MODEL = random_model.mlp(48 << 20, width=WIDTH)
 DIGEST = hashlib.sha256(MODEL).hexdigest()
 VALUES = [random.Random(3).uniform(-1, 1) for _ in range(WIDTH)]
@@ -64,7 +65,7 @@ class Held:
     def _watch(self):
         while not self.is_over:
             for pid in children(self.service.process.pid, "lamina-work"):
-                if any(pid == other and "prepare" in words for other, words in command_lines()) and pid not in self.pids:
+                if any(pid == other and words[1:2] == [PREPARE] for other, words in command_lines()) and pid not in self.pids:
                     os.kill(pid, signal.SIGSTOP)
                     self.pids.add(pid)
 

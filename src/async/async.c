@@ -50,6 +50,7 @@ struct topic {
     uint32_t running;
     uint32_t reserved; // while is_claiming
     bool is_claiming;
+    bool is_orphan;      // the service ended before what a deleted function left was dropped
     int64_t next_due_ms; // wall clock: when to look into the queue next; NEVER: no event is known
     struct loop_timer timer;
     struct list full_link; // in async.full
@@ -580,6 +581,9 @@ static void topic_claim(struct topic *topic, int64_t now_ms)
 
 static void topic_step(struct topic *topic)
 {
+    if (topic->is_orphan && !catalog_function(topic->async->config.catalog, topic->name))
+        async_forget(topic->async, str_of(topic->name));
+    topic->is_orphan = false;
     if (topic->async->is_stopping || topic->is_claiming)
         return;
     int64_t now_ms = clock_wall_ms();
@@ -597,10 +601,12 @@ static void topic_step(struct topic *topic)
 
 static int note_topic(void *arg, const char *name)
 {
-    struct topic *topic = topic_get(arg, str_of(name));
+    struct async *async = arg;
+    struct topic *topic = topic_get(async, str_of(name));
     if (!topic)
         return -ENOMEM;
     topic->next_due_ms = 0;
+    topic->is_orphan = !catalog_function(async->config.catalog, name);
     topic_wake_at(topic, 0);
     return 0;
 }

@@ -64,7 +64,7 @@ int queue_open(const char *data_dir, struct loop *loop, struct queue **ret_queue
                struct error *err) MUST_CHECK;
 void queue_close(struct queue *queue); // accepts NULL; commits what waits first
 
-// Every topic that has events, at start. Before the loop runs.
+// Every topic that has events or dead letters, at start. Before the loop runs.
 int queue_topics(struct queue *queue, int (*visit)(void *arg, const char *topic), void *arg,
                  struct error *err) MUST_CHECK;
 

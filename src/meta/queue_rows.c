@@ -108,7 +108,8 @@ int queue_rows_topics(struct queue_rows *rows, int (*visit)(void *arg, const cha
 {
     sqlite3_stmt *statement;
     int code = SQLITE_DONE;
-    int r = sqlite_prepare(&rows->sqlite, "SELECT DISTINCT topic FROM event", &statement, err);
+    int r = sqlite_prepare(&rows->sqlite, "SELECT topic FROM event UNION SELECT topic FROM dead",
+                           &statement, err);
     if (r < 0)
         return r;
     while (r >= 0 && (code = sqlite3_step(statement)) == SQLITE_ROW)

@@ -550,6 +550,26 @@ static void test_a_dead_letter_is_tried_again_when_told(void **state)
     assert_string_equal(dead().text, "");
 }
 
+// The function was deleted, and the service ended before its dead letters were.
+static void test_what_a_deleted_function_left_is_dropped_at_the_start(void **state)
+{
+    settings.retries_max = 0;
+    submit("1");
+    answer(next(), INVOCATION_FUNCTION_ERROR, "{}");
+    wait_empty();
+    assert_string_equal(dead().text, "1 RetriesExhausted 1 {} ");
+    close_all();
+    has_function = false;
+    open_all();
+    struct queue_stats now;
+    do {
+        loop_run_once(loop, true);
+        queue_stats(queue, &now);
+    } while (now.dead > 0);
+    has_function = true;
+    assert_string_equal(dead().text, "");
+}
+
 static void test_a_dead_letter_keeps_how_deep_it_was(void **state)
 {
     settings.retries_max = 0;
@@ -610,6 +630,7 @@ int main(void)
         TEST(test_an_event_that_finds_no_memory_comes_again),
         TEST(test_after_a_restart_what_was_accepted_is_tried),
         TEST(test_a_dead_letter_is_tried_again_when_told),
+        TEST(test_what_a_deleted_function_left_is_dropped_at_the_start),
         TEST(test_a_dead_letter_keeps_how_deep_it_was),
         TEST(test_stopping_waits_for_what_runs_and_begins_nothing),
     };

@@ -233,9 +233,12 @@ static void test_topics_are_known_at_start(void **state)
     publish("f", "a", 1);
     publish("f", "b", 1);
     publish("g", "c", 1);
+    publish("dead", "d", 1);
+    struct queue_event event = {.id = claim("dead", 1, 1).ids[0], .reason = STR("x")};
+    assert_int_equal(settle(QUEUE_BURY, event, NULL), 0);
     reopen();
     assert_int_equal(queue_topics(queue, on_topic, &topics, &err), 0);
-    assert_string_equal(topics.data, "f g ");
+    assert_string_equal(topics.data, "dead f g ");
 }
 
 static void test_a_record_is_published_in_the_same_step(void **state)

@@ -120,6 +120,7 @@ struct instance {
 
     struct call call;
     uint64_t requests;
+    bool is_unmounted; /* its file system is dead: this call is its last */
     bool is_sandbox_fault, is_refused, is_restore_failure;
     enum spawn_filesystem_failure mount_failure;
     struct instance_failure failure; /* of the init phase, or why it is being ended */

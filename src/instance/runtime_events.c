@@ -58,6 +58,10 @@ static void become_idle(struct instance *instance)
         !extensions_are_parked(&instance->extensions))
         return;
     const bool is_first = instance->state == INSTANCE_INIT;
+    if (instance->is_unmounted && !is_first) {
+        instance_stop(instance);
+        return;
+    }
     if (is_first)
         init_passed(instance);
     instance_move(instance, INSTANCE_IDLE);

@@ -231,6 +231,7 @@ static size_t message_size(uint16_t type)
         return sizeof(struct spawn_exit);
     case SPAWN_FROZEN:
     case SPAWN_THAWED:
+    case SPAWN_UNMOUNTED:
         return sizeof(struct spawn_done);
     case SPAWN_STATS_ARE:
         return sizeof(struct spawn_stats);
@@ -296,6 +297,9 @@ static void client_dispatch(struct spawn_client *client, const union message *me
         break;
     case SPAWN_THAWED:
         peer->events->thawed(peer, (int) message->done.error);
+        break;
+    case SPAWN_UNMOUNTED:
+        peer->events->unmounted(peer);
         break;
     case SPAWN_STATS_ARE:
         peer->events->stats(peer, &message->stats);

@@ -36,6 +36,7 @@ struct spawn_peer_events {
     void (*template_refused)(struct spawn_peer *peer, struct str reason);
     void (*frozen)(struct spawn_peer *peer, int error);
     void (*thawed)(struct spawn_peer *peer, int error);
+    void (*unmounted)(struct spawn_peer *peer); /* its file system's server has gone */
     void (*stats)(struct spawn_peer *peer, const struct spawn_stats *message);
 };
 

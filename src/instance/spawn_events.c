@@ -187,6 +187,19 @@ static void on_thawed(struct spawn_peer *peer, int error)
     instance_stop(instance);
 }
 
+/* Its file system will not come back to it: it ends now, or after the call that it has. */
+static void on_unmounted(struct spawn_peer *peer)
+{
+    struct instance *instance = peer_instance(peer);
+    log_warn("instance.unmounted", "function=%s id=%llu", instance->function,
+             (unsigned long long) peer->id);
+    instance->is_unmounted = true;
+    if (instance->state != INSTANCE_IDLE && instance->state != INSTANCE_FROZEN)
+        return;
+    instance->events.unready(instance->events.arg, instance);
+    instance_stop(instance);
+}
+
 static void on_stats(struct spawn_peer *peer, const struct spawn_stats *message)
 {
     struct instance *instance = peer_instance(peer);
@@ -210,5 +223,6 @@ const struct spawn_peer_events instance_peer_events = {
     .template_refused = on_template_refused,
     .frozen = on_frozen,
     .thawed = on_thawed,
+    .unmounted = on_unmounted,
     .stats = on_stats,
 };

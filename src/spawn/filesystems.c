@@ -119,6 +119,13 @@ int filesystems_check(const struct monitor *monitor, const struct spawn_filesyst
     return 0;
 }
 
+bool filesystems_may_wait(const struct monitor *monitor, const struct spawn_filesystem_use *use)
+{
+    const struct filesystem_line *line =
+        filesystems_file_find(monitor->filesystems.file, use->filesystem_id);
+    return use->filesystem_id[0] == '\0' || (line && !(line->flags & SPAWN_FILESYSTEM_FOREIGN));
+}
+
 // ---- mounters -----------------------------------------------------------------------------------
 
 // Its process, or *ret_index only: it is started if none runs.
@@ -160,13 +167,17 @@ static int send_order(struct monitor *monitor, struct mounter_order *order, cons
 
 static bool is_waiting(const struct sandbox *sandbox, uint32_t mounter)
 {
-    return sandbox->state == SANDBOX_ROOTING && sandbox->parked && sandbox->mounter == mounter + 1;
+    return sandbox->state == SANDBOX_ROOTING && sandbox->mount_ticket != 0 &&
+           sandbox->mounter == mounter + 1;
 }
 
 static void mount_failed(struct monitor *monitor, struct sandbox *sandbox, uint32_t error)
 {
     parked_start_free(sandbox->parked);
     sandbox->parked = NULL;
+    sandbox->mount_ticket = 0;
+    if (sandbox->id == 0) // a waiter: no other is made until somebody asks again
+        pool_forget_filesystem(monitor, sandbox->shape.filesystem.filesystem_id);
     sandbox->has_failed = true;
     sandbox->failed_step = SPAWN_STEP_FILESYSTEM;
     sandbox->failed_error = error;
@@ -177,6 +188,7 @@ static void mount_failed(struct monitor *monitor, struct sandbox *sandbox, uint3
 void filesystems_drop(struct monitor *monitor, uint32_t mounter)
 {
     monitor->filesystems.mounters[mounter].fd = fd_close(monitor->filesystems.mounters[mounter].fd);
+    pool_forget_filesystem(monitor, monitor->filesystems.mounters[mounter].id);
     for (uint32_t i = 0; i < monitor->slot_count; i++) {
         struct sandbox *sandbox = &monitor->sandboxes[i];
         if (is_waiting(sandbox, mounter))
@@ -213,13 +225,15 @@ int filesystems_order_mount(struct monitor *monitor, struct sandbox *sandbox,
                             const struct spawn_start *start, int model_fd)
 {
     struct mounter_order order = {.type = MOUNTER_MOUNT,
-                                  .ticket = start->head.id,
+                                  .ticket = ++monitor->filesystems.ticket,
                                   .sandbox_uid = monitor->tools.uid_first + sandbox->slot,
-                                  .use = start->filesystem};
+                                  .use = sandbox->shape.filesystem};
     uint32_t mounter = 0;
-    sandbox->parked = parked_start_new(start, model_fd);
-    int r = sandbox->parked ? send_order(monitor, &order, NULL, 0, &mounter) : -ENOMEM;
-    sandbox->mounter = mounter + 1;
+    sandbox->mount_ticket = order.ticket;
+    sandbox->parked = start ? parked_start_new(start, model_fd) : NULL;
+    int r = start && !sandbox->parked ? -ENOMEM : send_order(monitor, &order, NULL, 0, &mounter);
+    if (r == 0)
+        sandbox->mounter = mounter + 1;
     if (r < 0)
         mount_failed(monitor, sandbox, (uint32_t) -r);
     return r;
@@ -258,13 +272,37 @@ static void mounted(struct monitor *monitor, struct sandbox *sandbox, int tree)
 {
     struct parked_start *parked = sandbox->parked;
     sandbox->parked = NULL;
-    int r =
-        sandbox_send_root(&sandbox->parts, &sandbox->shape, parked->start.filesystem.name, tree);
-    if (r == 0)
+    sandbox->mount_ticket = 0;
+    int r = sandbox_send_root(&sandbox->parts, &sandbox->shape, tree);
+    if (r == 0 && parked)
         r = sandbox_send_run(&sandbox->parts, &parked->start, parked->model_fd);
     parked_start_free(parked);
     if (r < 0)
         monitor_kill(monitor, sandbox);
+}
+
+// Who has a mount of it has a dead one, for ever.
+static void server_gone(struct monitor *monitor, uint32_t mounter)
+{
+    for (uint32_t i = 0; i < monitor->slot_count; i++) {
+        struct sandbox *sandbox = &monitor->sandboxes[i];
+        struct spawn_done gone = {.error = ENOTCONN};
+        if (sandbox->mounter != mounter + 1 || sandbox->mount_ticket != 0)
+            continue;
+        sandbox->mounter = 0;
+        if (sandbox->id != 0)
+            monitor_send(monitor, &gone.head, SPAWN_UNMOUNTED, sandbox->id, sizeof(gone), NULL, 0);
+    }
+}
+
+static struct sandbox *find_waiting(struct monitor *monitor, uint32_t mounter,
+                                    const struct mounter_answer *answer)
+{
+    for (uint32_t i = 0; answer->type == MOUNTER_MOUNT && i < monitor->slot_count; i++)
+        if (is_waiting(&monitor->sandboxes[i], mounter) &&
+            monitor->sandboxes[i].mount_ticket == answer->ticket)
+            return &monitor->sandboxes[i];
+    return NULL;
 }
 
 void filesystems_read(struct monitor *monitor, uint32_t mounter)
@@ -280,13 +318,12 @@ void filesystems_read(struct monitor *monitor, uint32_t mounter)
         filesystems_drop(monitor, mounter);
         return;
     }
-    struct sandbox *sandbox =
-        answer.type == MOUNTER_MOUNT ? monitor_find(monitor, answer.ticket) : NULL;
-    if (sandbox && is_waiting(sandbox, mounter)) {
-        if (answer.error == 0 && tree >= 0)
-            mounted(monitor, sandbox, tree);
-        else
-            mount_failed(monitor, sandbox, answer.error);
-    }
+    if (answer.type == MOUNTER_GONE)
+        server_gone(monitor, mounter);
+    struct sandbox *sandbox = find_waiting(monitor, mounter, &answer);
+    if (sandbox && answer.error == 0 && tree >= 0)
+        mounted(monitor, sandbox, tree);
+    else if (sandbox)
+        mount_failed(monitor, sandbox, answer.error);
     fd_close(tree);
 }

@@ -10,12 +10,15 @@
 #include "base/error.h"
 #include "spawn/mounter.h"
 
+#include <stdbool.h>
+
 struct monitor;
 struct sandbox;
 
 struct filesystems {
     struct mounter_place place;
     const char *path; // of the file, absolute
+    uint64_t ticket;  // the last one given
     struct filesystems_file *file;
     struct {
         int fd; // -1: none runs
@@ -38,7 +41,11 @@ void filesystems_reload(struct monitor *monitor);
 int filesystems_check(const struct monitor *monitor,
                       const struct spawn_filesystem_use *use) MUST_CHECK;
 
-// Asks for the mount of a START whose sandbox waits for its root; the START is kept until the answer comes.
+// Whether a mount of it may be made ahead.
+bool filesystems_may_wait(const struct monitor *monitor, const struct spawn_filesystem_use *use);
+
+// Asks for the mount of a sandbox that waits for its root; it gets both when the answer comes, and the START (NULL: a
+// waiter has none yet) after them. An error has failed it as a late one would.
 int filesystems_order_mount(struct monitor *monitor, struct sandbox *sandbox,
                             const struct spawn_start *start, int model_fd) MUST_CHECK;
 

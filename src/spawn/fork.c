@@ -85,7 +85,7 @@ static struct sandbox *seat_order(struct monitor *monitor, struct sandbox *templ
 
 void fork_seat_made(struct monitor *monitor, struct sandbox *seat, bool has_worked)
 {
-    int r = has_worked ? sandbox_send_root(&seat->parts, &seat->shape, NULL, -1) : -EIO;
+    int r = has_worked ? sandbox_send_root(&seat->parts, &seat->shape, -1) : -EIO;
     if (has_worked)
         seat->state = SANDBOX_ROOTING;
     seat->forking_ns = clock_monotonic_ns();

@@ -110,7 +110,8 @@ static struct sandbox_shape shape_of(const struct spawn_start *start)
     struct sandbox_shape shape = {.memory_bytes = start->memory_bytes,
                                   .tmp_bytes = start->tmp_bytes,
                                   .cpu_millis = start->cpu_millis,
-                                  .pids_max = start->pids_max};
+                                  .pids_max = start->pids_max,
+                                  .filesystem = start->filesystem};
     memcpy(shape.tree_id, start->tree_id, sizeof(shape.tree_id));
     memcpy(shape.opt_tree_id, start->opt_tree_id, sizeof(shape.opt_tree_id));
     memcpy(shape.models_id, start->models_id, sizeof(shape.models_id));
@@ -137,7 +138,7 @@ static void start_root(struct monitor *monitor, const struct spawn_start *start,
             (void) !filesystems_order_mount(monitor, sandbox, start, model_fd);
             return;
         }
-        r = sandbox_send_root(&sandbox->parts, &sandbox->shape, NULL, -1);
+        r = sandbox_send_root(&sandbox->parts, &sandbox->shape, -1);
         if (r == 0 && start->flags & SPAWN_START_TEMPLATE)
             r = template_prepare(monitor, sandbox, start, model_fd);
         else if (r == 0)
@@ -198,8 +199,7 @@ void instance_start(struct monitor *monitor, const struct spawn_start *start, in
         return;
     }
     struct sandbox *waiter = NULL;
-    if (!start->filesystem.filesystem_id[0] &&
-        !(start->flags & (SPAWN_START_FROM_NOTHING | SPAWN_START_NO_WAITER | SPAWN_START_TEMPLATE)))
+    if (!(start->flags & (SPAWN_START_FROM_NOTHING | SPAWN_START_NO_WAITER | SPAWN_START_TEMPLATE)))
         waiter = pool_take_waiter(monitor, &shape);
     if (waiter && sandbox_send_run(&waiter->parts, start, model_fd) == 0) {
         waiter->id = id;
@@ -214,7 +214,7 @@ void instance_start(struct monitor *monitor, const struct spawn_start *start, in
         start_root(monitor, start, model_fd, arrived_ns);
     }
     if (start->flags & SPAWN_START_HOT && !(start->flags & SPAWN_START_TEMPLATE) &&
-        !start->filesystem.filesystem_id[0])
+        filesystems_may_wait(monitor, &start->filesystem))
         pool_want(monitor, &shape, arrived_ns);
     pool_touch(monitor, 5);
 }

@@ -117,6 +117,7 @@ void monitor_discard(struct monitor *monitor, struct sandbox *sandbox)
     sandbox->run = NULL;
     parked_start_free(sandbox->parked);
     sandbox->parked = NULL;
+    sandbox->mount_ticket = 0;
     sandbox->mounter = 0;
     if (sandbox->freezing_ns)
         monitor->freezing_count--;

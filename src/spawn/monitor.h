@@ -138,6 +138,7 @@ struct sandbox *pool_take_generic(struct monitor *monitor);
 struct sandbox *pool_take_waiter(struct monitor *monitor, const struct sandbox_shape *shape);
 void pool_want(struct monitor *monitor, const struct sandbox_shape *shape, int64_t now_ns);
 void pool_forget(struct monitor *monitor, const uint8_t tree_id[SPAWN_TREE_ID_SIZE]);
+void pool_forget_filesystem(struct monitor *monitor, const char *filesystem_id);
 void pool_made(struct monitor *monitor, struct sandbox *sandbox, bool has_worked);
 // Something was taken or has ended: look soon.
 void pool_touch(struct monitor *monitor, int delay_ms);

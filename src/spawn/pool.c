@@ -3,6 +3,9 @@
 // What is made ahead. Generic sandboxes have their namespaces, listeners and cgroups, and wait for
 // a root: they serve any function. A waiter has also the root of one hot tree and lamina-init
 // running: it lacks the environment only. Each is used once.
+//
+// Waiters have directories of this machine, but no file system of another server: that may have gone meanwhile, and only
+// a start that asks for it can say so.
 
 #include "spawn/monitor.h"
 
@@ -22,7 +25,8 @@ static bool shape_equals(const struct sandbox_shape *left, const struct sandbox_
            memcmp(left->opt_tree_id, right->opt_tree_id, sizeof(left->opt_tree_id)) == 0 &&
            memcmp(left->models_id, right->models_id, sizeof(left->models_id)) == 0 &&
            left->memory_bytes == right->memory_bytes && left->tmp_bytes == right->tmp_bytes &&
-           left->cpu_millis == right->cpu_millis && left->pids_max == right->pids_max;
+           left->cpu_millis == right->cpu_millis && left->pids_max == right->pids_max &&
+           memcmp(&left->filesystem, &right->filesystem, sizeof(left->filesystem)) == 0;
 }
 
 // Only one that is in its groups: its making is over.
@@ -82,6 +86,15 @@ void pool_want(struct monitor *monitor, const struct sandbox_shape *shape, int64
     *oldest = (struct pool_want){.is_used = true, .shape = *shape, .last_ns = now_ns};
 }
 
+void pool_forget_filesystem(struct monitor *monitor, const char *filesystem_id)
+{
+    for (size_t i = 0; i < POOL_WANTS_MAX; i++) {
+        struct pool_want *want = &monitor->pool.wants[i];
+        if (want->is_used && strcmp(want->shape.filesystem.filesystem_id, filesystem_id) == 0)
+            want_drop(monitor, want);
+    }
+}
+
 void pool_forget(struct monitor *monitor, const uint8_t tree_id[SPAWN_TREE_ID_SIZE])
 {
     for (size_t i = 0; i < POOL_WANTS_MAX; i++) {
@@ -130,8 +143,12 @@ static void make_waiters(struct monitor *monitor, int64_t now_ns)
             .pids_max = (want->shape.pids_max ? want->shape.pids_max : 1024) + 1};
         sandbox->state = SANDBOX_ROOTING;
         sandbox->shape = want->shape;
-        if (cgroup_limit(&monitor->tools.groups, sandbox->slot, &limits) < 0 ||
-            sandbox_send_root(&sandbox->parts, &sandbox->shape, NULL, -1) < 0)
+        int r = cgroup_limit(&monitor->tools.groups, sandbox->slot, &limits);
+        if (r == 0 && sandbox->shape.filesystem.filesystem_id[0])
+            r = filesystems_order_mount(monitor, sandbox, NULL, -1);
+        else if (r == 0)
+            r = sandbox_send_root(&sandbox->parts, &sandbox->shape, -1);
+        if (r < 0)
             monitor_kill(monitor, sandbox);
     }
 }

@@ -184,14 +184,14 @@ int sandbox_send_word(const struct sandbox_parts *parts, uint32_t type)
 }
 
 int sandbox_send_root(const struct sandbox_parts *parts, const struct sandbox_shape *shape,
-                      const char *name, int tree_fd)
+                      int tree_fd)
 {
     struct init_root root = {.type = INIT_ROOT, .tmp_bytes = shape->tmp_bytes};
     memcpy(root.tree_id, shape->tree_id, sizeof(root.tree_id));
     memcpy(root.opt_tree_id, shape->opt_tree_id, sizeof(root.opt_tree_id));
     memcpy(root.models_id, shape->models_id, sizeof(root.models_id));
     if (tree_fd >= 0)
-        memcpy(root.mount_name, name, strnlen(name, sizeof(root.mount_name) - 1));
+        memcpy(root.mount_name, shape->filesystem.name, sizeof(root.mount_name));
     return fd_send_packet(parts->control_fd, &root, sizeof(root), &tree_fd, tree_fd >= 0 ? 1 : 0);
 }
 

@@ -86,6 +86,7 @@ struct sandbox_shape {
     uint8_t models_id[SPAWN_TREE_ID_SIZE];
     uint64_t memory_bytes, tmp_bytes;
     uint32_t cpu_millis, pids_max;
+    struct spawn_filesystem_use filesystem; // all zero: none
 };
 
 // The namespaces of a seat's first process, by their inodes: where its fork has to be.
@@ -126,7 +127,8 @@ struct sandbox {
     struct occupant occupant;
     enum template_phase phase;
     struct sandbox *template;    // of a seat: its template's
-    struct parked_start *parked; // of an instance that waits for its file system; owned
+    uint64_t mount_ticket;       // its file system's mount is being made; 0: it is not
+    struct parked_start *parked; // what an instance is to run when it has that; owned
     uint32_t mounter; // of its file system, from 1; 0: it has none, or one whose mounter is gone
     struct template_run *run;      // of a fork that has an id but is not there yet; owned
     uint64_t names[SANDBOX_NAMES]; // of a seat
@@ -166,9 +168,9 @@ int sandbox_make(const struct sandbox_tools *tools, const struct sandbox_order *
                  uint32_t *ret_step) MUST_CHECK;
 
 int sandbox_send_word(const struct sandbox_parts *parts, uint32_t type) MUST_CHECK;
-// `tree_fd`: -1, or the mount of a file system, which is put at /mnt/NAME.
+// `tree_fd`: -1, or the mount of the shape's file system.
 int sandbox_send_root(const struct sandbox_parts *parts, const struct sandbox_shape *shape,
-                      const char *name, int tree_fd) MUST_CHECK;
+                      int tree_fd) MUST_CHECK;
 // `model_fd`: -1 when there is none.
 int sandbox_send_run(const struct sandbox_parts *parts, const struct spawn_start *start,
                      int model_fd) MUST_CHECK;

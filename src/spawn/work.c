@@ -82,7 +82,7 @@ static int make(struct monitor *monitor, struct sandbox *sandbox, const struct s
     if (r == 0) // its hang-up ends the job; nothing is read from it
         r = monitor_watch(monitor, sandbox->status_fd, EPOLLRDHUP, SOURCE_STATUS, sandbox->slot);
     if (r == 0)
-        r = sandbox_send_root(&sandbox->parts, &sandbox->shape, NULL, -1);
+        r = sandbox_send_root(&sandbox->parts, &sandbox->shape, -1);
     if (r == -EPIPE) // it has failed: its end tells how
         r = 0;
     return r;

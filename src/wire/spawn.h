@@ -84,6 +84,7 @@ enum spawn_type {
     SPAWN_TEMPLATE_READY = 39,
     SPAWN_TEMPLATE_REFUSED = 40,
     SPAWN_FILESYSTEM = 41,
+    SPAWN_UNMOUNTED = 42,
     /* laminad -> lamina-spawn, on fd 4; and the answers, on the job's own status socket */
     SPAWN_WORK = 64,
     SPAWN_WORK_EXIT = 65,
@@ -289,7 +290,11 @@ struct spawn_exit {
     uint64_t cpu_us;            /* user and system time of all its processes */
 };
 
-/* FROZEN, THAWED */
+/*
+ * FROZEN, THAWED. And UNMOUNTED: the server of its file system has gone or was given up; all that the instance does
+ * there fails from now on, also when the server is back. New instances have a new mount: this one should be ended when
+ * it has no call.
+ */
 struct spawn_done {
     struct spawn_head head;
     uint32_t error; /* 0 or errno */

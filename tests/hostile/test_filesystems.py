@@ -16,7 +16,7 @@ import threading
 import pytest
 
 from spawn_client import (DEADLINE_S, EXIT, FILE_DROP_CACHE, FILE_READ, FILESYSTEM, HOT, KILL, START, START_FAILED,
-                          STARTED, TEMPLATE, USE_RO, File, Spawn, StartFailed, clean_environment, look, read,
+                          STARTED, TEMPLATE, UNMOUNTED, USE_RO, File, Spawn, StartFailed, clean_environment, look, read,
                           start_message, use)
 from ssh_server import SshServer, children, missing
 
@@ -176,6 +176,34 @@ def test_hot_functions_and_many_at_once(spawn, clean):
         _, _, body, _ = spawn.expect(ident, EXIT)
     assert sorted(int(path.name) for path in clean.data.iterdir()) == idents
     assert {(path.stat().st_uid, path.stat().st_gid) for path in clean.data.iterdir()} == {OWNER}
+
+
+def test_a_waiter_has_it_too(spawn, clean):
+    script, paths = spawn.script("cat /mnt/data/f"), []
+    clean.file("f", b"x")
+    for _ in range(200):
+        instance = spawn.start(script, env=PATH, flags=HOT, filesystem=use(DISK))
+        paths.append(instance.path)
+        assert instance.log() == "x"
+        spawn.exit(instance)
+        if paths[-1] == "waiter":
+            break
+    assert paths[0] == "pool" and paths[-1] == "waiter"
+    # Another root, another user: not that waiter.
+    assert shell(spawn, "ls /mnt/data", root="sub", create=(2000, 2000, 0o755), user=(2000, 2000)) == ""
+    assert spawn.start(script, env=PATH, flags=HOT, filesystem=use(DISK, flags=USE_RO)).path != "waiter"
+
+
+def test_a_waiter_that_cannot_be_made_is_not_tried_for_ever(spawn, clean):
+    root = clean.file("gone/f", b"x").parent
+    script = spawn.script("cat /mnt/data/f")
+    spawn.run(script, env=PATH, flags=HOT, filesystem=use(DISK, "gone"))
+    shutil.rmtree(root)
+    for _ in range(5):
+        with contextlib.suppress(StartFailed):
+            spawn.run(script, env=PATH, flags=HOT, filesystem=use(DISK, "gone"))
+    assert refused(spawn, DISK, "gone") == errno.ENOENT
+    assert shell(spawn, "echo well") == "well\n"
 
 
 def test_one_killed_while_its_mount_is_made(spawn, clean):
@@ -667,9 +695,11 @@ def test_a_server_that_vanishes_and_comes_back(far, server, clean):
     instance = far.start(far.script("echo up; while cat /mnt/data/f > /dev/null 2>&1; do :; done; echo failed"), env=PATH,
                          filesystem=use(REMOTE))
     instance.wait_log("up")
+    idle = far.start(far.script("sleep 1000"), env=PATH, filesystem=use(REMOTE))
     server.kill()
     instance.wait_log("failed")
     far.exit(instance)
+    far.expect(idle.id, UNMOUNTED)  # laminad is to end it
     assert answer(far, begin(far, "true")) == (16, errno.ECONNREFUSED)
     assert look(far, REMOTE, "f")[0] == errno.ECONNREFUSED
     assert shell(far, "echo well") == "well\n"

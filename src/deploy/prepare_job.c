@@ -22,7 +22,9 @@
 
 // A form is about as large as its model; the optimiser may unfold constants.
 #define FORM_BYTES_MAX(bytes) (2 * (bytes) + 64 * MIB)
-// Engine, original, form, and what making one of the other takes (1.4 GB were seen for 470 MB).
+// Engine, original, form, and what making one of the other takes: 1.3 GB were seen for 420 MB, 80 MB
+// for a small one. The limit leaves room for other models' ways.
+#define WORK_NEED(bytes) (3 * (bytes) + 160 * MIB)
 #define WORK_MEMORY(bytes) (4 * (bytes) + 640 * MIB)
 #define WORK_CPU_S(bytes) (20 + (uint32_t) ((bytes) / (8 * MIB)))
 #define WORK_TIME_MS 8000
@@ -148,7 +150,7 @@ static int run_worker(struct reading *reading, int input, uint64_t bytes)
         .tree_id = job->has_tree ? job->tree_id.bytes : NULL,
         .flags = SPAWN_WORK_ENGINE,
         .cpu_seconds = WORK_CPU_S(bytes),
-        .memory_bytes = prepare_job_memory(bytes),
+        .memory_bytes = WORK_MEMORY(bytes),
     };
     struct worker worker;
     int r = worker_start(&worker, job->work_fd, &spec, &reading->err);
@@ -165,9 +167,9 @@ static int run_worker(struct reading *reading, int input, uint64_t bytes)
     return r;
 }
 
-uint64_t prepare_job_memory(uint64_t bytes)
+uint64_t prepare_job_need(uint64_t bytes)
 {
-    return bytes > WORK_BYTES_MAX ? 0 : WORK_MEMORY(bytes);
+    return bytes > WORK_BYTES_MAX ? 0 : WORK_NEED(bytes);
 }
 
 // ---- what it says

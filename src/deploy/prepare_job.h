@@ -23,8 +23,8 @@ struct prepare_job {
     uint64_t time_limit_ms;  // from the worker's start to its end; 0: by the model's size
 };
 
-// What a worker may take for a model of so many bytes; 0: more than any may.
-uint64_t prepare_job_memory(uint64_t bytes);
+// What a worker takes for a model of so many bytes, mostly; 0: more than any may.
+uint64_t prepare_job_need(uint64_t bytes);
 
 // 0: the record tells all that can be told of the model, for good, and *ret_pin keeps the form, if
 // there is one: a model that is PREPARE_FORM_BYTES_MAX or more, with all that lies beside it, is only

@@ -141,7 +141,7 @@ static size_t count_of(const struct prepare_makings *makings, enum making_state 
     return count;
 }
 
-// Of those that run: their limits, whatever they have taken of it so far.
+// Of those that run: all that they need, whatever they have taken of it so far.
 static uint64_t memory_taken(const struct prepare_makings *makings)
 {
     uint64_t bytes = 0;
@@ -236,7 +236,7 @@ int prepare_make(struct prepare_makings *makings, const struct prepare_wish *wis
         making->makings = makings;
         making->wish = *wish;
         making->memory_bytes =
-            prepare_job_memory(wish->found.bytes + (wish->has_tree ? wish->found.beside_bytes : 0));
+            prepare_job_need(wish->found.bytes + (wish->has_tree ? wish->found.beside_bytes : 0));
         list_init(&making->waiters);
         // In the next turn: nobody is told from inside.
         int r = loop_timer_start(makings->config.loop, &making->share, 0, step_later, making);

@@ -12,8 +12,8 @@
 // (PREPARE_SHARE_MS) is LATE and no longer counts, so that the next begins beside it; and at its
 // time limit it is killed (prepare_job.h).
 //
-// What a worker may take is its limit of memory: it is taken off what the machine has available for
-// as long as it runs. One that would not fit by itself fails with -ENOBUFS.
+// What a worker needs of memory is taken off what the machine has available for as long as it runs.
+// One that would not fit by itself fails with -ENOBUFS.
 //
 // Threads: the loop's. Limit: PREPARE_WAITING_MAX WAITING. Internal to deploy/.
 

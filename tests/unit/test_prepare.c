@@ -487,10 +487,10 @@ static void test_workers_begin_when_the_machine_has_the_memory(void **state)
 {
     struct asking first, second;
     prepare_free(prepare);
-    open_with((struct prepare_config){.meminfo = meminfo(600), .time_limit_ms = 100});
+    open_with((struct prepare_config){.meminfo = meminfo(100), .time_limit_ms = 100});
     assert_string_equal(run("good").reason,
                         "the machine has too little memory available to prepare it");
-    (void) meminfo(1000); // for one worker, not for two
+    (void) meminfo(300); // for one worker, not for two
     struct prepare_spec sleeper = spec_of("sleeps"), spec = spec_of("good");
     ask(&sleeper, &first);
     ask(&spec, &second);

@@ -137,7 +137,7 @@ static int layer_insert(struct layers *layers, struct str name, struct layer **r
         *ret_layer = layers->list[i];
         return 0;
     }
-    if (layers->count == LAYERS_MAX)
+    if (layers->count == LAYER_NAMES_MAX)
         return -ENOSPC;
     if (layers->count == layers->capacity) {
         size_t capacity = layers->capacity ? 2 * layers->capacity : 16;
@@ -160,6 +160,23 @@ static int layer_insert(struct layers *layers, struct str name, struct layer **r
     layers->count++;
     *ret_layer = layer;
     return 0;
+}
+
+static bool layer_is_live(const struct layer *layer)
+{
+    return layer->count + layer->pending > 0;
+}
+
+/* May the layer of that name have its first version, or its first after all were deleted? */
+static bool may_live(const struct layers *layers, struct str name)
+{
+    const struct layer *own = layer_find(layers, name);
+    size_t live = 0;
+    if (own && layer_is_live(own))
+        return true;
+    for (size_t i = 0; i < layers->count; i++)
+        live += layer_is_live(layers->list[i]);
+    return live < LAYERS_MAX;
 }
 
 /* Room for one more, and for those on their way, so that adding one after its commit cannot fail. */
@@ -382,7 +399,8 @@ int layers_publish(struct layers *layers, struct layer_version *draft, layers_do
 {
     struct layer *layer = NULL;
     struct pending *pending = NULL;
-    int r = layers->versions < LAYER_VERSIONS_MAX ? 0 : -ENOSPC;
+    bool is_room = layers->versions < LAYER_VERSIONS_MAX && may_live(layers, str_of(draft->name));
+    int r = is_room ? 0 : -ENOSPC;
     if (r == 0)
         r = layer_insert(layers, str_of(draft->name), &layer);
     if (r == 0)

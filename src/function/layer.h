@@ -10,8 +10,9 @@
  * A version's content never changes. Functions keep what they need of a version themselves (struct
  * version_layer), so deleting one takes nothing from them.
  *
- * Loop thread only; layers_new before the loop runs. Limits: LAYERS_MAX names, LAYER_VERSIONS_MAX versions
- * of all together (-ENOSPC).
+ * Loop thread only; layers_new before the loop runs. Limits: LAYERS_MAX layers that have a version, LAYER_VERSIONS_MAX
+ * versions of all together, LAYER_NAMES_MAX names with those whose versions are all deleted: which number comes next is
+ * remembered of them (-ENOSPC).
  */
 #ifndef LAMINA_FUNCTION_LAYER_H
 #define LAMINA_FUNCTION_LAYER_H
@@ -28,6 +29,7 @@
 
 #define LAYERS_MAX 10000
 #define LAYER_VERSIONS_MAX 100000
+#define LAYER_NAMES_MAX 100000
 
 struct registry;
 struct layers;

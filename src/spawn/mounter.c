@@ -33,7 +33,8 @@
 
 struct job {
     struct mounter_order order;
-    int fds[2]; // of a FILE: its status socket, its output
+    int fds[2];     // of a FILE: its status socket, its output
+    bool is_second; // try, after the server was lost
 };
 
 enum hand_phase {
@@ -102,11 +103,30 @@ static bool waiting_pop(struct mounter *mounter, struct job *ret_job)
     return true;
 }
 
+static void waiting_push(struct mounter *mounter, const struct job *job)
+{
+    mounter->waiting[(mounter->waiting_first + mounter->waiting_count++) % MOUNTER_WAITING_MAX] =
+        *job;
+}
+
+// Once more: its server may be there again, and the program only has not noticed that it was away.
+static bool may_try_again(const struct job *job, uint32_t error)
+{
+    return !job->is_second && spawn_filesystem_failure(error) == SPAWN_FILESYSTEM_CONNECTIVITY;
+}
+
 static void waiting_fail(struct mounter *mounter, uint32_t error)
 {
     struct job job;
-    while (waiting_pop(mounter, &job))
-        job_fail(mounter, &job, error, 0);
+    for (uint32_t count = mounter->waiting_count; count > 0 && waiting_pop(mounter, &job);
+         count--) {
+        if (may_try_again(&job, error)) {
+            job.is_second = true;
+            waiting_push(mounter, &job);
+        } else {
+            job_fail(mounter, &job, error, 0);
+        }
+    }
 }
 
 // ---- hands --------------------------------------------------------------------------------------
@@ -231,7 +251,7 @@ static void waiting_serve(struct mounter *mounter)
 
 static void read_order(struct mounter *mounter)
 {
-    struct job job;
+    struct job job = {.is_second = false};
     size_t count;
     const ssize_t size =
         fd_receive_packet(mounter->fd, &job.order, sizeof(job.order), job.fds, 2, &count);
@@ -245,10 +265,24 @@ static void read_order(struct mounter *mounter)
                mounter->file_count > SPAWN_FILE_MAX) {
         job_fail(mounter, &job, EAGAIN, 0);
     } else {
-        const uint32_t at = (mounter->waiting_first + mounter->waiting_count) % MOUNTER_WAITING_MAX;
-        mounter->waiting[at] = job;
-        mounter->waiting_count++;
+        waiting_push(mounter, &job);
     }
+}
+
+// A mount that failed because the server had gone: all wait for a new one. False: nothing is to be done about it.
+static bool try_again(struct mounter *mounter, struct hand *hand, uint32_t error)
+{
+    struct job job = hand->job;
+    if (hand->phase != HAND_BUSY || job.order.type != MOUNTER_MOUNT ||
+        mounter->server == SERVER_NONE || !may_try_again(&job, error) ||
+        mounter->waiting_count == MOUNTER_WAITING_MAX)
+        return false;
+    if (mounter->server == SERVER_UP && hand->generation == mounter->generation)
+        server_down(mounter, ENOTCONN);
+    job.is_second = true;
+    waiting_push(mounter, &job);
+    hand_idle(mounter, hand);
+    return true;
 }
 
 static void read_hand(struct mounter *mounter, struct hand *hand)
@@ -257,7 +291,9 @@ static void read_hand(struct mounter *mounter, struct hand *hand)
     int tree;
     size_t count;
     const ssize_t size = fd_receive_packet(hand->fd, &said, sizeof(said), &tree, 1, &count);
-    if (size == sizeof(said)) {
+    if (size == sizeof(said) && try_again(mounter, hand, said.error)) {
+        // It waits again.
+    } else if (size == sizeof(said)) {
         const struct job *job = &hand->job;
         const struct mounter_answer answer = {
             .type = job->order.type, .error = said.error, .ticket = job->order.ticket};

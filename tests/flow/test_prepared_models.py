@@ -270,9 +270,8 @@ def move_to_another_machine(service):
 
 def test_what_another_processor_made_is_not_used_and_made_anew(fresh_service, folder):
     """$LATEST is prepared again beside what serves; a published version, whose bits stay what they are, is loaded as it is."""
-    client = fresh_service.client("lambda")
     deploy(fresh_service, small(folder), "moved")
-    client.publish_version(FunctionName="moved")
+    fresh_service.client("lambda").publish_version(FunctionName="moved")
     values = random_model.some_input(WIDTH)
     expected, _ = first_call(fresh_service, "moved", values)
     fresh_service.stop()
@@ -285,7 +284,7 @@ def test_what_another_processor_made_is_not_used_and_made_anew(fresh_service, fo
     assert record.exists()  # the key of this machine
     assert_close(call(fresh_service, "moved", values), expected, 1e-3)
     assert not [line for line in loads(fresh_service, "moved") if old in line]
-    published = json.loads(client.invoke(FunctionName="moved", Qualifier="1", Payload=json.dumps(
+    published = json.loads(fresh_service.client("lambda").invoke(FunctionName="moved", Qualifier="1", Payload=json.dumps(
         {"inputs": [tensor("x", "FP32", [1, WIDTH], values)]}))["Payload"].read())
     assert_close(published["outputs"][0]["data"], expected, 1e-3)
     assert any("prepared=no" in line for line in loads(fresh_service, "moved"))

@@ -81,8 +81,13 @@ static int block_write(struct store_file *file)
 // Room for at least one byte more.
 static int block_grow(struct store_file *file)
 {
-    if (file->room == BLOCK_BYTES)
-        return block_write(file);
+    if (file->room == BLOCK_BYTES) {
+        int r = block_write(file);
+        // The disk begins now, beside whoever brings the next block: the commit, which waits for all of it, finds less.
+        (void) sync_file_range(file->fd, 0, 0,
+                               SYNC_FILE_RANGE_WRITE); // only earlier: the commit syncs
+        return r;
+    }
     size_t room = file->room > 0 ? 2 * file->room : BLOCK_BYTES_FIRST;
     char *block = realloc(file->block, room);
     if (!block)

@@ -6,6 +6,7 @@ that is measured, and `dd` stands beside each of its figures. Alone: filesystems
 """
 import collections
 import concurrent.futures
+import datetime
 import json
 import os
 import random
@@ -300,9 +301,9 @@ def renames(build, rows, Row, smoke):
 
 
 def dd_seconds(share, names):
-    """Parallel dd from a mount of its own, of these files, into files of this machine's disk."""
+    """Parallel dd from a mount of its own, of these files, into files of this machine's disk, synced."""
     source, options = share.server.mount.removeprefix("fuse.sshfs:").split(",", 1)
-    copies = " ".join(f"dd if=m/{name} of=o/{name} bs=1M status=none &" for name in names)
+    copies = " ".join(f"dd if=m/{name} of=o/{name} bs=1M conv=fsync status=none &" for name in names)
     script = (f"mkdir m o && sshfs {source} m -o {options},ro && start=$(date +%s%N) && {{ {copies} wait; }} "
               "&& end=$(date +%s%N); umount -l m; echo $(((end - start) / 1000))")
     with tempfile.TemporaryDirectory(prefix="lamina-bench-", dir="/var/tmp") as folder:
@@ -311,27 +312,27 @@ def dd_seconds(share, names):
         return int(done.stdout.split()[-1]) / 1e6
 
 
-def read_seconds(service, share, client, names, code):
-    """Until the service has all of them in its store."""
-    fetched = re.compile(r"model\.fetched function=t-")
+def read_seconds(service, client, names):
+    """From the first look at one of them until the last is in the store, digest, sync and all; as the service says."""
+    fetched = re.compile(r"(\S+)Z info model\.fetched function=t-\d+ .*fetched=\d+ ms=(\d+)")
     before = len(fetched.findall(service.log()))
+    clients = [service.client("lambda") for _ in names]
 
-    def create(name):
-        client.create_function(**settings(f"t-{name[:-5]}", Code=code, MemorySize=512, Timeout=30, **share.config,
-                                          Environment={"Variables": {"MODEL_PATH": f"{MOUNT}/{name}"}}))
-    begin = time.monotonic()
+    def point(number):
+        clients[number].update_function_configuration(FunctionName=f"t-{number}", Environment={
+            "Variables": {"MODEL_PATH": f"{MOUNT}/{names[number]}"}})
     with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
-        list(pool.map(create, names))
+        list(pool.map(point, range(len(names))))
+    deadline = time.monotonic() + 120
     while len(fetched.findall(service.log())) < before + len(names):
-        if time.monotonic() > begin + 120:
+        if time.monotonic() > deadline:
             raise SystemExit(f"bench: not all was fetched:\n{service.log_tail()}")
-        time.sleep(0.005)
-    took = time.monotonic() - begin
-    for name in names:
-        while client.get_function_configuration(FunctionName=f"t-{name[:-5]}")["State"] == "Pending":
-            time.sleep(0.05)  # random bytes are no model: that takes a moment to find out
-        client.delete_function(FunctionName=f"t-{name[:-5]}")
-    return took
+        time.sleep(0.05)
+    ends = [(datetime.datetime.fromisoformat(at).timestamp(), int(ms) / 1000) for at, ms in fetched.findall(service.log())[before:]]
+    for number in range(len(names)):
+        while client.get_function_configuration(FunctionName=f"t-{number}")["LastUpdateStatus"] == "InProgress":
+            time.sleep(0.05)
+    return max(0.001, max(at for at, _ in ends) - min(at - took for at, took in ends))
 
 
 def throughput(build, rows, Row, smoke):
@@ -341,19 +342,23 @@ def throughput(build, rows, Row, smoke):
     code = {"ZipFile": zip_of({"bootstrap": (build / "runtime/bin/lamina-model").read_bytes()})}
     with Share(over_ssh=True) as share, Service(build, *share.flags) as service:
         client = service.client("lambda")
-        share.put("first.onnx", b"x" * 1000, age_s=60)
-        read_seconds(service, share, client, ["first.onnx"], code)
-        for count, size in ((1, 256), (8, 48), (32, 12)):
+        share.put("first.json", b"x" * 1000, age_s=60)  # random bytes of a kind that is not prepared: reading is measured
+        for number in range(32):
+            client.create_function(**settings(f"t-{number}", Code=code, MemorySize=512, Timeout=30, **share.config,
+                                              Environment={"Variables": {"MODEL_PATH": f"{MOUNT}/first.json"}}))
+            client.get_waiter("function_active_v2").wait(FunctionName=f"t-{number}", WaiterConfig={"Delay": 1})
+        for count, size in ((1, 128), (8, 24), (32, 6)):
             size = 1 if smoke else size
             row = rows[f"filesystem.throughput.{count}"] = Row(f"{count} models of {size} MiB read at once over sshfs, over parallel dd",
                                                                "x", None if smoke else 0.9, at_least=True)
             for number in range(1 if smoke else 3):
-                names = [f"r{count}-{number}-{i}.onnx" for i in range(count)]
+                names = [f"r{count}-{number}-{i}.json" for i in range(count)]
                 for name in names:
                     share.put(name, os.urandom(size * MB), age_s=60)
                 by_dd = dd_seconds(share, names)
-                ours = read_seconds(service, share, client, names, code)
+                ours = read_seconds(service, client, names)
                 row.add(by_dd / ours, count * size / by_dd)
+                print(f"bench: {count} x {size} MiB: dd {count * size / by_dd:.0f} MiB/s, ours {count * size / ours:.0f} MiB/s", file=sys.stderr)
                 for name in names:
                     (share.directory / name).unlink()
 

@@ -140,7 +140,11 @@ static int check_new(const struct filesystems_edit *edit, const struct filesyste
                      struct error *err)
 {
     const struct filesystems_file *file = edit->file;
-    int r = new->name != NULL ? check_word("the name", new->name, err) : 0;
+    const char *const words[] = {new->name, new->uids, new->gids, new->as};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(words); i++)
+        r = words[i] != NULL ? check_word("the value", words[i], err) : 0;
 
     for (uint32_t i = 0; r == 0 && i < file->filesystem_count; i++) {
         const struct filesystem_line *line = &file->filesystems[i];
@@ -181,6 +185,12 @@ static int resolve_path(const struct filesystems_edit *edit, struct filesystems_
     return r;
 }
 
+static void append_word(struct buf *text, const char *name, const char *value)
+{
+    if (value != NULL)
+        buf_printf(text, " %s=%s", name, value);
+}
+
 static void append_line(struct buf *text, const struct filesystems_new *new, const char *id,
                         const char *point_id)
 {
@@ -194,8 +204,10 @@ static void append_line(struct buf *text, const struct filesystems_new *new, con
         buf_append_text(text, " ro");
     if (new->uid != SPAWN_FILESYSTEM_NO_USER)
         buf_printf(text, " uid=%u gid=%u", new->uid, new->gid);
-    if (new->name != NULL)
-        buf_printf(text, " name=%s", new->name);
+    append_word(text, "uids", new->uids);
+    append_word(text, "gids", new->gids);
+    append_word(text, "as", new->as);
+    append_word(text, "name", new->name);
     buf_printf(text, "\naccess-point %s %s\n", point_id, id);
 }
 

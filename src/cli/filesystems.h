@@ -27,9 +27,11 @@ struct filesystems_edit {
 
 // What `create` is told. Texts are borrowed.
 struct filesystems_new {
-    const char *path;     // of the host: absolute or not, symbolic links are followed now
-    const char *mount;    // or fuse.NAME:SOURCE[,OPTIONS]
-    const char *name;     // NULL: none
+    const char *path;        // of the host: absolute or not, symbolic links are followed now
+    const char *mount;       // or fuse.NAME:SOURCE[,OPTIONS]
+    const char *name;        // NULL: none
+    const char *uids, *gids; // FIRST-LAST that access points may have; NULL: none
+    const char *as;       // of a mount: whom its program runs as; NULL: root without capabilities
     const char *data_dir; // of the service: never inside a file system, nor around it
     uint32_t uid,
         gid; // SPAWN_FILESYSTEM_NO_USER: the directory's owner; of a mount: its own identity

@@ -35,7 +35,7 @@ struct filesystem {
     char name[FILESYSTEM_NAME_MAX + 1]; // may be empty
     bool is_read_only;
     bool is_immutable; // its files never change once they are there
-    int64_t known_ms; // since when the service knows it
+    int64_t known_ms;  // since when the service knows it
     // It has no uid and gid: the mount's own identity counts (sshfs's login), and access points can have no user.
     bool has_own_identity;
     uint32_t uid, gid; // of access points without a user

@@ -111,6 +111,19 @@ def test_usage_and_twice(shared):
     refuse(shared, "remove", says="filesystem takes")
 
 
+def test_ranges_and_whom_a_program_runs_as(shared):
+    path = shared.directory("ranges", uid=3000)
+    made = shared.create(path, "--uids", "3001-3009", "--gids", "3001-3002")
+    assert f"path={path} uid=3000 gid=3000 uids=3001-3009 gids=3001-3002\n" in shared.file.read_text()
+    efs = shared.service.client("efs")
+    assert efs.create_access_point(ClientToken="r", FileSystemId=made["FileSystemId"], PosixUser={"Uid": 3009, "Gid": 3001})
+    refuse(shared, "create", "--path", shared.directory("ranges-2"), "--uids", "9-1", says="ends before it begins")
+    refuse(shared, "create", "--path", shared.directory("ranges-3"), "--as", "5", says="as= is for mount= only")
+    refuse(shared, "create", "--mount", "fuse.sshfs:h:/d", "--as", "x", says="as=")
+    shared.service.lamina("filesystem", "create", "--mount", "fuse.sshfs:h:/d", "--as", "5:6", "--name", "as")
+    assert " as=5:6 name=as\n" in shared.file.read_text()
+
+
 def test_only_root(shared, build):
     path = shared.directory("users")
     command = ["setpriv", "--reuid", "65534", "--clear-groups", build / "lamina", "filesystem", "create", "--path", path,

@@ -98,6 +98,9 @@ def deploy(service, path):
     """Deploys it; its prepared form's path, and how it is described."""
     service.lamina("deploy", path, "--name", "bench-model", "--memory", "4096")
     model = json.loads(service.lamina("describe", "bench-model", "-o", "json"))["model"]
+    while model["reason"].startswith("it is being prepared"):  # it serves already
+        time.sleep(0.05)
+        model = json.loads(service.lamina("describe", "bench-model", "-o", "json"))["model"]
     if not model["prepared"]:
         raise SystemExit("bench: the model was not prepared: " + model["reason"])
     [form] = service.data.glob("models/*/*/prepared-*/model.ort")

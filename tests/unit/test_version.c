@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "base/mem.h"
+#include "function/start_spec.h"
 #include "function/version.h"
 
 static struct version *make(void)
@@ -232,6 +233,17 @@ static void json_refuses_every_damage(void **state)
     version_unref(draft);
 }
 
+static void a_start_without_a_model_hands_out_no_descriptor(void **state)
+{
+    struct version *draft = version_new("hello", "us-east-1", "000000000000");
+    struct start_spec start;
+    memset(&start, 0x55, sizeof(start)); /* callers have it on their stack */
+    assert_int_equal(start_spec_init(&start, draft), 0);
+    assert_int_equal(start.spec.model_fd, 0);
+    start_spec_done(&start);
+    version_unref(draft);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +256,7 @@ int main(void)
         cmocka_unit_test(published_with_snap_start_waits_for_its_template),
         cmocka_unit_test(json_tells_absent_from_empty_environment),
         cmocka_unit_test(json_refuses_every_damage),
+        cmocka_unit_test(a_start_without_a_model_hands_out_no_descriptor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,9 +137,9 @@ def attempt(client, name, given):
 
 
 def killer(service, names, stopped):
-    """Kills an instance or a template now and then."""
-    source = random.Random(5)
-    while not stopped.wait(0.05):
+    """Kills an instance or a template now and then; not so often that no template is ever ready."""
+    source, pause_s = random.Random(5), float(os.environ.get("LAMINA_TEST_KILL_S", "0.05"))
+    while not stopped.wait(pause_s):
         listed = json.loads(service.lamina("ps", "-o", "json").stdout)
         alive = [each["pid"] for kind in ("instances", "templates") for each in listed[kind]
                  if each["function"] in names and each.get("pid")]
@@ -150,7 +150,8 @@ def killer(service, names, stopped):
 
 def test_kills_at_random_lose_and_mix_nothing(service, client, folder):
     """Each answer is either its own, or an error that says that its instance was killed. Of a runtime that was built with
-    AddressSanitizer: LAMINA_TEST_CALLS=10000 ASAN_OPTIONS=detect_leaks=0 (looking for leaks needs ptrace)."""
+    AddressSanitizer: LAMINA_TEST_CALLS=10000 LAMINA_TEST_KILL_S=1
+    ASAN_OPTIONS=detect_leaks=0 (looking for leaks needs ptrace)."""
     calls = int(os.environ.get("LAMINA_TEST_CALLS", "400"))
     names, inputs = ("mixed-a", "mixed-b"), inputs_of(8)
     given = {name: os.environ[name] for name in ("ASAN_OPTIONS",) if name in os.environ}

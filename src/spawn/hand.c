@@ -139,7 +139,13 @@ static void read_file(const struct mounter_order *order, int fd, int status_fd, 
 static int open_root(const struct filesystem_line *line, const struct spawn_filesystem_use *use)
 {
     AUTO_FD int filesystem = hand_open_filesystem(line);
-    return filesystem < 0 ? filesystem : hand_open_root(filesystem, use);
+    struct spawn_filesystem_use allowed = *use;
+    if (filesystem < 0)
+        return filesystem;
+    if (line->flags & SPAWN_FILESYSTEM_RO) // nothing is made there, by us neither
+        allowed.flags &= ~(uint32_t) SPAWN_FILESYSTEM_CREATE;
+    const int root = hand_open_root(filesystem, &allowed);
+    return root == -ENOENT && allowed.flags != use->flags ? -EROFS : root;
 }
 
 static int open_wanted(const struct filesystem_line *line, const struct mounter_order *order)

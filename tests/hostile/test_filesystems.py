@@ -316,6 +316,15 @@ def test_a_missing_root_is_made_as_asked(spawn, clean):
     assert refused(spawn, DISK, "file/below", create=(2000, 2001, 0o750)) == errno.ENOTDIR
 
 
+def test_nothing_is_made_where_the_line_says_ro(spawn, clean):
+    maker = {"create": (*OWNER, 0o755)}
+    assert refused(spawn, READ_ONLY, "new", **maker) == errno.EROFS
+    assert look(spawn, READ_ONLY, "", root="new/below", **maker)[0] == errno.EROFS
+    assert os.listdir(clean.data) == []
+    clean.file("there/f", b"x")
+    assert shell(spawn, "cat /mnt/data/f", READ_ONLY, root="there", **maker) == "x"
+
+
 @contextlib.contextmanager
 def swapped(one, two):
     """Two names of a directory change places all the time."""

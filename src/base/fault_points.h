@@ -2,8 +2,8 @@
 //
 // Where what a caller asked for can be interrupted: each durable step of each operation, in the order in which laminad
 // does them. `lamina doctor --fault-points` prints the list; tests/fault kills -9 before and after, and fails, each in
-// turn (test_fault_points.py: CreateFunction, test_change_points.py: what is one transaction, test_layer_points.py, test_model_points.py,
-// test_s3_faults.py, test_fault_prepare.py: the other operations of several steps).
+// turn (test_fault_points.py: CreateFunction, test_change_points.py: what is one transaction; test_layer_points.py,
+// test_model_points.py, test_s3_faults.py, test_fault_prepare.py: the other operations of several steps).
 //
 // A point is a system call, counted by name from the request's arrival: the tests' shim
 // (tests/fault/shim.c) strikes before the nth call of that name. The program itself has no code for it,

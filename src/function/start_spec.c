@@ -92,7 +92,8 @@ static uint32_t bootstrap_of(const struct version *version)
 
 int start_spec_init(struct start_spec *start, const struct version *version)
 {
-    start->model_fd = 0; /* a function without a model: whatever lay there would be handed to lamina-spawn */
+    start->model_fd =
+        0; /* a function without a model: whatever lay there would be handed to lamina-spawn */
     version_model_path(&version->model, start->model_path);
     start->models = version_models_set(version);
     size_t n_variables = fill_variables(start, version);

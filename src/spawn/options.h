@@ -14,9 +14,9 @@
 
 struct options {
     const char *data_dir;
-    const char *runtime_dir; // NULL: beside the binary, if it is there
+    const char *runtime_dir;      // NULL: beside the binary, if it is there
     const char *filesystems_file; // absolute
-    uid_t uid;               // laminad's
+    uid_t uid;                    // laminad's
     gid_t gid;
     uid_t sandbox_uid_first, sandbox_uid_last;
     char **laminad_arguments; // those after "--", NULL-terminated

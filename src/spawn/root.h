@@ -40,6 +40,7 @@ int root_prepare(int trees_fd, int models_fd, const char *runtime_dir, uid_t uid
 // /mnt/<mount_name>, taken; -1: none. 0, or -errno with
 // *ret_step (enum spawn_step) saying where. No malloc, no stdio. `is_own`: its mounts belong to a user namespace of its
 // own, and those that it came with cannot be taken apart.
-int root_enter(const struct init_root *order, int tree_fd, bool is_own, uint32_t *ret_step) MUST_CHECK;
+int root_enter(const struct init_root *order, int tree_fd, bool is_own,
+               uint32_t *ret_step) MUST_CHECK;
 
 #endif

@@ -66,7 +66,7 @@ def deploy(service, uri, **variables):
     call(client, "f")
     took = time.monotonic() - begin
     while not is_settled(service, "f"):
-        call(client, "f")
+        time.sleep(0.2)  # a processor is wanted for it
     settled = time.monotonic() - begin
     client.delete_function(FunctionName="f")
     return took, active, settled

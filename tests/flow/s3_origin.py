@@ -13,6 +13,7 @@ own key and checks it with botocore's signer.
 import base64
 import hashlib
 import socket
+import ssl
 import threading
 import time
 import urllib.parse
@@ -81,7 +82,12 @@ class Request:
 
 
 class Origin:
-    def __init__(self, rate=None, checksums=True, signed=True):
+    def __init__(self, rate=None, checksums=True, signed=True, certificate=None):
+        """`certificate`: (chain, key) of a store that speaks https."""
+        self.tls = None
+        if certificate:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*certificate)
         self.rate = rate            # bytes a second and connection; None: as fast as it goes
         self.checksums = checksums
         self.signed = signed        # False: nobody's signature is looked at
@@ -97,7 +103,7 @@ class Origin:
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(512)
         self.port = self.listener.getsockname()[1]
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
         self.is_closed = False
 
     def __enter__(self):
@@ -127,7 +133,7 @@ class Origin:
         with self.lock:
             self.sent[bucket, key] = self.sent.get((bucket, key), 0) + size
 
-    def config(self, folder, *buckets, style="path", name="test", stall_s=20):
+    def config(self, folder, *buckets, style="path", name="test", stall_s=20, ca_file=None):
         """The path of a configuration file that names this store."""
         folder.chmod(0o755)
         credentials = folder / f"{name}-credentials"
@@ -136,7 +142,8 @@ class Origin:
         path = folder / "lamina.conf"
         with open(path, "a") as file:
             file.write(f"[s3_origin {name}]\nendpoint = {self.endpoint}\nstyle = {style}\n"
-                       f"credentials_file = {credentials}\nstall_s = {stall_s}\nbuckets = {', '.join(buckets)}\n")
+                       f"credentials_file = {credentials}\nstall_s = {stall_s}\nbuckets = {', '.join(buckets)}\n"
+                       + (f"ca_file = {ca_file}\n" if ca_file else ""))
         return path
 
     # ---- Serving
@@ -151,6 +158,8 @@ class Origin:
 
     def _serve(self, connection):
         try:
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
             with connection, connection.makefile("rb") as reader:
                 while self._serve_one(connection, reader):
                     pass

@@ -347,6 +347,74 @@ def test_a_redirect_within_the_store_is_followed(make_service, origin, folder):
         assert invoke(client, "f")["sha256"] == sha256(b"model there")
 
 
+def test_a_store_behind_a_private_authority(make_service, folder):
+    """https: its certificate counts if ca_file vouches for it, and not otherwise."""
+    from test_tls import make_certificate
+    certificate, key = make_certificate(folder, "store")
+    other, _ = make_certificate(folder, "other")
+    data = content(9 * MB)
+    with Origin(certificate=(certificate, key)) as known, Origin(certificate=(certificate, key)) as unknown, \
+            Origin(certificate=(certificate, key)) as wrong:
+        for store in (known, unknown, wrong):
+            store.put("models", "m", data)
+        known.config(folder, "models", name="known", ca_file=certificate)
+        unknown.config(folder, "unvouched", name="unknown")
+        config = wrong.config(folder, "strangers", name="wrong", ca_file=other)
+        service = make_service("--config", config)
+        client = service.client("lambda")
+        with function(client, "f", **with_model("s3://models/m")):
+            assert invoke(client, "f")["sha256"] == sha256(data)
+        for bucket, store in (("unvouched", unknown), ("strangers", wrong)):
+            code, reason = failure(client, bucket, f"s3://{bucket}/m")
+            assert f"s3://{bucket}/m" in reason and "TLS" in reason and "certificate" in reason, reason
+            assert code == "InvalidConfiguration" and store.requests == []
+
+
+def test_an_error_that_is_megabytes_long_is_not_kept(make_service, origin, folder):
+    """What is told is its first words; the connection is given up."""
+    origin.put("models", "m", b"m")
+    body = (b"<?xml version='1.0'?><Error><Code>TooMuch</Code><Message>of it</Message></Error>" + b" " * (8 * MB))
+
+    def talk(request):
+        if request.method != "HEAD":
+            request.answer(403, body, {"Content-Type": "application/xml"})
+        else:
+            request.send_head(403, {}, 0)
+        return True
+    origin.fault = talk
+    service = make_service("--config", origin.config(folder, "models"))
+    code, reason = failure(service.client("lambda"), "f", "s3://models/m")
+    assert code == "InsufficientRolePermissions" and "s3://models/m: TooMuch: of it" in reason
+
+
+def test_a_model_that_is_two_gigabytes_of_zeros(build, make_service, origin, folder):
+    """It is brought, and no model: a call says so. What the store sends is made up as it goes."""
+    from model_function import LIBRARY
+    if not LIBRARY.exists():
+        pytest.skip("tools/deps inference has not been run")
+    size, zeros = 2 << 30, bytes(MB)
+
+    def answer(request):
+        first, last = request.range or (0, size - 1)
+        headers = {"ETag": '"zeros"', "Content-Range": f"bytes {first}-{last}/{size}"}
+        request.send_head(206 if request.range else 200, headers, last + 1 - first)
+        for at in range(first, last + 1, MB):
+            if request.method != "HEAD":
+                request.connection.sendall(zeros[:last + 1 - at])
+        return True
+    origin.put("models", "m.onnx", b"")
+    origin.fault = answer
+    service = make_service("--config", origin.config(folder, "models"))
+    client = service.client("lambda")
+    code = {"ZipFile": zip_of({"bootstrap": (build / "runtime/bin/lamina-model").read_bytes()})}
+    with function(client, "f", Code=code, MemorySize=512, Timeout=30,
+                  Environment={"Variables": {"MODEL_URI": "s3://models/m.onnx"}}):
+        got = client.invoke(FunctionName="f", Payload=b"{}")
+        assert "FunctionError" in got, got["Payload"].read()
+    with function(client, "g", Code={"ZipFile": PACKAGE}):  # the service is well
+        assert invoke(client, "g")["path"] == ""
+
+
 def test_kill_9_in_the_middle_fetches_only_the_rest(make_service, origin, folder):
     data = content(64 * MB)
     origin.put("models", "m", data)

@@ -3,6 +3,7 @@
 
 A neighbour's figures are taken in turn, quiet and during the fault, so that whatever else the machine does is in both."""
 
+import concurrent.futures
 import contextlib
 import io
 import json
@@ -175,6 +176,35 @@ def flat_rows(service, rows, row, client, calls, cycles):
         pss_mb(laminad) - before)
 
 
+def restart_row(service, rows, row, client, count, times):
+    """Functions with a package each, half of them with a layer; then a stop in order, and how long the start takes."""
+    layer = client.publish_layer_version(LayerName="bench-layer", Content={"ZipFile": zip_of(a_txt="a")})["LayerVersionArn"]
+
+    def make(number):
+        client.create_function(FunctionName=f"bench-many-{number}", Runtime="provided.al2023", Handler="x", Role=ROLE,
+                               Code={"ZipFile": zip_of(bootstrap=f"#!/bin/sh\n#{number}\n")}, Layers=[layer] * (number % 2))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(make, range(count)))
+    for _ in range(times):
+        service.stop()
+        start = time.monotonic()
+        service.start()
+        while not is_ready(service):
+            time.sleep(0.002)
+        rows.setdefault("restart.ready", row(f"restart to ready with {count:,} functions", "s", 2)).add(
+            time.monotonic() - start)
+
+
+def is_ready(service):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(service.endpoint + "/readyz", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
 # ---- what neighbours notice
 
 
@@ -310,7 +340,7 @@ def neighbour_rows(service, rows, row, client, directory, rounds, slices, second
 
 
 def measure(service_class, build, directory, rows, row, smoke):
-    """Adds the rows `async.*`, `stream.*`, `flat.*`, `neighbour.*`, with a service of its own."""
+    """Adds the rows `async.*`, `stream.*`, `flat.*`, `neighbour.*`, `restart.*`, with a service of its own."""
     folder = Path(directory) / "load"
     folder.mkdir()
     folder.chmod(0o755)
@@ -324,5 +354,6 @@ def measure(service_class, build, directory, rows, row, smoke):
         flat_rows(service, rows, row, client, 2000 if smoke else 100000, 10 if smoke else 1000)
         neighbour_rows(service, rows, row, client, folder, 1 if smoke else 3, 1 if smoke else 4, 0.2 if smoke else 0.6,
                        16 << 20 if smoke else 2 << 30, ("flood", "idle", "deployment") if smoke else None)
+        restart_row(service, rows, row, client, 10 if smoke else 1000, 1 if smoke else 3)
     finally:
         service.stop()

@@ -72,17 +72,21 @@ class Service:
     """A Lamina of our own: a fresh data directory, a free port, ended by pid."""
 
     def __init__(self, build, directory, **environment):
-        self.build, self.data = build, Path(directory) / "data"
-        env = dict(os.environ, **environment)
+        self.build, self.data, self.directory = build, Path(directory) / "data", Path(directory)
+        self.settings = dict(os.environ, **environment)
+        self.start()
+
+    def start(self):
+        (self.data / "endpoint").unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [build / "lamina", "up", "--data-dir", self.data, "--listen", "127.0.0.1:0"],
+            [self.build / "lamina", "up", "--data-dir", self.data, "--listen", "127.0.0.1:0"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=open(Path(directory) / "up.log", "wb"), env=env)
+            stderr=open(self.directory / "up.log", "wb"), env=self.settings)
         deadline = time.monotonic() + 60
         while not (self.data / "endpoint").exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"bench: lamina did not start: {(Path(directory) / 'up.log').read_text()}")
-            time.sleep(0.02)
+                raise SystemExit(f"bench: lamina did not start: {(self.directory / 'up.log').read_text()}")
+            time.sleep(0.002)
         self.endpoint = (self.data / "endpoint").read_text().strip()
         if not self.endpoint.startswith("http"):
             self.endpoint = "http://" + self.endpoint

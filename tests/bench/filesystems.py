@@ -160,7 +160,8 @@ def instructions(build, service, client, name, event):
         api.process.terminate()  # the count is written at the end
         api.process.wait()
         api.stop()
-        return sum(int(line.split()[1]) for line in out.read_text().splitlines() if line.startswith(("summary:", "totals:"))[:1])
+        counts = [int(line.split()[1]) for line in out.read_text().splitlines() if line.startswith(("summary:", "totals:"))]
+        return counts[0]
 
 
 def instruction_rows(build, service, client, event, rows, Row):

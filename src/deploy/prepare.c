@@ -166,6 +166,8 @@ static const char *failure_text(int code)
     case -ENOSPC:
     case -EDQUOT:
         return "the disk is too full to keep its prepared form";
+    case -EIO:
+        return "the disk failed where its prepared form was to be kept";
     case -ENOMEM:
         return "preparing it took more memory than is allowed";
     case -ETIME:

@@ -131,7 +131,7 @@ def test_a_disk_that_is_full_or_fails_while_a_model_is_prepared(struck, bootstra
         create(client, bootstrap, seed)  # it never fails for this
         faults.disarm()
         model = described(service)
-        told = ("disk", "No space", "Input/output error", "I/O error")
+        told = ("the disk", "No space", "Input/output error")
         assert model["prepared"] or any(words in model["reason"] for words in told), (name, nth, model)
         check_whole(service, client)
         service.stop()

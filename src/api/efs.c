@@ -71,16 +71,37 @@ int efs_find_point(struct call *call, struct str text, const struct access_point
 
 // ---- what it is done to
 
+// What the operation reads as the id of what it is done to. A parameter that it ignores must not decide whether it is
+// allowed; where it takes one of several ids, it refuses two of them.
+static const char *const systems[] = {"FileSystemId", NULL};
+static const char *const points[] = {"AccessPointId", "FileSystemId", NULL};
+static const char *const targets[] = {"AccessPointId", "FileSystemId", "MountTargetId", NULL};
+
+static const struct {
+    const char *operation;
+    const char *const *parameters;
+} named_by[] = {
+    {"DescribeFileSystems", systems},
+    {"DescribeReplicationConfigurations", systems},
+    {"DescribeAccessPoints", points},
+    {"DescribeMountTargets", targets},
+};
+
 // The label, the query's or the body's id: one of them names it.
 static struct str named(struct call *call)
 {
-    static const char *const parameters[] = {"AccessPointId", "FileSystemId", "MountTargetId"};
     struct str text = call->labels[0];
-    for (size_t i = 0; text.size == 0 && i < ARRAY_SIZE(parameters); i++)
-        if (route_query(call->request->query, parameters[i], call->request->arena, &text) < 0)
+    const char *const *name = NULL;
+    if (text.size > 0)
+        return text;
+    if (call->json)
+        return json_str(json_member(call->json, "FileSystemId"));
+    for (size_t i = 0; i < ARRAY_SIZE(named_by); i++)
+        if (strcmp(call->route->operation, named_by[i].operation) == 0)
+            name = named_by[i].parameters;
+    for (; name && *name && text.size == 0; name++)
+        if (route_query(call->request->query, *name, call->request->arena, &text) < 0)
             text = (struct str){NULL, 0};
-    if (text.size == 0 && call->json)
-        text = json_str(json_member(call->json, "FileSystemId"));
     return text;
 }
 

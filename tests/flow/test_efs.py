@@ -276,6 +276,36 @@ def test_users_need_the_right_to_what_they_do(shared, efs, made):
         ann.create_access_point(ClientToken="t", FileSystemId=other["FileSystemArn"])
 
 
+def with_query(client, text):
+    """The client, whose requests have these parameters in front of their own; what is sent is signed."""
+    def add(request, **_):
+        path, _, query = request.url.partition("?")
+        request.url = path + "?" + text + (query and "&" + query)
+    client.meta.events.register("before-sign.efs", add)
+    return client
+
+
+def test_a_parameter_that_is_ignored_does_not_decide_a_right(shared, made):
+    other = shared.create(shared.directory("ignored"))
+    allow = {"Effect": "Allow", "Resource": made["FileSystemArn"], "Action": "elasticfilesystem:*"}
+    connect = user(shared, "eve", allow)
+    for text in ("FileSystemId", "AccessPointId", "MountTargetId"):
+        efs = with_query(connect("efs"), f"{text}={made['FileSystemId'].replace('fs-', 'fsmt-' if text[0] == 'M' else 'fs-')}")
+        with refused("AccessDeniedException", 403, other["FileSystemArn"]):
+            create(efs, other)
+    for text in (f"AccessPointId={made['FileSystemId']}", f"MountTargetId=fsmt-{made['FileSystemId'][3:]}"):
+        efs = with_query(connect("efs"), text)
+        with refused("AccessDeniedException", 403):
+            efs.describe_file_systems(FileSystemId=other["FileSystemId"])
+        with refused("AccessDeniedException", 403):
+            efs.describe_file_systems()
+    with refused("AccessDeniedException", 403):
+        with_query(connect("efs"), f"MountTargetId=fsmt-{made['FileSystemId'][3:]}").describe_access_points()
+    assert connect("efs").describe_file_systems(FileSystemId=made["FileSystemId"])["FileSystems"]
+    assert connect("efs").describe_mount_targets(FileSystemId=made["FileSystemId"])["MountTargets"]
+    assert connect("efs").describe_access_points(FileSystemId=made["FileSystemId"])["AccessPoints"]
+
+
 def test_who_deploys_gives_no_file_system_that_they_may_not_use(shared, made):
     deploy = {"Effect": "Allow", "Resource": "*", "Action": ["lambda:*", "iam:PassRole"]}
     mount = {"Effect": "Allow", "Resource": made["FileSystemArn"], "Action": "elasticfilesystem:ClientMount"}

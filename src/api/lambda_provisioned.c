@@ -10,6 +10,7 @@
 #include "api/attach.h"
 #include "api/concurrency.h"
 #include "api/member.h"
+#include "api/mount_error.h"
 #include "api/operations.h"
 #include "base/clock.h"
 #include "function/scheduler.h"
@@ -82,23 +83,32 @@ static int find(struct call *call, struct function_name *ret_name, struct functi
     return r < 0 ? r : attach_find(call, ATTACH_PUBLISHED, ret_name, ret_function);
 }
 
-static void append_counts(struct buf *json, uint32_t requested, uint32_t ready, bool has_failed,
+/* `failure` (may be NULL): why `ready` will not grow. */
+static void append_counts(struct buf *json, uint32_t requested, uint32_t ready, const char *failure,
                           struct str modified)
 {
     const char *status = "IN_PROGRESS";
     if (ready >= requested)
         status = "READY";
-    else if (has_failed)
+    else if (failure)
         status = "FAILED";
     buf_printf(json,
                "\"RequestedProvisionedConcurrentExecutions\":%u,"
                "\"AvailableProvisionedConcurrentExecutions\":%u,"
                "\"AllocatedProvisionedConcurrentExecutions\":%u,\"Status\":\"%s\"",
                requested, ready, ready, status);
-    if (ready < requested && has_failed)
-        buf_append_text(json, ",\"StatusReason\":\"FUNCTION_ERROR_INIT_FAILURE\"");
+    if (ready < requested && failure)
+        buf_printf(json, ",\"StatusReason\":\"%s\"", failure);
     buf_append_text(json, ",\"LastModified\":");
     json_append_string(json, modified);
+}
+
+static const char *failure_of(const struct scheduler_provisioned *now)
+{
+    if (!now->has_failed)
+        return NULL;
+    return now->mount_failure ? mount_error_reason(now->mount_failure)
+                              : "FUNCTION_ERROR_INIT_FAILURE";
 }
 
 /* Of a version that two configurations lead to, each has its part of what is ready. */
@@ -109,7 +119,7 @@ static void append_config(struct call *call, struct buf *json, const struct atta
     if (version)
         scheduler_provisioned(call->api->config.scheduler, version, &now);
     uint32_t ready = now.ready < config->number ? now.ready : config->number;
-    append_counts(json, config->number, ready, now.has_failed,
+    append_counts(json, config->number, ready, failure_of(&now),
                   json_str(json_member(attachment_root(config), "LastModified")));
 }
 
@@ -199,7 +209,7 @@ void lambda_put_provisioned(struct call *call)
         buf_printf(&json, "{\"ProvisionedConcurrentExecutions\":%u,\"LastModified\":\"%s\"}",
                    number, now);
         buf_append_byte(&answer, '{');
-        append_counts(&answer, number, 0, false, str_of(now));
+        append_counts(&answer, number, 0, NULL, str_of(now));
         buf_append_byte(&answer, '}');
         r = attach_make(call, ATTACHMENT_PROVISIONED, name.qualifier, &json, &plan.attach);
     }

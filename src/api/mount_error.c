@@ -25,6 +25,22 @@ static const struct {
                              "with access point %s"},
 };
 
+const char *mount_error_reason(enum spawn_filesystem_failure failure)
+{
+    switch (failure) {
+    case SPAWN_FILESYSTEM_CONNECTIVITY:
+        return "EFSMountConnectivityError";
+    case SPAWN_FILESYSTEM_TIMEOUT:
+        return "EFSMountTimeout";
+    case SPAWN_FILESYSTEM_IO:
+        return "EFSIOError";
+    case SPAWN_FILESYSTEM_WORKS:
+    case SPAWN_FILESYSTEM_MOUNT_FAILURE:
+        break;
+    }
+    return "EFSMountFailure";
+}
+
 int mount_error_set(struct aws_error *error, const struct version *version,
                     enum spawn_filesystem_failure failure, const char *reason)
 {

@@ -15,4 +15,7 @@
 int mount_error_set(struct aws_error *error, const struct version *version,
                     enum spawn_filesystem_failure failure, const char *reason);
 
+// The same as a reason of a status: "EFSMountFailure" and its like.
+const char *mount_error_reason(enum spawn_filesystem_failure failure);
+
 #endif

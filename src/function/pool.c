@@ -658,6 +658,8 @@ static void on_ended(void *arg, struct instance *instance, const struct instance
         pool_template_fork_crashed(pool, template_id);
     if (template_id && counts && end->is_sandbox_fault)
         pool_template_fork_fault(pool, end->failure->text);
+    if (counts)
+        pool->mount_failure = end->mount_failure;
     if (counts && is_spare)
         pool->has_failed =
             true; /* nobody's: who waited for it gets another, and no more are made ahead */

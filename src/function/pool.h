@@ -73,6 +73,7 @@ struct pool {
     int64_t called_ms;    /* when a call came last; INT64_MIN: none since it was made, or stopped */
     uint32_t provisioned; /* instances to be kept, whether called or not */
     bool has_failed;      /* one of those failed its init phase: no more are started ahead */
+    enum spawn_filesystem_failure mount_failure; /* why, if it was its file system */
     bool is_retired;
     bool is_scheduling; /* pool_schedule is running: an inner call leaves the work to the outer */
 };

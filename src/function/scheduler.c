@@ -378,7 +378,8 @@ void scheduler_provisioned(const struct scheduler *scheduler, const struct versi
     if (pool)
         *ret_provisioned = (struct scheduler_provisioned){.requested = pool->provisioned,
                                                           .ready = pool_ready(pool),
-                                                          .has_failed = pool->has_failed};
+                                                          .has_failed = pool->has_failed,
+                                                          .mount_failure = pool->mount_failure};
 }
 
 /* ---- templates */

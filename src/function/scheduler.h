@@ -106,7 +106,7 @@ struct invocation_result {
     uint64_t phase_us[COLD_PHASES]; /* filled if is_cold, else only COLD_FIRST_ANSWER */
     uint64_t duration_us;           /* what REPORT calls Duration */
     enum spawn_filesystem_failure mount_failure;
-    const struct error *error;      /* INVOCATION_FAULT: for the log and the message; else NULL */
+    const struct error *error; /* INVOCATION_FAULT: for the log and the message; else NULL */
 };
 
 /* Called exactly once per invocation, never from inside invocation_start. The result and all that it
@@ -152,8 +152,8 @@ struct scheduler_mounter {
 };
 
 struct scheduler_config {
-    struct loop *loop;          /* borrowed */
-    struct instance_host *host; /* borrowed */
+    struct loop *loop;                /* borrowed */
+    struct instance_host *host;       /* borrowed */
     struct scheduler_mounter mounter; /* resolve NULL: there are no file systems */
     struct scheduler_limits limits;
 };
@@ -183,6 +183,7 @@ void scheduler_set_provisioned(struct scheduler *scheduler, const struct version
 struct scheduler_provisioned {
     unsigned requested, ready;
     bool has_failed; /* an init phase failed: `ready` will not grow by itself */
+    enum spawn_filesystem_failure mount_failure; /* why, if it was its file system */
 };
 void scheduler_provisioned(const struct scheduler *scheduler, const struct version *version,
                            struct scheduler_provisioned *ret_provisioned);

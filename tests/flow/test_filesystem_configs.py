@@ -294,6 +294,19 @@ def test_an_access_point_that_was_deleted_is_a_mount_failure_and_comes_back_with
     assert do(client, name, list="/mnt/x")["list"] == ["a.txt"]
 
 
+def test_provisioned_concurrency_that_cannot_mount_says_so(client, efs, models):
+    _, made = models
+    point = efs.create_access_point(ClientToken=fresh_name("token"), FileSystemId=made["FileSystemId"])
+    name = fresh_name()
+    client.create_function(**reader(name, point["AccessPointArn"], Publish=True))
+    efs.delete_access_point(AccessPointId=point["AccessPointId"])
+    of = dict(FunctionName=name, Qualifier="1")
+    client.put_provisioned_concurrency_config(**of, ProvisionedConcurrentExecutions=1)
+    wait_for(lambda: client.get_provisioned_concurrency_config(**of)["Status"] != "IN_PROGRESS", "the end of its start")
+    now = client.get_provisioned_concurrency_config(**of)
+    assert (now["Status"], now.get("StatusReason")) == ("FAILED", "EFSMountFailure")
+
+
 def test_a_file_system_that_the_administrator_took_away(client, shared):
     made = shared.create(shared.directory("gone"))
     name = fresh_name()

@@ -110,12 +110,29 @@ int daemon_find(const char *data_dir, int *ret_pidfd, pid_t *ret_pid, struct err
     return 0;
 }
 
+// Its pid file is in a directory that is not root's, and any program can be called anything: what a process of somebody
+// else says is not done for it. A set-uid program has its caller's arguments, so each of the ids counts.
+static bool is_ours(pid_t pid)
+{
+    AUTO_BUF struct buf status = BUF_INIT(COMMAND_LINE_BYTES_MAX);
+    char path[64];
+    char ids[96];
+    unsigned own = (unsigned) geteuid();
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int) pid);
+    snprintf(ids, sizeof ids, "\nUid:\t%u\t%u\t%u\t%u\n", own, own, own, own);
+    return fs_read_file(AT_FDCWD, path, &status) == 0 &&
+           memmem(status.data, status.size, ids, strlen(ids)) != NULL;
+}
+
 int daemon_argument(const char *data_dir, const char *option, char *ret, size_t size)
 {
     AUTO_FD int pidfd = -1;
     pid_t pid = 0;
     int r = daemon_find(data_dir, &pidfd, &pid, NULL);
 
+    if (r == 0 && !is_ours(pid))
+        r = -ENOENT;
     return r < 0 ? r : read_argument(pid, option, ret, size);
 }
 

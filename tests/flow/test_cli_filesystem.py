@@ -10,6 +10,7 @@ import pytest
 
 from filesystem_function import do, reader, share
 from lambda_function import fresh_name
+from lamina_service import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,25 @@ def test_a_file_that_others_can_write_is_refused(shared):
         refuse(shared, "create", "--path", shared.directory("w"), says="must belong to root")
     finally:
         shared.file.chmod(0o644)
+
+
+def test_a_process_of_somebody_else_does_not_say_which_file_root_writes(shared):
+    """The pid file is laminad's, and who took that over can write another pid into it."""
+    data, named, theirs = (shared.root / name for name in ("taken", "of-root.conf", "of-theirs.conf"))
+    data.mkdir()
+    for file, path, digit in ((named, "/srv/root-s", "1"), (theirs, "/srv/their-s", "2")):
+        file.write_text(f"filesystem fs-{digit * 17} path={path} uid=5 gid=5\n")
+    program = shared.root / "lamina-spawn"
+    program.symlink_to("/usr/bin/python3")
+    with subprocess.Popen(["setpriv", "--reuid", "65534", "--clear-groups", program, "-c", "import sys; sys.stdin.read()",
+                           "--data-dir", data, "--filesystems-file", theirs], stdin=subprocess.PIPE) as process:
+        comm = pathlib.Path(f"/proc/{process.pid}/comm")
+        wait_for(lambda: comm.read_text().strip() == "lamina-spawn", "the process to have its name")
+        (data / "laminad.pid").write_text(f"{process.pid}\n")
+        done = subprocess.run([shared.service.build / "lamina", "filesystem", "list"], capture_output=True, text=True,
+                              env=dict(shared.service.env, LAMINA_DATA_DIR=str(data), LAMINA_FILESYSTEMS_FILE=str(named)))
+        process.kill()
+    assert "/srv/root-s" in done.stdout and "/srv/their-s" not in done.stdout, (done.stdout, done.stderr)
 
 
 def test_without_a_service_it_is_known_at_the_start(build):

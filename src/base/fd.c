@@ -156,14 +156,16 @@ ssize_t fd_receive_packet(int fd, void *data, size_t size, int *ret_fds, size_t 
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes};
     ssize_t got;
+    size_t count = 0;
+    for (size_t i = 0; i < fd_max; i++)
+        ret_fds[i] = -1;
+    if (ret_fd_count)
+        *ret_fd_count = 0;
     do {
         got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
     } while (got < 0 && errno == EINTR);
     if (got < 0)
         return -errno;
-    size_t count = 0;
-    for (size_t i = 0; i < fd_max; i++)
-        ret_fds[i] = -1;
     bool all_fit = take_descriptors(&message, ret_fds, fd_max, &count);
     if (!all_fit || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
         for (size_t i = 0; i < count; i++)

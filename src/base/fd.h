@@ -63,7 +63,8 @@ int fd_send_packet(int fd, const void *data, size_t size, const int *fds,
 // Receives one packet. Returns its size (> 0), 0 at end of file, or -errno: -EAGAIN, -EMSGSIZE
 // when the packet or its descriptors did not fit (everything is then dropped and closed: on our
 // channels that is a broken peer). Received descriptors are CLOEXEC and the caller's: they fill
-// ret_fds[0 .. *ret_fd_count), the rest of ret_fds is set to -1. `fd_max` <= FD_PACKET_MAX.
+// ret_fds[0 .. *ret_fd_count), the rest of ret_fds is set to -1, also on failure, so that callers may close
+// what they have in any case. `fd_max` <= FD_PACKET_MAX.
 ssize_t fd_receive_packet(int fd, void *data, size_t size, int *ret_fds, size_t fd_max,
                           size_t *ret_fd_count) MUST_CHECK;
 

@@ -125,6 +125,21 @@ static int count_open(void)
     return count;
 }
 
+static void a_failed_receive_leaves_no_descriptor_unset(void **state)
+{
+    int fds[2], got[2] = {STDIN_FILENO, STDIN_FILENO};
+    size_t count = 7;
+    char data[8];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(fd_send_packet(fds[0], "unread", 6, NULL, 0), 0);
+    close(fds[1]); // dies with a packet that it has not read
+    assert_int_equal(fd_receive_packet(fds[0], data, sizeof data, got, 2, &count), -ECONNRESET);
+    assert_int_equal(count, 0);
+    assert_int_equal(got[0], -1);
+    assert_int_equal(got[1], -1);
+    close(fds[0]);
+}
+
 static void packets_that_do_not_fit_leave_nothing_open(void **state)
 {
     int fds[2], three[3] = {0, 1, 2}, got[FD_PACKET_MAX];
@@ -160,6 +175,7 @@ int main(void)
         cmocka_unit_test(a_gone_peer_is_a_code),
         cmocka_unit_test(sets_flags),
         cmocka_unit_test(packets_carry_descriptors),
+        cmocka_unit_test(a_failed_receive_leaves_no_descriptor_unset),
         cmocka_unit_test(packets_that_do_not_fit_leave_nothing_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,8 @@ static void must(bool condition)
         abort();
 }
 
+static char program[] = "laminad", option[] = "--config", no_file[] = "/dev/null";
+
 static int load(struct config *config, int argc, char **argv, char **environment)
 {
     struct error err = {0};
@@ -32,7 +34,7 @@ static int load(struct config *config, int argc, char **argv, char **environment
 
 static void must_be_the_same(const struct config *config)
 {
-    char *flags[CONFIG_FLAGS_MAX + 3] = {"laminad", "--config", "/dev/null"};
+    char *flags[CONFIG_FLAGS_MAX + 3] = {program, option, no_file};
     char *none[] = {NULL};
     size_t count = 0;
     struct config again = {0};
@@ -61,8 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1 || size > 65536)
         return 0;
-    char *argv[WORDS_MAX + 4] = {"laminad", "--config", "/dev/null"},
-                           *environment[WORDS_MAX + 1] = {NULL};
+    char *argv[WORDS_MAX + 4] = {program, option, no_file}, *environment[WORDS_MAX + 1] = {NULL};
     char path[64], *text = malloc(size);
     struct config config = {0};
     int argc = 3, file = -1;

@@ -65,14 +65,44 @@ static int fuse_mount(const struct filesystem_line *line)
     return TAKE_FD(fd);
 }
 
-// Nothing of the machine can be written, and no socket of it is found in /run: a root without capabilities would still be
-// the owner of root's files and sockets.
-static int place_enter(void)
+// The devices that a program needs. A mount that is read only keeps nobody from writing to a disk's node.
+static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"};
+
+static int devices_take(int ret_fds[ARRAY_SIZE(devices)])
 {
-    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID};
-    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) < 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+        ret_fds[i] =
+            (int) syscall(SYS_open_tree, AT_FDCWD, devices[i], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        if (ret_fds[i] < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int devices_make_places(void)
+{
+    if (mount("lamina", "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k") < 0 ||
+        symlink("/proc/self/fd", "/dev/fd") < 0)
         return -errno;
+    for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+        AUTO_FD int fd = open(devices[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int devices_put(const int fds[ARRAY_SIZE(devices)])
+{
+    for (size_t i = 0; i < ARRAY_SIZE(devices); i++)
+        if (syscall(SYS_move_mount, fds[i], "", AT_FDCWD, devices[i], MOVE_MOUNT_F_EMPTY_PATH) < 0)
+            return -errno;
+    return 0;
+}
+
+// No socket of the machine is found in /run, but the resolver's.
+static int run_make(void)
+{
     AUTO_FD int resolver =
         (int) syscall(SYS_open_tree, AT_FDCWD, RESOLVER, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (mount("lamina", "/run", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k") <
@@ -82,10 +112,28 @@ static int place_enter(void)
         (mkdir("/run/systemd", 0755) < 0 || mkdir(RESOLVER, 0755) < 0 ||
          syscall(SYS_move_mount, resolver, "", AT_FDCWD, RESOLVER, MOVE_MOUNT_F_EMPTY_PATH) < 0))
         return -errno;
-    return syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &read_only, sizeof(read_only)) <
-                   0
-               ? -errno
-               : 0;
+    return 0;
+}
+
+// Nothing of the machine can be written, neither its files nor its devices: a root without capabilities would still be the
+// owner of root's files, nodes and sockets. What is left open here ends with the process's next exec.
+static int place_enter(void)
+{
+    struct mount_attr attributes = {.attr_set =
+                                        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+    int fds[ARRAY_SIZE(devices)];
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -errno;
+    int r = devices_take(fds);
+    if (r == 0)
+        r = run_make();
+    if (r == 0)
+        r = devices_make_places();
+    if (r == 0 && syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attributes,
+                          sizeof(attributes)) < 0)
+        r = -errno;
+    return r < 0 ? r : devices_put(fds);
 }
 
 // sshfs forgets what it saw after a second, so that a renamed file is noticed, asks nobody for a password, and gives up on

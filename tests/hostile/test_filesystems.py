@@ -644,8 +644,12 @@ def test_its_program_has_no_rights(far):
     assert [status[name] for name in ("CapEff", "CapPrm", "CapBnd", "NoNewPrivs")] == ["0" * 16] * 3 + ["1"]
     root = pathlib.Path(f"/proc/{program}/root")
     assert os.listdir(root / "run") in ([], ["systemd"])
+    # A disk's node is written through a mount that is read only: none can be opened but those that everybody may.
+    nodes = {"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"}
+    assert {f"/dev/{name}" for name in os.listdir(root / "dev")} == nodes | {"/dev/fd"}
     for line in pathlib.Path(f"/proc/{program}/mountinfo").read_text().splitlines():
-        assert line.split()[5].split(",")[0] == "ro", line
+        _, _, _, _, place, options, *_ = line.split()
+        assert place in nodes or {"ro", "nodev", "nosuid"} <= set(options.split(",")), line
 
 
 @needs_sshfs

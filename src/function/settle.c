@@ -130,12 +130,14 @@ static void switched(void *arg, const struct switch_result *result)
         return;
     }
     if (result->code == -EINVAL && !has_no_room) {
-        settling->prepared.has_form = false;
+        /* Nor is it packed as was measured: as it is, it serves. */
+        settling->prepared.has_form = settling->prepared.is_measured = false;
         (void) snprintf(settling->prepared.reason, sizeof(settling->prepared.reason),
                         "its prepared form does not serve here: %.150s", result->err.text);
     }
-    /* Not from inside: the switch is not over yet. */
-    wait_for(settling, has_no_room ? ROOM_MS : BUSY_MS);
+    /* Not from inside: the switch is not over yet. What failed of ours would start an instance each time. */
+    bool is_soon = !has_no_room && (result->code == -EINVAL || result->code == -ECANCELED);
+    wait_for(settling, is_soon ? BUSY_MS : ROOM_MS);
 }
 
 static void step(void *arg)

@@ -28,13 +28,14 @@ VALUES = [random.Random(3).uniform(-1, 1) for _ in range(WIDTH)]
 EVENT = json.dumps({"inputs": [tensor("x", "FP32", [1, WIDTH], VALUES)]})
 
 
-def create(build, service, **more):
+def create(build, service, files=None, variables=None, **more):
     service.client("s3").create_bucket(Bucket="models")
     service.client("s3").put_object(Bucket="models", Key="m.onnx", Body=MODEL)
-    code = {"ZipFile": zip_of({"bootstrap": (build / "runtime/bin/lamina-model").read_bytes()})}
+    runtime = (build / "runtime/bin/lamina-model").read_bytes()
+    code = {"ZipFile": zip_of({"bootstrap": runtime} if files is None else {**files, "runtime": runtime})}
     client = service.client("lambda")
     client.create_function(**settings("f", Code=code, MemorySize=2048, Timeout=60, **more,
-                                      Environment={"Variables": {"MODEL_URI": "s3://models/m.onnx"}}))
+                                      Environment={"Variables": {"MODEL_URI": "s3://models/m.onnx", **(variables or {})}}))
     return client
 
 
@@ -166,3 +167,17 @@ def test_changed_while_it_is_prepared_nothing_of_the_old_is_taken_up(build, fres
     held.go_on()
     wait_for(lambda: "prepare.done" in service.log_path.read_text(), "the preparation to end")
     assert not json.loads(service.lamina("describe", "f", "-o", "json").stdout).get("model")
+
+
+def test_one_that_does_not_start_otherwise_stays_as_it_is(build, fresh_service, held):
+    service = fresh_service
+    # Packed weights are what it was measured with, and what its instances do not start with: with a form, and without.
+    starter = '#!/bin/sh\n[ "$LAMINA_MODEL_PREPACK" = on ] && exit 1\nexec /var/task/runtime\n'
+    client = create(build, service, files={"bootstrap": starter}, variables={"LAMINA_PREPACK": "on"})
+    wait_for(lambda: state(client) == "Active", "the function to be active")
+    answer(client)
+    held.go_on()
+    wait_for(lambda: "settle.done" in service.log_path.read_text(), "the function to settle")
+    assert "does not serve here" in model(service)["reason"] and not model(service)["prepared"]
+    assert service.log_path.read_text().count("switch.refused") == 1
+    answer(client)

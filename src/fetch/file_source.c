@@ -186,6 +186,7 @@ static int read_whole(struct file_source *source, const struct file_place *place
 static int read_now(struct file_source *source, const struct file_place *place, const char *key,
                     struct file_question *question, bool is_settled, struct error *err)
 {
+    const struct file_stat looked = question->seen;
     struct store_file *file = NULL;
     int r = store_file_new(source->store, &file, err);
     if (r == 0)
@@ -197,7 +198,7 @@ static int read_now(struct file_source *source, const struct file_place *place, 
     const struct known known = {.stat = question->seen,
                                 .digest = store_file_digest(file),
                                 .read_ms = clock_monotonic_ms(),
-                                .is_settled = is_settled};
+                                .is_settled = is_settled && is_same(&question->seen, &looked)};
     known_put(source, key, &known);
     question->staged = file;
     question->digest = known.digest;

@@ -11,6 +11,7 @@
 #include "store_bench.h"
 #include "wire/spawn.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
@@ -28,6 +29,7 @@ static int channel[2];
 static pthread_t thread;
 static struct file_source *source;
 static struct spawn_file last;
+static int64_t written_ns; // not 0: between a look and its read
 
 static void answer_read(int status, int output)
 {
@@ -53,6 +55,8 @@ static void *serve(void *arg)
         is.head = (struct spawn_head){
             .version = SPAWN_VERSION, .type = SPAWN_FILE_IS, .size = sizeof(is)};
         bool is_read = last.flags & SPAWN_FILE_READ;
+        if (is_read && written_ns)
+            is.mtime_ns = is.ctime_ns = script.is.mtime_ns = script.is.ctime_ns = written_ns;
         atomic_fetch_add(is_read ? &reads : &looks, 1);
         if (!script.says_nothing)
             assert_int_equal(fd_send_packet(fds[0], &is, sizeof(is), NULL, 0), 0);
@@ -202,6 +206,24 @@ static void test_a_young_file_of_a_directory_is_read_at_once(void **state)
     assert_null(question.staged);
 }
 
+// What is as old as it must be is what was read, not what was looked at before.
+static void test_one_that_is_written_between_look_and_read_is_read_again(void **state)
+{
+    struct file_question question;
+    file_is("weights", OLD_NS, 0);
+    written_ns = now_ns();
+    OK(ask_anew(&question));
+    store_file_free(question.staged);
+    written_ns = 0;
+    script.content = "WEIGHTS"; // within the same tick
+    assert_int_equal(poll(NULL, 0, FILE_SETTLE_MS), 0);
+    OK(ask_anew(&question));
+    assert_non_null(question.staged);
+    store_file_free(question.staged);
+    struct digest digest = digest_of("WEIGHTS", 7);
+    assert_true(digest_equal(&question.digest, &digest));
+}
+
 static void test_a_torn_read_is_never_taken(void **state)
 {
     struct file_question question = {0};
@@ -286,6 +308,7 @@ int main(void)
         TEST(test_a_young_file_over_fuse_is_waited_for),
         TEST(test_a_clock_that_is_ahead_keeps_nobody_waiting),
         TEST(test_a_young_file_of_a_directory_is_read_at_once),
+        TEST(test_one_that_is_written_between_look_and_read_is_read_again),
         TEST(test_a_torn_read_is_never_taken),
         TEST(test_an_error_in_the_middle_leaves_nothing),
         TEST(test_refusals_name_the_file),

@@ -185,7 +185,7 @@ static bool need_take(struct pool *pool)
                                    (uint64_t) pool->version->memory_mb << 20);
     if (!admission_take(&scheduler->admission, need))
         return false;
-    pool->template.need = need;
+    pool->template.need += need; /* one may be coming to take the place of what has gone */
     return true;
 }
 

@@ -44,7 +44,7 @@ struct pool_template {
     unsigned alive;            /* with those that were retired: the pool outlives them */
     struct stopping *stopping; /* who waits until `stopped` of them are gone; borrowed */
     unsigned stopped;
-    uint64_t need;     /* memory taken off until the one that is coming (either) is measured */
+    uint64_t need;     /* memory taken off until one that is coming (either) is measured */
     unsigned failures; /* in a row */
     unsigned
         replacements; /* for crashes; none within POOL_TEMPLATE_RETRY_MAX_MS, and they begin anew */

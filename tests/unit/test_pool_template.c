@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "function/pool.h"
 #include "function/pool_template.h"
 #include "function/scheduler.h"
 #include "function/scheduler_private.h"
@@ -15,6 +18,7 @@
 #include "function/version.h"
 #include "instance/instance.h"
 #include "loop/loop.h"
+#include "template/cache.h"
 #include "template/template.h"
 
 #include "fake_spawn.h"
@@ -357,6 +361,121 @@ static void forks_that_crash_often_get_another_template(void **state)
     box_serve(&fixture->boxes[3], "1");
     wait_done(fixture, &fixture->calls[1]);
     assert_int_equal(info_of(fixture, fixture->f).id, fixture->boxes[2].id);
+}
+
+/* A call whose fork, box 1 of that template, a signal ends. */
+static void a_crash(struct fixture *fixture, const struct fake_box *template)
+{
+    start(fixture, 0, fixture->f);
+    box_next(box_up(fixture, 1, false, template));
+    fake_box_exit(&fixture->boxes[1], SIGSEGV, 0, 0);
+    wait_done(fixture, &fixture->calls[0]);
+    assert_int_equal(fixture->calls[0].outcome, INVOCATION_FUNCTION_ERROR);
+}
+
+/* Box 0, whose next fork to crash is one too many. */
+static struct fake_box *a_template_of_crashes(struct fixture *fixture)
+{
+    start(fixture, 2, fixture->f);
+    struct fake_box *template = template_up(fixture, 0, 1 << 20);
+    box_next(box_up(fixture, 2, false, template));
+    box_serve(&fixture->boxes[2], "2");
+    wait_done(fixture, &fixture->calls[2]);
+    fake_box_exit(&fixture->boxes[2], 0, 0, 0);
+    fake_turns(&fixture->spawn);
+    for (int i = 0; i < TEMPLATE_CRASHES_MAX; i++)
+        a_crash(fixture, template);
+    return template;
+}
+
+static struct pool_template *own_of(struct fixture *fixture)
+{
+    struct list *all = &fixture->scheduler->templates.all;
+    struct pool *pool = LIST_ENTRY(list_first(all), struct template, link)->events.arg;
+    return &pool->template;
+}
+
+static void memory_available(struct fixture *fixture, const char *path)
+{
+    fixture->scheduler->admission.path = path;
+    fixture->scheduler->admission.read_ms = INT64_MIN; /* as if it were long ago */
+}
+
+/* Enough for forks. */
+static void a_template_is_replaced_when_there_is_memory_for_two(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char text[] = "MemAvailable: 16384 kB\n";
+    char path[] = "/tmp/lamina-meminfo.XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+    close(fd);
+    use(fixture, generous);
+    struct fake_box *template = a_template_of_crashes(fixture);
+    memory_available(fixture, path);
+    a_crash(fixture, template);
+    assert_null(own_of(fixture)->next);
+    expect_state(fixture, "READY");
+    assert_int_equal(own_of(fixture)->replacements, 0);
+    assert_int_equal(fixture->scheduler->admission.pending, 0);
+    unlink(path); /* not known: all is admitted */
+    memory_available(fixture, path);
+    a_crash(fixture, template);
+    box_up(fixture, 3, true, NULL);
+    assert_int_equal(own_of(fixture)->replacements, 1);
+    assert_int_equal(fixture->scheduler->admission.pending, ADMISSION_GUESS_BYTES);
+    fake_box_exit(&fixture->boxes[3], 1 << 8, 0, 0); /* it does not come */
+    fake_turns(&fixture->spawn);
+    assert_int_equal(fixture->scheduler->admission.pending, 0);
+    expect_state(fixture, "READY");
+}
+
+static void templates_are_given_up_for_replacements_of_late_only(void **state)
+{
+    struct fixture *fixture = *state;
+    use(fixture, generous);
+    struct fake_box *template = a_template_of_crashes(fixture);
+    struct pool_template *own = own_of(fixture);
+    own->replacements = POOL_TEMPLATE_REPLACEMENTS_MAX;
+    own->replaced_ms = loop_now_ms(fixture->loop) - POOL_TEMPLATE_RETRY_MAX_MS;
+    a_crash(fixture, template);
+    box_up(fixture, 3, true, NULL); /* another one */
+    assert_int_equal(own->replacements, 1);
+    fake_box_exit(&fixture->boxes[3], 1 << 8, 0, 0);
+    fake_turns(&fixture->spawn);
+    own->replacements = POOL_TEMPLATE_REPLACEMENTS_MAX;
+    a_crash(fixture, template);
+    assert_int_equal(fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0), template->id);
+    fake_box_exit(template, SIGKILL, SPAWN_EXIT_KILLED, 0);
+    fake_turns(&fixture->spawn);
+    start(fixture, 1, fixture->f);
+    box_next(box_up(fixture, 4, false, NULL));
+    box_serve(&fixture->boxes[4], "1");
+    wait_done(fixture, &fixture->calls[1]);
+    assert_int_equal(fixture->scheduler->admission.pending, 0);
+}
+
+/* Two are being made then. */
+static void an_evicted_template_whose_successor_is_being_made_leaves_no_memory_taken(void **state)
+{
+    struct fixture *fixture = *state;
+    use(fixture, generous);
+    struct fake_box *template = a_template_of_crashes(fixture);
+    a_crash(fixture, template);
+    box_up(fixture, 2, true, NULL);
+    assert_true(cache_evict_one(&fixture->scheduler->templates, loop_now_ms(fixture->loop)));
+    assert_int_equal(fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0), template->id);
+    fake_box_exit(template, SIGKILL, SPAWN_EXIT_KILLED, 0);
+    fake_turns(&fixture->spawn);
+    start(fixture, 1, fixture->f);
+    box_up(fixture, 3, true, NULL);
+    fake_box_template_ready(&fixture->boxes[2]);
+    assert_int_equal(fake_expect(&fixture->spawn, SPAWN_KILL, NULL, 0), fixture->boxes[3].id);
+    fake_box_exit(&fixture->boxes[3], SIGKILL, SPAWN_EXIT_KILLED, 0);
+    box_next(box_up(fixture, 4, false, &fixture->boxes[2]));
+    box_serve(&fixture->boxes[4], "1");
+    wait_done(fixture, &fixture->calls[1]);
+    assert_int_equal(fixture->scheduler->admission.pending, 0);
 }
 
 static void forks_that_cannot_be_made_give_way_to_processes(void **state)
@@ -764,6 +883,9 @@ int main(void)
         TEST(a_failed_init_phase_is_told_by_a_process),
         TEST(a_spare_waits_ahead_and_is_replaced),
         TEST(forks_that_crash_often_get_another_template),
+        TEST(a_template_is_replaced_when_there_is_memory_for_two),
+        TEST(templates_are_given_up_for_replacements_of_late_only),
+        TEST(an_evicted_template_whose_successor_is_being_made_leaves_no_memory_taken),
         TEST(forks_that_cannot_be_made_give_way_to_processes),
         TEST(templates_that_die_instead_of_forking_give_way_to_processes),
         TEST(a_replaced_version_ends_its_template_after_the_forks_on_their_way),

@@ -155,7 +155,8 @@ static int take_effect(const struct filesystem_target *target, bool is_wanted, s
     const struct filesystems_told told = {.target = &target->cli->target,
                                           .data_dir = target->data_dir,
                                           .file_path = target->file_path,
-                                          .is_quiet = target->cli->is_quiet};
+                                          .is_quiet = target->cli->is_quiet,
+                                          .is_used_at_once = true};
     return filesystems_take_effect(&told, target->point_id, is_wanted, err);
 }
 

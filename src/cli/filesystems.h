@@ -63,11 +63,12 @@ void filesystems_edit_end(struct filesystems_edit *edit); // also of one that di
 // Tells the running service of data_dir to read its file again. -ENOENT: none runs.
 MUST_CHECK int filesystems_tell(const char *data_dir, struct error *err);
 
-// The same, and waits until it knows the access point (or no more of it). One that does not run is only told of.
+// The same, and waits until it knows the access point (or no more of it). One that does not run is only told of, unless
+// the access point is wanted at once.
 struct filesystems_told {
     const struct target_options *target;
     const char *data_dir, *file_path;
-    bool is_quiet;
+    bool is_quiet, is_used_at_once;
 };
 MUST_CHECK int filesystems_take_effect(const struct filesystems_told *told, const char *point_id,
                                        bool is_wanted, struct error *err);

@@ -61,7 +61,7 @@ int filesystems_take_effect(const struct filesystems_told *told, const char *poi
     struct error why = {0};
     int r = filesystems_tell(told->data_dir, &why);
 
-    if (r == -ENOENT) {
+    if (r == -ENOENT && !(told->is_used_at_once && is_wanted)) {
         output_note(told->is_quiet, "%s: it will know when it is started", why.text);
         return 0;
     }

@@ -73,7 +73,9 @@ class Service:
 
     def __init__(self, build, directory, **environment):
         self.build, self.data, self.directory = build, Path(directory) / "data", Path(directory)
-        self.settings = dict(os.environ, **environment)
+        # The file of file systems is this service's own, not the machine's.
+        self.own = {"LAMINA_DATA_DIR": str(self.data), "LAMINA_FILESYSTEMS_FILE": str(self.directory / "filesystems.conf")}
+        self.settings = dict(os.environ, **self.own, **environment)
         self.start()
 
     def start(self):
@@ -91,7 +93,7 @@ class Service:
         if not self.endpoint.startswith("http"):
             self.endpoint = "http://" + self.endpoint
         self.env = dict(os.environ, AWS_ENDPOINT_URL=self.endpoint, AWS_SHARED_CREDENTIALS_FILE=str(self.data / "credentials"),
-                        AWS_REGION="us-east-1")
+                        AWS_REGION="us-east-1", **self.own)
         self.env.pop("AWS_PROFILE", None)
         for line in (self.data / "credentials").read_text().splitlines():
             key, _, value = line.partition("=")

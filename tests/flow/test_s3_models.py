@@ -264,7 +264,7 @@ LIES = {
         "Content-Range": f"bytes {a}-{b}/{len(data)}"}), "shorter than it said"),
     "other bytes": (lambda r, data, a, b: r.answer(206, b"x" * (b + 1 - a), {
         "Content-Range": f"bytes {a}-{b}/{len(data)}"}), "BadDigest"),
-    "an endless error": (lambda r, data, a, b: r.answer(418, bytes(5 * MB)), "take what came"),
+    "an endless error": (lambda r, data, a, b: r.answer(418, bytes(5 * MB)), "(status 418)"),
     "an empty list": (lambda r, data, a, b: r.answer(204), "(status 204)"),
     "garbage": (lambda r, data, a, b: r.connection.sendall(b"\0\1\2 what?\r\n\r\n") or (_ for _ in ()).throw(Gone), "s3://models/m"),
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 // ---- the table ----------------------------------------------------------------------------------
 
@@ -239,6 +240,19 @@ int filesystems_order_mount(struct monitor *monitor, struct sandbox *sandbox,
     return r;
 }
 
+// A hand writes into them as root, and strangers' bytes: nobody is to be talked to that way, nor a full socket to be waited for.
+static int check_file_fds(int status, int output)
+{
+    int domain = -1, type = -1;
+    socklen_t size = sizeof(int);
+    if (getsockopt(status, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX ||
+        getsockopt(status, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET ||
+        fd_set_nonblocking(status, true) < 0)
+        return -EBADF;
+    // Asked so that a descriptor of a mount that hangs is not touched.
+    return output < 0 || fcntl(output, F_GETPIPE_SZ) > 0 ? 0 : -EINVAL;
+}
+
 void filesystems_order_file(struct monitor *monitor, const struct spawn_file *file, int fds[2])
 {
     AUTO_FD int status = fds[SPAWN_FILE_STATUS];
@@ -250,10 +264,14 @@ void filesystems_order_file(struct monitor *monitor, const struct spawn_file *fi
                                   .use = file->use};
     uint32_t mounter;
     memcpy(order.path, file->path, sizeof(order.path));
-    int r = filesystems_check(monitor, &file->use);
+    int r = check_file_fds(status, output);
+    if (r == -EBADF)
+        return;
+    if (r == 0)
+        r = filesystems_check(monitor, &file->use);
     if (r == 0)
         r = send_order(monitor, &order, fds, output >= 0 ? 2 : 1, &mounter);
-    if (r < 0 && fd_set_nonblocking(status, true) == 0)
+    if (r < 0)
         hand_say_error(status, file->head.id, (uint32_t) -r, 0);
 }
 

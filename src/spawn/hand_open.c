@@ -159,7 +159,8 @@ static int mount_check_unmapped(int root_fd, uint32_t sandbox_uid)
     AUTO_FD int map = tree < 0 ? tree : map_open(NOBODY, NOBODY, sandbox_uid);
     if (map < 0)
         return map;
-    return mount_map(tree, map) == 0 ? -EINVAL : 0;
+    const int r = mount_map(tree, map);
+    return r == 0 ? -EINVAL : r == -EINVAL ? 0 : r;
 }
 
 int hand_mount(const struct filesystem_line *line, const struct spawn_filesystem_use *use,

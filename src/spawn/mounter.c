@@ -190,12 +190,19 @@ static void hand_idle(struct mounter *mounter, struct hand *hand)
     hand->phase = HAND_IDLE;
 }
 
-static void hand_lose(struct mounter *mounter, struct hand *hand, uint32_t error)
+// What it was at fails, and it hears of no more.
+static void hand_give_up(struct mounter *mounter, struct hand *hand, uint32_t error)
 {
     struct hand_state *state = &mounter->states[hand - mounter->hands];
-    job_fail(mounter, &hand->job, error, atomic_load(&state->has_looked));
-    (void) kill(hand->pid, SIGKILL);
+    if (hand->phase == HAND_BUSY)
+        job_fail(mounter, &hand->job, error, atomic_load(&state->has_looked));
     hand->fd = fd_close(hand->fd);
+}
+
+static void hand_lose(struct mounter *mounter, struct hand *hand, uint32_t error)
+{
+    hand_give_up(mounter, hand, error);
+    (void) kill(hand->pid, SIGKILL);
     hand->phase = HAND_LOST;
     mounter->lost_count++;
 }
@@ -308,10 +315,6 @@ static void read_hand(struct mounter *mounter, struct hand *hand)
         }
         hand_idle(mounter, hand);
     } else { // it died of something
-        const bool is_busy = hand->phase == HAND_BUSY;
-        hand->phase = HAND_BUSY;
-        if (!is_busy)
-            hand->job = (struct job){.order.type = MOUNTER_CHECK, .fds = {-1, -1}};
         hand_lose(mounter, hand, EIO);
     }
     fd_close(tree);
@@ -332,10 +335,13 @@ static void reap(struct mounter *mounter)
         }
         for (int i = 0; i < MOUNTER_HANDS_MAX; i++) {
             struct hand *hand = &mounter->hands[i];
-            if (hand->phase != HAND_LOST || hand->pid != pid)
+            if (hand->phase == HAND_NONE || hand->pid != pid)
                 continue;
+            if (hand->phase == HAND_LOST)
+                mounter->lost_count--;
+            else // it died by itself, and its end was not read yet
+                hand_give_up(mounter, hand, EIO);
             hand->phase = HAND_NONE;
-            mounter->lost_count--;
         }
     }
 }
@@ -392,7 +398,8 @@ static _Noreturn void mounter_loop(struct mounter *mounter)
         if (polled[1].revents)
             reap(mounter);
         for (int i = 0; i < MOUNTER_HANDS_MAX; i++)
-            if (polled[i + 2].revents)
+            if (polled[i + 2].revents &&
+                polled[i + 2].fd == mounter->hands[i].fd) // not reaped just now
                 read_hand(mounter, &mounter->hands[i]);
         if (polled[0].revents)
             read_order(mounter);

@@ -364,10 +364,10 @@ def use(filesystem, root="", name="data", flags=0, user=(NO_USER, NO_USER), crea
 class File:
     """A look at a file of a file system, or a read of it (FILE). `error` and `stat` come with FILE_IS."""
 
-    def __init__(self, spawn, filesystem, path, *, flags=0, ident=9, **options):
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, spawn, filesystem, path, *, flags=0, ident=9, kind=socket.SOCK_SEQPACKET, output=None, **options):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
         fds = [theirs.fileno()]
-        self.read, write = os.pipe() if flags & FILE_READ else (None, None)
+        self.read, write = output or os.pipe() if flags & FILE_READ else (None, None)
         if flags & FILE_READ:
             fds.append(write)
         body = use(filesystem, name="", **options) + struct.pack("=II1024s", flags, 0, path.encode())

@@ -15,6 +15,7 @@ import threading
 
 import pytest
 
+from lamina_service import wait_for
 from spawn_client import (DEADLINE_S, EXIT, FILE_DROP_CACHE, FILE_READ, FILESYSTEM, HOT, KILL, START, START_FAILED,
                           STARTED, TEMPLATE, UNMOUNTED, USE_RO, File, Spawn, StartFailed, clean_environment, look, read,
                           start_message, use)
@@ -636,6 +637,35 @@ def test_attacks_over_sshfs(far, clean):
         "socket": "EACCES"}
 
 
+def test_only_a_pipe_is_written_to(spawn, clean):
+    """Who is written to would see root's credentials, on bytes that a stranger chose."""
+    clean.file("f", b"x")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    file = File(spawn, DISK, "f", flags=FILE_READ, output=(os.dup(ours.fileno()), os.dup(theirs.fileno())))
+    assert file.looked()["error"] == errno.EINVAL
+    file.close()
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        file = File(spawn, DISK, "f", kind=kind)
+        with pytest.raises((AssertionError, TimeoutError, ConnectionResetError)):
+            file.status.settimeout(0.2 if kind == socket.SOCK_DGRAM else DEADLINE_S)
+            file.looked()
+        file.close()
+    theirs.close()
+    assert ours.recv(8) == b""  # nothing came
+    ours.close()
+    assert shell(spawn, "cat /mnt/data/f") == "x"
+
+
+def test_hands_that_die_are_not_missed(spawn, clean):
+    """More often than a file system may lose hands: each is known to be dead, and not waited for."""
+    clean.file("f", b"x")
+    for _ in range(20):
+        assert shell(spawn, "cat /mnt/data/f") == "x"
+        for hand in programs(spawn, "lamina-hand"):
+            os.kill(hand, signal.SIGKILL)
+            wait_for(lambda: not pathlib.Path(f"/proc/{hand}").exists(), "the hand to be reaped")
+
+
 @needs_sshfs
 def test_its_program_has_no_rights(far):
     shell(far, "true", REMOTE)
@@ -797,6 +827,7 @@ def test_nothing_of_it_is_left(build, clean, server):
             if end == "mounter":
                 for pid in programs(spawn, "lamina-mounter"):
                     os.kill(pid, signal.SIGKILL)
+                    wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "the mounter to be reaped")
                 shell(spawn, "true", REMOTE)  # a new one
                 processes += children(spawn.process.pid)
             spawn.close()

@@ -400,7 +400,7 @@ def stage_bench(run):
     if os.geteuid() != 0:
         run.skip("bench", "needs root")
         return
-    run.check("bench, short", [PYTHON, TOP / "tests/bench/run.py", "--smoke"], 420, env={"LAMINA_BUILD": str(BUILD)})
+    run.check("bench, short", [PYTHON, TOP / "tests/bench/run.py", "--smoke"], 900, env={"LAMINA_BUILD": str(BUILD)})
 
 
 STAGES = {

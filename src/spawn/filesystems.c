@@ -157,15 +157,6 @@ static int mounter_find(struct monitor *monitor, const char *id, uint32_t *ret_i
     return r;
 }
 
-static int send_order(struct monitor *monitor, struct mounter_order *order, const int *fds,
-                      size_t fd_count, uint32_t *ret_index)
-{
-    int r = mounter_find(monitor, order->use.filesystem_id, ret_index);
-    return r < 0 ? r
-                 : fd_send_packet(monitor->filesystems.mounters[*ret_index].fd, order,
-                                  sizeof(*order), fds, fd_count);
-}
-
 static bool is_waiting(const struct sandbox *sandbox, uint32_t mounter)
 {
     return sandbox->state == SANDBOX_ROOTING && sandbox->mount_ticket != 0 &&
@@ -185,11 +176,29 @@ static void mount_failed(struct monitor *monitor, struct sandbox *sandbox, uint3
     monitor_kill(monitor, sandbox);
 }
 
-// It ends when its socket is closed. Who waits for it has waited in vain.
+// Who has a mount of it has a dead one, for ever.
+static void server_gone(struct monitor *monitor, uint32_t mounter)
+{
+    for (uint32_t i = 0; i < monitor->slot_count; i++) {
+        struct sandbox *sandbox = &monitor->sandboxes[i];
+        struct spawn_done gone = {.error = ENOTCONN};
+        if (sandbox->mounter != mounter + 1 || sandbox->mount_ticket != 0)
+            continue;
+        sandbox->mounter = 0;
+        if (sandbox->id != 0)
+            monitor_send(monitor, &gone.head, SPAWN_UNMOUNTED, sandbox->id, sizeof(gone), NULL, 0);
+    }
+}
+
+// It ends when its socket is closed, and the FUSE program with it. Who waits for it has waited in vain.
 void filesystems_drop(struct monitor *monitor, uint32_t mounter)
 {
+    const char *id = monitor->filesystems.mounters[mounter].id;
+    const struct filesystem_line *line = filesystems_file_find(monitor->filesystems.file, id);
     monitor->filesystems.mounters[mounter].fd = fd_close(monitor->filesystems.mounters[mounter].fd);
-    pool_forget_filesystem(monitor, monitor->filesystems.mounters[mounter].id);
+    pool_forget_filesystem(monitor, id);
+    if (line && line->flags & SPAWN_FILESYSTEM_FOREIGN)
+        server_gone(monitor, mounter);
     for (uint32_t i = 0; i < monitor->slot_count; i++) {
         struct sandbox *sandbox = &monitor->sandboxes[i];
         if (is_waiting(sandbox, mounter))
@@ -220,6 +229,22 @@ static struct parked_start *parked_start_new(const struct spawn_start *start, in
         return NULL;
     }
     return parked;
+}
+
+// A mounter that has ended, and of whose end the loop has not heard yet, makes room for a new one.
+static int send_order(struct monitor *monitor, struct mounter_order *order, const int *fds,
+                      size_t fd_count, uint32_t *ret_index)
+{
+    for (bool is_second = false;; is_second = true) {
+        int r = mounter_find(monitor, order->use.filesystem_id, ret_index);
+        if (r < 0)
+            return r;
+        r = fd_send_packet(monitor->filesystems.mounters[*ret_index].fd, order, sizeof(*order), fds,
+                           fd_count);
+        if (is_second || (r != -EPIPE && r != -ECONNRESET))
+            return r;
+        filesystems_drop(monitor, *ret_index);
+    }
 }
 
 int filesystems_order_mount(struct monitor *monitor, struct sandbox *sandbox,
@@ -283,6 +308,12 @@ void filesystems_check_server(struct monitor *monitor, const struct sandbox *san
                                sizeof(order), NULL, 0);
 }
 
+void filesystems_end(struct monitor *monitor)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(monitor->filesystems.mounters); i++)
+        monitor->filesystems.mounters[i].fd = fd_close(monitor->filesystems.mounters[i].fd);
+}
+
 // ---- answers ------------------------------------------------------------------------------------
 
 // Its root can be made now, and what was asked for be run in it.
@@ -297,20 +328,6 @@ static void mounted(struct monitor *monitor, struct sandbox *sandbox, int tree)
     parked_start_free(parked);
     if (r < 0)
         monitor_kill(monitor, sandbox);
-}
-
-// Who has a mount of it has a dead one, for ever.
-static void server_gone(struct monitor *monitor, uint32_t mounter)
-{
-    for (uint32_t i = 0; i < monitor->slot_count; i++) {
-        struct sandbox *sandbox = &monitor->sandboxes[i];
-        struct spawn_done gone = {.error = ENOTCONN};
-        if (sandbox->mounter != mounter + 1 || sandbox->mount_ticket != 0)
-            continue;
-        sandbox->mounter = 0;
-        if (sandbox->id != 0)
-            monitor_send(monitor, &gone.head, SPAWN_UNMOUNTED, sandbox->id, sizeof(gone), NULL, 0);
-    }
 }
 
 static struct sandbox *find_waiting(struct monitor *monitor, uint32_t mounter,

@@ -55,7 +55,10 @@ void filesystems_order_file(struct monitor *monitor, const struct spawn_file *fi
 // An instance with a file system is to end, and may hang in it.
 void filesystems_check_server(struct monitor *monitor, const struct sandbox *sandbox);
 
-// Ends a mounter.
+// Ends all mounters: what hangs in a FUSE program's file system can end then.
+void filesystems_end(struct monitor *monitor);
+
+// Ends a mounter. Over mount= all mounts of it are dead then, and laminad is told.
 void filesystems_drop(struct monitor *monitor, uint32_t mounter);
 
 // A mounter's answer, or its end.

@@ -407,6 +407,7 @@ static int monitor_end(struct monitor *monitor)
                 (void) syscall(SYS_pidfd_send_signal, monitor->sandboxes[i].parts.pid_fd, SIGKILL,
                                NULL, 0);
         }
+    filesystems_end(monitor);
     monitor->channel_fd = fd_close(monitor->channel_fd);
     monitor->work_fd = fd_close(monitor->work_fd);
     wait_for_laminad(monitor);

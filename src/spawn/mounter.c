@@ -292,12 +292,21 @@ static bool try_again(struct mounter *mounter, struct hand *hand, uint32_t error
     return true;
 }
 
+// Made of a connection that has ended since. MOUNTER_GONE has been said, so nobody would be told of it.
+static bool is_dead_mount(const struct mounter *mounter, const struct hand *hand)
+{
+    return mounter->server != SERVER_NONE && hand->job.order.type == MOUNTER_MOUNT &&
+           (mounter->server != SERVER_UP || hand->generation != mounter->generation);
+}
+
 static void read_hand(struct mounter *mounter, struct hand *hand)
 {
     struct hand_answer said;
     int tree;
     size_t count;
     const ssize_t size = fd_receive_packet(hand->fd, &said, sizeof(said), &tree, 1, &count);
+    if (size == sizeof(said) && said.error == 0 && is_dead_mount(mounter, hand))
+        said.error = ENOTCONN;
     if (size == sizeof(said) && try_again(mounter, hand, said.error)) {
         // It waits again.
     } else if (size == sizeof(said)) {

@@ -17,8 +17,8 @@ import pytest
 
 from lamina_service import wait_for
 from spawn_client import (DEADLINE_S, EXIT, FILE_DROP_CACHE, FILE_READ, FILESYSTEM, HOT, KILL, START, START_FAILED,
-                          STARTED, TEMPLATE, UNMOUNTED, USE_RO, File, Spawn, StartFailed, clean_environment, look, read,
-                          start_message, use)
+                          STARTED, TEMPLATE, UNMOUNTED, USE_RO, File, Instance, Spawn, StartFailed, clean_environment,
+                          look, read, start_message, use)
 from ssh_server import SshServer, children, missing
 
 PATH = {"PATH": "/usr/bin:/bin"}
@@ -827,7 +827,7 @@ def test_nothing_of_it_is_left(build, clean, server):
             if end == "mounter":
                 for pid in programs(spawn, "lamina-mounter"):
                     os.kill(pid, signal.SIGKILL)
-                    wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "the mounter to be reaped")
+                    wait_gone(pid)
                 shell(spawn, "true", REMOTE)  # a new one
                 processes += children(spawn.process.pid)
             spawn.close()
@@ -843,3 +843,81 @@ def wait_gone(pid):
         ready, _, _ = select.select([fd], [], [], DEADLINE_S)
         os.close(fd)
         assert ready, pathlib.Path(f"/proc/{pid}/status").read_text()
+
+
+# ---- when parts of it end at the wrong moment
+
+@needs_sshfs
+@pytest.mark.parametrize("how", ["line", "mounter"])
+def test_an_instance_hears_that_its_mounter_has_ended(far, server, clean, how):
+    idle = far.start(far.script("sleep 1000"), env=PATH, filesystem=use(REMOTE))
+    local = far.start(far.script("sleep 1000"), env=PATH, filesystem=use(DISK))
+    if how == "line":
+        clean.write(f"filesystem {REMOTE} mount={server.mount} name=other")
+        os.kill(far.process.pid, signal.SIGHUP)
+    else:
+        for pid in programs(far, "lamina-mounter"):
+            os.kill(pid, signal.SIGKILL)
+    far.expect(idle.id, UNMOUNTED)
+    assert shell(far, "echo well", REMOTE) == "well\n"  # a new connection
+    assert not [one for one in far.unread if one[0] == UNMOUNTED]  # a directory stays what it is
+    assert local.id
+
+
+def halt(pid):
+    """Until all of its threads have stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        while state(task) != "T":
+            pass
+
+
+def state(process):
+    """The letter of ps."""
+    return (process / "stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def hands(spawn):
+    return programs(spawn, "lamina-hand")
+
+
+def syscall_of(pid):
+    return pathlib.Path(f"/proc/{pid}/syscall").read_text().split()[0]
+
+
+@needs_sshfs
+def test_a_mount_that_was_made_as_its_server_went_is_not_handed_out(far, server, clean):
+    """A hand has made it, then the program ends, and the mounter hears of both at once."""
+    (clean.remote / "f").write_text("x")
+    assert shell(far, "cat /mnt/data/f", REMOTE) == "x"
+    program, = programs(far, "sshfs")
+    mounter, = programs(far, "lamina-mounter")
+    hand, = hands(far)
+    waits = syscall_of(hand)
+    halt(program)
+    ident = begin(far, "cat /mnt/data/f")
+    while syscall_of(hand) == waits:  # until it asks the program
+        pass
+    halt(mounter)
+    os.kill(program, signal.SIGCONT)
+    while syscall_of(hand) != waits:  # until it has answered
+        pass
+    os.kill(program, signal.SIGKILL)
+    wait_gone(program)
+    os.kill(mounter, signal.SIGCONT)
+    kind, _, body, fds = far.expect(ident, STARTED, START_FAILED)
+    assert kind == STARTED
+    instance = Instance(ident, body, fds)
+    far.instances.append(instance)
+    assert instance.log() == "x"
+    far.exit(instance)
+
+
+@needs_sshfs
+def test_the_service_ends_while_an_instance_hangs(far, server, clean):
+    """Its close() checks that nothing is left, and that no error was logged."""
+    (clean.remote / "f").write_text("x")
+    instance = far.start(far.script("exec 0< /mnt/data/f; echo up; while true; do ls /mnt/data > /dev/null; done"),
+                         env=PATH, filesystem=use(REMOTE))
+    instance.wait_log("up")
+    os.kill(programs(far, "sshfs")[0], signal.SIGSTOP)

@@ -226,7 +226,7 @@ static void refusal_told(void *arg, const struct error *err)
     struct follower *follower = arg;
     if (err)
         log_error("layer.follow", "function=%s error=%s", follower->name, LOG_TEXT(err->text));
-    again(follower, 0);
+    again(follower, err ? FAILED_RETRY_MS : 0);
 }
 
 /* Together with the package they are more than AWS allows: the function says so, and stays as it is. */

@@ -119,10 +119,14 @@ static struct function *subject(const struct switchover *switchover)
 static void refused(void *arg, const struct error *err)
 {
     struct switchover *switchover = arg;
-    if (err)
-        log_error("switch.commit", "function=%s error=%s", switchover->draft->name,
-                  LOG_TEXT(err->text));
-    finish(switchover, -EINVAL);
+    if (!err) {
+        finish(switchover, -EINVAL);
+        return;
+    }
+    log_error("switch.commit", "function=%s error=%s", switchover->draft->name,
+              LOG_TEXT(err->text));
+    switchover->why = *err;
+    finish(switchover, -EIO); /* it was not remembered, and would be tried again at once */
 }
 
 /* A new model by its mark, new layers by their numbers: whoever looks for news passes over them. */
@@ -159,7 +163,7 @@ static void refusal_commit(void *arg)
     version_touch(plan.latest, 0);
     plan.is_serving = true; /* the same code and model under a snapshot that tells */
     if (change_commit(change, &plan, refused, switchover) < 0)
-        finish(switchover, -EINVAL);
+        finish(switchover, -EIO);
 }
 
 static void refuse(struct switchover *switchover)

@@ -38,7 +38,7 @@ struct switcher *switcher_new(struct loop *loop, struct catalog *catalog,
                               struct scheduler *scheduler);
 
 struct switch_result {
-    int code; /* 0: it serves; -ECANCELED: the function was changed or deleted meanwhile, nothing was done; */
+    int code; /* 0: it serves; -ECANCELED: the function was changed or deleted meanwhile, nothing was done; -EIO: not written; */
               /* -EINVAL: it was refused, and the function says why */
     struct error err;
 };

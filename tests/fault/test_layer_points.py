@@ -2,14 +2,16 @@
 """kill -9, and a disk that is full or fails, at each durable step of publishing a layer and of giving a function layers."""
 
 import os
+import time
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from faults import Faults, points, wait_end
+from lamina_service import wait_for
 from store_reader import check
 
-from lambda_function import invoke, package, settings, zip_of
+from lambda_function import ARN, BOOTSTRAP, invoke, package, settings, zip_of
 
 ENOSPC, EIO = 28, 5
 LAYER = "arn:aws:lambda:us-east-1:000000000000:layer:l"
@@ -120,3 +122,32 @@ def test_a_disk_that_is_full_or_fails_at_each_call(struck, step, error):
         service.stop()
     service.start()
     check_whole(service, service.client())
+
+
+@pytest.mark.parametrize("kind", ["breaks", "large"])
+def test_a_refusal_that_cannot_be_written_is_not_tried_without_end(struck, kind):
+    """Its function would remember a layer version that does not serve; without a disk the next try is seconds later."""
+    service, faults = struck
+    faults.prepare("count")
+    service.start()
+    client = service.client()
+
+    def put(name, **files):
+        return client.publish_layer_version(LayerName=name, Content={"ZipFile": zip_of(files)})["LayerVersionArn"]
+    layers = [put("l", bootstrap=BOOTSTRAP), put("other", a="1")]
+    client.create_function(**settings("f", Code={"ZipFile": zip_of({"data": "x"})}, Layers=layers))
+    client.get_waiter("function_active_v2").wait(FunctionName="f")
+    if kind == "breaks":
+        told = "switch.commit function=f"
+        put("l", bootstrap="#!/bin/sh\nexit 3\n")
+    else:
+        told = "layer.follow function=f error"
+        put("l", bootstrap=BOOTSTRAP, zeros=b"\0" * (200 << 20))
+        put("other", zeros=b"\0" * (100 << 20))
+    faults.strike(str(EIO), "fdatasync", 2)  # the tag is written; from then on the registry takes no more
+    began = time.monotonic()
+    client.tag_resource(Resource=ARN + "f", Tags={"lamina:follow-layers": "true"})
+    wait_for(lambda: told in service.log(), "the refusal to fail")
+    for _ in range(50):  # the old version serves
+        invoke(client, "f")
+    assert service.log().count(told) <= 1 + (time.monotonic() - began) // 5
